@@ -1,0 +1,153 @@
+"""Errors of a command that is wrong: nothing was written, and the same command will fail again. See ``errors``."""
+
+from .error_root import ActionLedgerError
+
+
+class InvalidCommand(ActionLedgerError, code="invalid_command"):
+    """The command is not valid."""
+
+
+class SelectionMissing(
+    InvalidCommand,
+    code="selection_missing",
+    hint="Say which with .where(...), .keys(...), or .all() for every record of the table.",
+):
+    """No records were selected."""
+
+
+class UnknownTable(
+    InvalidCommand,
+    code="unknown_table",
+    hint='Check the spelling and the search path, or write it as "schema.table".',
+):
+    """There is no table {table} that this login can see."""
+
+    table: str
+
+
+class UnsupportedTable(
+    InvalidCommand,
+    code="unsupported_table",
+    hint="Name an ordinary or partitioned table of your own.",
+):
+    """Actions cannot run on {table}: {reason}."""
+
+    table: str
+    reason: str
+
+
+class NoPrimaryKey(InvalidCommand, code="no_primary_key", hint="Add a primary key to it."):
+    """Table {table} has no primary key, so its records cannot be told apart."""
+
+    table: str
+
+
+class UnknownColumn(InvalidCommand, code="unknown_column"):
+    """Table {table} has no column {column}."""
+
+    table: str
+    column: str
+    suggestions: tuple[str, ...] = ()
+
+    @property
+    def advice(self) -> str:
+        """Name the columns that look like it."""
+        return (
+            f"Did you mean {' or '.join(self.suggestions)}?"
+            if self.suggestions
+            else "Check the spelling and the case."
+        )
+
+
+class ColumnNotWritable(InvalidCommand, code="column_not_writable", hint="Leave it out."):
+    """Column {column} of {table} cannot be given a value: {reason}."""
+
+    table: str
+    column: str
+    reason: str
+
+
+class InvalidValue(InvalidCommand, code="invalid_value"):
+    """Value {value} cannot be used{place}: {detail}."""
+
+    value: str
+    detail: str
+    table: str | None = None
+    column: str | None = None
+    column_type: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the value was to go, as far as that is known."""
+        table = f" of {self.table}" if self.table else ""
+        kind = f" ({self.column_type})" if self.column_type else ""
+        return f" for column {self.column}{table}{kind}" if self.column else ""
+
+
+class UnsupportedComparison(
+    InvalidCommand,
+    code="unsupported_comparison",
+    hint="Use another column, or is_null() and is_not_null(), which work for every type.",
+):
+    """Column {column} of {table} cannot be compared with {operator}: its type {column_type} does not have it."""
+
+    table: str
+    column: str
+    column_type: str
+    operator: str
+
+
+class InvalidExpression(InvalidCommand, code="invalid_expression"):
+    """The expression cannot be used: {detail}."""
+
+    detail: str
+    table: str | None = None
+    column: str | None = None
+
+
+class UnknownAction(InvalidCommand, code="unknown_action"):
+    """There is no action {action}."""
+
+    action: str
+    known: tuple[str, ...] = ()
+
+    @property
+    def advice(self) -> str | None:
+        """Name the actions that there are."""
+        return f"There are: {', '.join(self.known)}." if self.known else None
+
+
+class InvalidParameters(InvalidCommand, code="invalid_parameters"):
+    """The parameters of action {action} are not valid: {detail}."""
+
+    action: str
+    detail: str
+
+
+class ActorMissing(
+    InvalidCommand,
+    code="actor_missing",
+    hint='Say who with .by("user:42", reason="..."), or --by on the command line.',
+):
+    """Nobody was named who asks for this."""
+
+
+class RowSecurityContextMissing(
+    InvalidCommand,
+    code="row_security_context_missing",
+    hint="Declare them with .context(...).",
+):
+    """Table {table} has row-level security, and the command says nothing about whose rights count."""
+
+    table: str
+
+
+class IrreversibleCascade(
+    InvalidCommand,
+    code="irreversible_cascade",
+    hint="Deal with those records first, or say .irreversible().",
+):
+    """The change of {table} would reach {referencing} through a foreign key and could not be taken back."""
+
+    table: str
+    referencing: str

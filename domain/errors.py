@@ -1,0 +1,235 @@
+"""Every error that a caller may meet, in one tree, each with a stable code and typed attributes.
+
+ActionLedgerError
+├── InvalidCommand
+│   ├── SelectionMissing
+│   ├── UnknownTable
+│   ├── UnsupportedTable
+│   ├── NoPrimaryKey
+│   ├── UnknownColumn
+│   ├── ColumnNotWritable
+│   ├── InvalidValue
+│   ├── UnsupportedComparison
+│   ├── InvalidExpression
+│   ├── UnknownAction
+│   ├── InvalidParameters
+│   ├── ActorMissing
+│   ├── RowSecurityContextMissing
+│   └── IrreversibleCascade
+├── Refused
+│   ├── ExecutionNotFound
+│   ├── UndoExpired
+│   ├── AlreadyUndone
+│   ├── NothingToUndo
+│   ├── NotReversible
+│   ├── UndoConflicts
+│   └── ConfirmationRequired
+└── StoreError
+    ├── StoreNotMigrated
+    ├── EmbeddedUnavailable
+    ├── StoreUnavailable
+    ├── UnknownTopic
+    ├── SchemaDrift
+    └── CommandTimedOut
+
+The docstring of a class is the text of its message: ``{table}`` stands for the attribute of that name.
+Attributes are given by keyword. The hint says what to do and ends the message.
+A value that the caller wrote may appear in a message, cut short; data read from records never does.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from .error_invalid import (
+    ActorMissing,
+    ColumnNotWritable,
+    InvalidCommand,
+    InvalidExpression,
+    InvalidParameters,
+    InvalidValue,
+    IrreversibleCascade,
+    NoPrimaryKey,
+    RowSecurityContextMissing,
+    SelectionMissing,
+    UnknownAction,
+    UnknownColumn,
+    UnknownTable,
+    UnsupportedComparison,
+    UnsupportedTable,
+)
+from .error_root import ActionLedgerError, shown
+
+__all__ = [
+    "ActionLedgerError",
+    "ActorMissing",
+    "AlreadyUndone",
+    "ColumnNotWritable",
+    "CommandTimedOut",
+    "ConfirmationRequired",
+    "EmbeddedUnavailable",
+    "ExecutionNotFound",
+    "InvalidCommand",
+    "InvalidExpression",
+    "InvalidParameters",
+    "InvalidValue",
+    "IrreversibleCascade",
+    "NoPrimaryKey",
+    "NotReversible",
+    "NothingToUndo",
+    "Refused",
+    "RowSecurityContextMissing",
+    "SchemaDrift",
+    "SelectionMissing",
+    "StoreError",
+    "StoreNotMigrated",
+    "StoreUnavailable",
+    "UndoConflicts",
+    "UndoExpired",
+    "UnknownAction",
+    "UnknownColumn",
+    "UnknownTable",
+    "UnknownTopic",
+    "UnsupportedComparison",
+    "UnsupportedTable",
+    "shown",
+]
+
+
+# --- the command is well formed, but the state of the ledger does not allow it now ---
+
+
+class Refused(ActionLedgerError, code="refused"):
+    """The command was refused."""
+
+
+class ExecutionNotFound(
+    Refused,
+    code="execution_not_found",
+    hint="List them with `action-ledger executions`.",
+):
+    """There is no execution {execution_id}."""
+
+    execution_id: UUID | str
+
+
+class UndoExpired(
+    Refused,
+    code="undo_expired",
+    hint="Its change sets are no longer kept for undo; repair the records with an action of their own.",
+):
+    """Execution {execution_id} could be undone until {expired_at}."""
+
+    execution_id: UUID | str
+    expired_at: datetime
+
+
+class AlreadyUndone(
+    Refused,
+    code="already_undone",
+    hint="To apply it again, redo it: undo its undo.",
+):
+    """Execution {execution_id} was already undone."""
+
+    execution_id: UUID | str
+
+
+class NothingToUndo(Refused, code="nothing_to_undo"):
+    """Execution {execution_id} changed nothing that could be undone."""
+
+    execution_id: UUID | str
+
+
+class NotReversible(Refused, code="not_reversible"):
+    """Execution {execution_id} cannot be undone: {reason}."""
+
+    execution_id: UUID | str
+    reason: str
+
+
+class UndoConflicts(
+    Refused,
+    code="undo_conflicts",
+    hint="Look at them with .conflicts(), then undo with on_conflict skip (leave them) or force (overwrite them).",
+):
+    """Records that execution {execution_id} changed were changed again since: {conflicts}."""
+
+    execution_id: UUID | str
+    conflicts: int
+
+
+class ConfirmationRequired(
+    Refused,
+    code="confirmation_required",
+    hint="Look at .preview() and pass its token to .confirm(token); on the command line, --yes.",
+):
+    """The action {action} needs a confirmation: {reason}."""
+
+    action: str
+    reason: str
+
+
+# --- the ledger's own store, or the way to it, is not in order ---
+
+
+class StoreError(ActionLedgerError, code="store_error"):
+    """The store of the ledger is not in order."""
+
+
+class StoreNotMigrated(StoreError, code="store_not_migrated", hint="Run `action-ledger migrate`."):
+    """The schema {schema} is at version {current}, and this release needs {required}."""
+
+    schema: str
+    current: int
+    required: int
+
+
+class EmbeddedUnavailable(
+    StoreError,
+    code="embedded_unavailable",
+    hint="Install `action-ledger[embedded]`, or set ACTION_LEDGER_DATABASE_URL to a server of yours.",
+):
+    """The embedded PostgreSQL cannot be used: {reason}."""
+
+    reason: str
+
+
+class StoreUnavailable(
+    StoreError,
+    code="store_unavailable",
+    hint="Check ACTION_LEDGER_DATABASE_URL and that the server runs.",
+):
+    """The database cannot be reached: {reason}."""
+
+    reason: str
+
+
+class UnknownTopic(
+    StoreError,
+    code="unknown_topic",
+    hint="It was written by a newer release: upgrade this one.",
+):
+    """The ledger holds an event of topic {topic}, which this release does not know."""
+
+    topic: str
+
+
+class SchemaDrift(
+    StoreError,
+    code="schema_drift",
+    hint="Bring the table's columns back, or repair the records with an action of their own.",
+):
+    """Table {table} is no longer as it was when the records were changed: {detail}."""
+
+    table: str
+    detail: str
+
+
+class CommandTimedOut(
+    StoreError,
+    code="command_timed_out",
+    hint="Nothing is lost: send the same command again, or look at the execution.",
+):
+    """The command did not end within {seconds} seconds: {detail}."""
+
+    seconds: float
+    detail: str
