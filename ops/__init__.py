@@ -1,0 +1,1 @@
+"""What runs it: wiring, settings, database, migrations, command line, telemetry."""

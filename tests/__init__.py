@@ -1,0 +1,1 @@
+"""The tests; see README.md here for how they are arranged."""

@@ -1,0 +1,1 @@
+"""What does the work: planner, batch appliers, compensator, the loop."""
