@@ -1,5 +1,9 @@
 """Errors of a command that is wrong: nothing was written, and the same command will fail again. See ``errors``."""
 
+# ruff: noqa: N818  # as in errors.py
+
+from typing_extensions import override
+
 from .error_root import ActionLedgerError
 
 
@@ -50,6 +54,7 @@ class UnknownColumn(InvalidCommand, code="unknown_column"):
     suggestions: tuple[str, ...] = ()
 
     @property
+    @override
     def advice(self) -> str:
         """Name the columns that look like it."""
         return (
@@ -112,6 +117,7 @@ class UnknownAction(InvalidCommand, code="unknown_action"):
     known: tuple[str, ...] = ()
 
     @property
+    @override
     def advice(self) -> str | None:
         """Name the actions that there are."""
         return f"There are: {', '.join(self.known)}." if self.known else None

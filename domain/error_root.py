@@ -2,15 +2,20 @@
 
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, cast, dataclass_transform
 from uuid import UUID
+
+from typing_extensions import override
 
 SHOWN_LENGTH = 80
 
 
 def shown(value: object) -> str:
     """Give a caller's own value as an error shows it: its repr, cut to 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # a huge int, a deep nest, a broken __repr__: an error must still be told
+        text = f"a {type(value).__name__}"
     return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"
 
 
@@ -55,10 +60,12 @@ class ActionLedgerError(Exception):
         attributes = {name: _as_json(value) for name, value in self.attributes.items()}
         return {"code": self.code, "message": self.message, **attributes}
 
+    @override
     def __str__(self) -> str:
         """Give the message."""
         return self.message
 
+    @override
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by attributes: an exception's own way would give the message to the constructor."""
         return _restore, (type(self), self.attributes)
@@ -81,7 +88,7 @@ def _restore(error: type[ActionLedgerError], attributes: dict[str, Any]) -> Acti
 def _as_json(value: object) -> object:
     match value:
         case tuple():
-            return list(value)
+            return list(cast("tuple[object, ...]", value))
         case datetime():
             return value.isoformat()
         case UUID():

@@ -37,6 +37,8 @@ Attributes are given by keyword. The hint says what to do and ends the message.
 A value that the caller wrote may appear in a message, cut short; data read from records never does.
 """
 
+# ruff: noqa: N818  # a caller reads "except UndoExpired"; each name says that it is an error
+
 from datetime import datetime
 from uuid import UUID
 
