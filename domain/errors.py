@@ -26,6 +26,8 @@ ActionLedgerError
 │   └── ConfirmationRequired
 └── StoreError
     ├── StoreNotMigrated
+    ├── StoreTooNew
+    ├── MigrationAltered
     ├── EmbeddedUnavailable
     ├── StoreUnavailable
     ├── UnknownTopic
@@ -75,6 +77,7 @@ __all__ = [
     "InvalidParameters",
     "InvalidValue",
     "IrreversibleCascade",
+    "MigrationAltered",
     "NoPrimaryKey",
     "NotReversible",
     "NothingToUndo",
@@ -84,6 +87,7 @@ __all__ = [
     "SelectionMissing",
     "StoreError",
     "StoreNotMigrated",
+    "StoreTooNew",
     "StoreUnavailable",
     "UndoConflicts",
     "UndoExpired",
@@ -183,6 +187,29 @@ class StoreNotMigrated(StoreError, code="store_not_migrated", hint="Run `action-
     schema: str
     current: int
     required: int
+
+
+class StoreTooNew(
+    StoreError,
+    code="store_too_new",
+    hint="A newer release migrated it: upgrade this one, or roll back with the newer one.",
+):
+    """The schema {schema} is at version {current}, and this release knows versions up to {required}."""
+
+    schema: str
+    current: int
+    required: int
+
+
+class MigrationAltered(
+    StoreError,
+    code="migration_altered",
+    hint="A released migration never changes: use an unchanged release, or a fresh schema.",
+):
+    """Migration {version} of the schema {schema} was applied from another text than this release's."""
+
+    schema: str
+    version: int
 
 
 class EmbeddedUnavailable(
