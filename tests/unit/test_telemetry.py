@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from action_ledger.ops import telemetry
 from action_ledger.ops.telemetry import requested_exporters
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -115,3 +118,15 @@ def test_spans_go_to_the_console() -> None:
     assert '"service.name": "action-ledger"' in ran.stdout
     assert '"service.version": "1.2"' in ran.stdout
     assert ran.stderr == ""
+
+
+def test_only_one_file_knows_the_sdk() -> None:
+    # import-linter cannot say this: to it, opentelemetry is one package with its interface.
+    rooms = Path(telemetry.__file__).resolve().parent.parent
+    knows = re.compile(r"^\s*(from|import) opentelemetry\.(sdk|exporter)\b", re.MULTILINE)
+    assert [
+        f"{room}/{file.name}"
+        for room in ("domain", "projections", "workers", "ops")
+        for file in (rooms / room).glob("*.py")
+        if knows.search(file.read_text())
+    ] == ["ops/telemetry.py"]
