@@ -103,11 +103,17 @@ class UnsupportedComparison(
 
 
 class InvalidExpression(InvalidCommand, code="invalid_expression"):
-    """The expression cannot be used: {detail}."""
+    """The expression{place} cannot be used: {detail}."""
 
     detail: str
     table: str | None = None
     column: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where its result was to go, as far as that is known."""
+        table = f" of {self.table}" if self.table else ""
+        return f" for column {self.column}{table}" if self.column else ""
 
 
 class UnknownAction(InvalidCommand, code="unknown_action"):

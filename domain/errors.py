@@ -23,6 +23,7 @@ ActionLedgerError
 │   ├── NothingToUndo
 │   ├── NotReversible
 │   ├── UndoConflicts
+│   ├── PermissionDenied
 │   └── ConfirmationRequired
 └── StoreError
     ├── StoreNotMigrated
@@ -81,6 +82,7 @@ __all__ = [
     "NoPrimaryKey",
     "NotReversible",
     "NothingToUndo",
+    "PermissionDenied",
     "Refused",
     "RowSecurityContextMissing",
     "SchemaDrift",
@@ -161,6 +163,17 @@ class UndoConflicts(
 
     execution_id: UUID | str
     conflicts: int
+
+
+class PermissionDenied(
+    Refused,
+    code="permission_denied",
+    hint="Grant the database login the rights on the table, or use another login.",
+):
+    """The database does not let this login do that to {table}: {detail}."""
+
+    table: str
+    detail: str
 
 
 class ConfirmationRequired(

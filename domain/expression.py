@@ -6,11 +6,11 @@ does: null in, null out (except for ``coalesce``), and whole numbers divide to w
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Self
 from typing import Literal as OneOf
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypeAliasType
 
 from .errors import InvalidExpression
@@ -74,6 +74,12 @@ class Call(ExpressionNode):
     kind: OneOf["call"] = "call"
     function: Function
     arguments: Annotated[tuple["Expression", ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_argument(self) -> Self:
+        if len(self.arguments) > 1 and self.function not in ("coalesce", "concat"):
+            raise ValueError(f"{self.function} takes one argument")
+        return self
 
 
 class Round(ExpressionNode):

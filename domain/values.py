@@ -197,3 +197,14 @@ def json_text(literal: Literal) -> str:
     if isinstance(literal, tuple):
         return "[" + ", ".join(json_text(item) for item in literal) + "]"
     return _json(literal, depth=0)
+
+
+def plain(literal: Literal) -> object:
+    """Give a literal as Python and its JSON show it, for messages: lists as lists, JSON as its text."""
+    match literal:
+        case tuple():
+            return [plain(item) for item in literal]
+        case Json():
+            return literal.text
+        case _:
+            return literal

@@ -1,0 +1,240 @@
+"""What an action must know of a user's table, read from the catalog.
+
+Read once per transaction, in one statement: a table that changed in between is seen as it is now.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, LiteralString, Self, cast
+
+from psycopg import Cursor, sql
+
+from action_ledger.domain.errors import NoPrimaryKey, UnknownColumn, UnknownTable, UnsupportedTable
+from action_ledger.projections.sql_blocks import read_blocks
+
+SQL = read_blocks("action_ledger.workers", "catalog.sql")
+
+LEDGER_SCHEMA = "action_ledger"
+IDENTIFIER_BYTES = 63
+TRIGGER_BITS = {"insert": 4, "delete": 8, "update": 16}
+SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast"})
+TABLES = frozenset({"r", "p"})
+KINDS = {
+    "v": "it is a view",
+    "m": "it is a materialized view",
+    "f": "it is a foreign table",
+    "S": "it is a sequence",
+    "i": "it is an index",
+    "I": "it is an index",
+    "c": "it is a composite type",
+    "t": "it is a system table",
+}
+
+
+def identifier(*names: str) -> sql.Identifier:
+    """Quote a name for a statement that is run with parameters, if only an empty mapping of them.
+
+    psycopg reads % in such a statement as the start of a placeholder, in quoted names as well: so it is doubled.
+    """
+    return sql.Identifier(*(name.replace("%", "%%") for name in names))
+
+
+def _type_sql(type_: str) -> sql.SQL:
+    # The catalog wrote and quoted it, so it is as good as our own text. For % see identifier().
+    return sql.SQL(cast("LiteralString", type_.replace("%", "%%")))  # type: ignore[redundant-cast]  # mypy takes LiteralString for str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    ``type`` is its declared type with modifiers, as in ``character varying(3)``. ``plain_type`` is what
+    values are cast to: without modifiers, and for a domain the type below it, because an explicit cast to
+    the declared type would cut a longer value short without a word. Both mean the same under any search path.
+    ``is_array`` and ``is_json`` speak of ``plain_type``; ``delimiter`` stands between its values in an array.
+    """
+
+    name: str
+    type: str
+    plain_type: str
+    generated: bool
+    identity_always: bool
+    not_null: bool
+    is_array: bool
+    is_json: bool
+    is_domain: bool
+    delimiter: str
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name."""
+        return identifier(self.name)
+
+    @property
+    def type_sql(self) -> sql.SQL:
+        """The declared type, as a part of a statement."""
+        return _type_sql(self.type)
+
+    @property
+    def plain_type_sql(self) -> sql.SQL:
+        """The type to cast values to, as a part of a statement."""
+        return _type_sql(self.plain_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key of some table (it may be the same one) to this table.
+
+    ``on_delete`` and ``on_update`` are pg_constraint's letters: a no action, r restrict, c cascade, n set
+    null, d set default. ``columns`` are those of the referencing table, ``referenced`` those of this one.
+    """
+
+    schema: str
+    table: str
+    constraint: str
+    on_delete: str
+    on_update: str
+    columns: tuple[str, ...]
+    referenced: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Self:
+        """Read it as the catalog query gives it."""
+        return cls(
+            schema=row["schema"],
+            table=row["table"],
+            constraint=row["constraint"],
+            on_delete=row["on_delete"],
+            on_update=row["on_update"],
+            columns=tuple(row["columns"]),
+            referenced=tuple(row["referenced"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that actions can run on.
+
+    ``key`` is its primary key, in index order. ``writes`` names the events ("insert", "update", "delete")
+    that have a BEFORE ROW trigger, which may write other columns than the action does or swallow the change.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[Column, ...]
+    writes: frozenset[str]
+    referenced_by: tuple[Reference, ...]
+    row_security: bool
+    partitioned: bool
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name with its schema."""
+        return identifier(self.schema, self.name)
+
+    @property
+    def label(self) -> str:
+        """The name with its schema, for people to read."""
+        return f"{self.schema}.{self.name}"
+
+    def column(self, name: str) -> Column:
+        """Give the column of exactly that name, or raise UnknownColumn with those that look like it."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        names = [column.name for column in self.columns]
+        folded = {known.lower(): known for known in names}
+        close = get_close_matches(name.lower(), folded, n=3)
+        raise UnknownColumn(
+            table=self.label, column=name, suggestions=tuple(folded[match] for match in close)
+        )
+
+
+def read_table(
+    cursor: Cursor[dict[str, Any]], name: str, *, ledger_schema: str = LEDGER_SCHEMA
+) -> Table:
+    """Read the table ``schema.table``, or ``table`` on the search path; parts may be "quoted" as in SQL.
+
+    Raises UnknownTable, UnsupportedTable or NoPrimaryKey.
+    """
+    schema, table = _parts(name)
+    row = cursor.execute(
+        SQL["read_table"],
+        {
+            "schema": schema and schema[0],
+            "folded_schema": schema and schema[1],
+            "table": table[0],
+            "folded_table": table[1],
+        },
+    ).fetchone()
+    if row is None:
+        raise UnknownTable(table=name)
+    label = f"{row['schema']}.{row['name']}"
+    if reason := _unsupported(row, ledger_schema):
+        raise UnsupportedTable(table=label, reason=reason)
+    if not row["key"]:
+        raise NoPrimaryKey(table=label)
+    columns = {column["name"]: Column(**column) for column in row["columns"]}
+    return Table(
+        oid=row["oid"],
+        schema=row["schema"],
+        name=row["name"],
+        columns=tuple(columns.values()),
+        key=tuple(columns[part] for part in row["key"]),
+        writes=frozenset(event for event, bit in TRIGGER_BITS.items() if row["triggers"] & bit),
+        referenced_by=tuple(Reference.from_json(item) for item in row["referenced_by"] or ()),
+        row_security=row["row_security"],
+        partitioned=row["kind"] == "p",
+    )
+
+
+def _unsupported(row: dict[str, Any], ledger_schema: str) -> str | None:
+    kind = row["kind"]
+    reasons = (
+        (row["schema"] in SYSTEM_SCHEMAS, "it belongs to the system"),
+        (row["schema"] == ledger_schema, "it belongs to the ledger"),
+        (kind not in TABLES, KINDS.get(kind, "it is not a table")),
+        (row["temporary"], "it is temporary, and other sessions cannot see it"),
+        (row["rules"], "it has rewrite rules, which may do something else than the action says"),
+        (
+            kind == "r" and row["inherited"],
+            "other tables inherit from it, and its primary key does not count for their rows",
+        ),
+    )
+    return next((reason for applies, reason in reasons if applies), None)
+
+
+PART = re.compile(r'"(?P<quoted>(?:[^"]|"")+)"|(?P<bare>[^".]+)')
+
+
+def _parts(name: str) -> tuple[tuple[str, str] | None, tuple[str, str]]:
+    """Split a name into schema and table, each as written and as SQL folds it."""
+    parts: list[tuple[str, str]] = []
+    rest = name.strip()
+    while match := PART.match(rest):
+        bare, quoted = match["bare"], match["quoted"]
+        parts.append(
+            (bare.strip(), bare.strip().lower())
+            if bare
+            else ((text := quoted.replace('""', '"')), text)
+        )
+        rest = rest[match.end() :]
+        if not rest.startswith("."):
+            break
+        rest = rest[1:] or "."
+    if rest or not 1 <= len(parts) <= 2 or any(_impossible(part[0]) for part in parts):  # noqa: PLR2004
+        raise UnknownTable(table=name)
+    return _pair(parts)
+
+
+def _pair(parts: Sequence[tuple[str, str]]) -> tuple[tuple[str, str] | None, tuple[str, str]]:
+    return (None, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _impossible(part: str) -> bool:
+    # A cast to the type name would cut a longer one short, and so find another table.
+    return not part or "\0" in part or len(part.encode(errors="replace")) > IDENTIFIER_BYTES

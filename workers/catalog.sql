@@ -1,0 +1,168 @@
+-- name: read_table
+-- All that an action must know of a table, in one row: none when there is no relation of that name.
+-- A name without schema is looked for along the search path. Of two that differ in case, the one that
+-- SQL would find comes first.
+-- Types are written so that they mean the same under any search path: those of users with their schema.
+WITH RECURSIVE
+named AS (
+    SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY AS path (schema, place)
+        ON path.schema = n.nspname
+    WHERE c.relname IN (%(folded_table)s::name, %(table)s::name)
+      AND (n.nspname IN (%(folded_schema)s::name, %(schema)s::name)
+           OR (%(schema)s::name IS NULL AND path.place IS NOT NULL))
+    ORDER BY n.nspname = %(folded_schema)s::name DESC, c.relname = %(folded_table)s::name DESC, path.place
+    LIMIT 1
+),
+-- The table and all of its partitions: the triggers and references of those count as well.
+tree (oid) AS (
+    SELECT named.oid FROM named
+    UNION ALL
+    SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.oid
+),
+attribute AS (
+    SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated, a.attidentity, a.attnotnull
+    FROM named
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = named.oid
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+),
+-- Each column's type, and for a domain the type below it, down to one that is no domain.
+layer (attnum, type, depth) AS (
+    SELECT attribute.attnum, attribute.atttypid, 0 FROM attribute
+    UNION ALL
+    SELECT layer.attnum, t.typbasetype, layer.depth + 1
+    FROM layer
+    JOIN pg_catalog.pg_type AS t ON t.oid = layer.type AND t.typtype = 'd'
+),
+-- An array type is one that another type names as its array; that other one is its element.
+described AS (
+    SELECT
+        layer.attnum,
+        layer.depth,
+        t.typtype,
+        t.typdelim,
+        t.oid IN ('pg_catalog.json'::regtype, 'pg_catalog.jsonb'::regtype) AS is_json,
+        e.oid IS NOT NULL AS is_array,
+        CASE
+            WHEN n.nspname = 'pg_catalog' THEN pg_catalog.format_type(t.oid, -1)
+            ELSE pg_catalog.format('%%I.%%I', n.nspname, coalesce(e.typname, t.typname))
+        END AS type,
+        n.nspname = 'pg_catalog' AS is_builtin,
+        coalesce(e.oid, t.oid) AS element
+    FROM layer
+    JOIN pg_catalog.pg_type AS t ON t.oid = layer.type
+    LEFT JOIN pg_catalog.pg_type AS e ON e.oid = t.typelem AND e.typarray = t.oid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = coalesce(e.typnamespace, t.typnamespace)
+),
+typed AS (
+    SELECT
+        a.attnum,
+        a.attname,
+        a.attnotnull,
+        a.attgenerated <> '' AS generated,
+        a.attidentity = 'a' AS identity_always,
+        own.typtype = 'd' AS is_domain,
+        base.is_array,
+        base.is_json,
+        base.typdelim,
+        base.type || CASE WHEN base.is_array AND NOT base.is_builtin THEN '[]' ELSE '' END AS plain_type,
+        CASE
+            WHEN own.is_builtin THEN pg_catalog.format_type(a.atttypid, a.atttypmod)
+            -- What format_type adds to the bare name are the type's modifiers, as in geometry(Point,4326).
+            ELSE own.type
+                || pg_catalog.substr(
+                    pg_catalog.format_type(own.element, a.atttypmod),
+                    pg_catalog.length(pg_catalog.format_type(own.element, -1)) + 1
+                )
+                || CASE WHEN own.is_array THEN '[]' ELSE '' END
+        END AS type
+    FROM attribute AS a
+    JOIN described AS own ON own.attnum = a.attnum AND own.depth = 0
+    JOIN described AS base ON base.attnum = a.attnum AND base.typtype <> 'd'
+)
+SELECT
+    named.oid::bigint AS oid,
+    named.nspname::text AS schema,
+    named.relname::text AS name,
+    named.relkind::text AS kind,
+    named.relpersistence = 't' AS temporary,
+    named.relrowsecurity AS row_security,
+    EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = named.oid) AS inherited,
+    EXISTS (
+        SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = named.oid AND r.ev_enabled <> 'D'
+    ) AS rules,
+    (
+        SELECT pg_catalog.jsonb_agg(
+            pg_catalog.jsonb_build_object(
+                'name', typed.attname,
+                'type', typed.type,
+                'plain_type', typed.plain_type,
+                'generated', typed.generated,
+                'identity_always', typed.identity_always,
+                'not_null', typed.attnotnull,
+                'is_array', typed.is_array,
+                'is_json', typed.is_json,
+                'is_domain', typed.is_domain,
+                'delimiter', typed.typdelim
+            )
+            ORDER BY typed.attnum
+        )
+        FROM typed
+    ) AS columns,
+    (
+        SELECT pg_catalog.array_agg(attribute.attname::text ORDER BY part.place)
+        FROM pg_catalog.pg_index AS i
+        CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS part (attnum, place)
+        JOIN attribute ON attribute.attnum = part.attnum
+        WHERE i.indrelid = named.oid AND i.indisprimary AND part.place <= i.indnkeyatts
+    ) AS key,
+    -- BEFORE ROW triggers that fire in an ordinary session, as pg_trigger's bits.
+    (
+        SELECT coalesce(pg_catalog.bit_or(t.tgtype::integer), 0)
+        FROM tree
+        JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = tree.oid
+        WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype::integer & 3 = 3
+    ) AS triggers,
+    -- Foreign keys to the table. Each has copies for the partitions on both of its sides: only the topmost counts.
+    (
+        SELECT pg_catalog.jsonb_agg(
+            pg_catalog.jsonb_build_object(
+                'schema', n.nspname,
+                'table', c.relname,
+                'constraint', f.conname,
+                'on_delete', f.confdeltype,
+                'on_update', f.confupdtype,
+                'columns', (
+                    SELECT pg_catalog.jsonb_agg(a.attname ORDER BY part.place)
+                    FROM unnest(f.conkey) WITH ORDINALITY AS part (attnum, place)
+                    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = part.attnum
+                ),
+                'referenced', (
+                    SELECT pg_catalog.jsonb_agg(a.attname ORDER BY part.place)
+                    FROM unnest(f.confkey) WITH ORDINALITY AS part (attnum, place)
+                    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = f.confrelid AND a.attnum = part.attnum
+                )
+            )
+            ORDER BY n.nspname, c.relname, f.conname
+        )
+        -- Found by their triggers on this side, because pg_constraint has no index on the table referenced.
+        FROM (
+            SELECT DISTINCT t.tgconstraint
+            FROM tree
+            JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = tree.oid
+            WHERE t.tgisinternal AND t.tgconstraint <> 0
+        ) AS enforced
+        JOIN pg_catalog.pg_constraint AS f ON f.oid = enforced.tgconstraint AND f.contype = 'f'
+        JOIN tree ON tree.oid = f.confrelid
+        JOIN pg_catalog.pg_class AS c ON c.oid = f.conrelid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE NOT EXISTS (
+            SELECT
+            FROM pg_catalog.pg_constraint AS parent
+            JOIN tree AS above ON above.oid = parent.confrelid
+            WHERE parent.oid = f.conparentid
+        )
+    ) AS referenced_by
+FROM named;
