@@ -20,6 +20,7 @@ ActionLedgerError
 │   ├── ExecutionNotFound
 │   ├── UndoExpired
 │   ├── AlreadyUndone
+│   ├── UndoInProgress
 │   ├── NothingToUndo
 │   ├── NotReversible
 │   ├── UndoConflicts
@@ -63,6 +64,17 @@ from .error_invalid import (
     UnsupportedTable,
 )
 from .error_root import ActionLedgerError, shown
+from .error_store import (
+    CommandTimedOut,
+    EmbeddedUnavailable,
+    MigrationAltered,
+    SchemaDrift,
+    StoreError,
+    StoreNotMigrated,
+    StoreTooNew,
+    StoreUnavailable,
+    UnknownTopic,
+)
 
 __all__ = [
     "ActionLedgerError",
@@ -93,6 +105,7 @@ __all__ = [
     "StoreUnavailable",
     "UndoConflicts",
     "UndoExpired",
+    "UndoInProgress",
     "UnknownAction",
     "UnknownColumn",
     "UnknownTable",
@@ -141,6 +154,14 @@ class AlreadyUndone(
     execution_id: UUID | str
 
 
+class UndoInProgress(
+    Refused, code="undo_in_progress", hint="Wait for it, then look at what is left."
+):
+    """Another undo of execution {execution_id} is at work on the same batches."""
+
+    execution_id: UUID | str
+
+
 class NothingToUndo(Refused, code="nothing_to_undo"):
     """Execution {execution_id} changed nothing that could be undone."""
 
@@ -185,93 +206,3 @@ class ConfirmationRequired(
 
     action: str
     reason: str
-
-
-# --- the ledger's own store, or the way to it, is not in order ---
-
-
-class StoreError(ActionLedgerError, code="store_error"):
-    """The store of the ledger is not in order."""
-
-
-class StoreNotMigrated(StoreError, code="store_not_migrated", hint="Run `action-ledger migrate`."):
-    """The schema {schema} is at version {current}, and this release needs {required}."""
-
-    schema: str
-    current: int
-    required: int
-
-
-class StoreTooNew(
-    StoreError,
-    code="store_too_new",
-    hint="A newer release migrated it: upgrade this one, or roll back with the newer one.",
-):
-    """The schema {schema} is at version {current}, and this release knows versions up to {required}."""
-
-    schema: str
-    current: int
-    required: int
-
-
-class MigrationAltered(
-    StoreError,
-    code="migration_altered",
-    hint="A released migration never changes: use an unchanged release, or a fresh schema.",
-):
-    """Migration {version} of the schema {schema} was applied from another text than this release's."""
-
-    schema: str
-    version: int
-
-
-class EmbeddedUnavailable(
-    StoreError,
-    code="embedded_unavailable",
-    hint="Install `action-ledger[embedded]`, or set ACTION_LEDGER_DATABASE_URL to a server of yours.",
-):
-    """The embedded PostgreSQL cannot be used: {reason}."""
-
-    reason: str
-
-
-class StoreUnavailable(
-    StoreError,
-    code="store_unavailable",
-    hint="Check ACTION_LEDGER_DATABASE_URL and that the server runs.",
-):
-    """The database cannot be reached: {reason}."""
-
-    reason: str
-
-
-class UnknownTopic(
-    StoreError,
-    code="unknown_topic",
-    hint="It was written by a newer release: upgrade this one.",
-):
-    """The ledger holds an event of topic {topic}, which this release does not know."""
-
-    topic: str
-
-
-class SchemaDrift(
-    StoreError,
-    code="schema_drift",
-    hint="Bring the table's columns back, or repair the records with an action of their own.",
-):
-    """Table {table} is no longer as it was when the records were changed: {detail}."""
-
-    table: str
-    detail: str
-
-
-class CommandTimedOut(
-    StoreError,
-    code="command_timed_out",
-    hint="Nothing is lost: send the same command again, or look at the execution.",
-):
-    """The command did not end within {seconds} seconds: {detail}."""
-
-    seconds: float
-    detail: str

@@ -1,0 +1,92 @@
+"""Errors of the ledger's own store, or of the way to it. See ``errors``."""
+
+# ruff: noqa: N818  # as in errors.py
+
+from .error_root import ActionLedgerError
+
+
+class StoreError(ActionLedgerError, code="store_error"):
+    """The store of the ledger is not in order."""
+
+
+class StoreNotMigrated(StoreError, code="store_not_migrated", hint="Run `action-ledger migrate`."):
+    """The schema {schema} is at version {current}, and this release needs {required}."""
+
+    schema: str
+    current: int
+    required: int
+
+
+class StoreTooNew(
+    StoreError,
+    code="store_too_new",
+    hint="A newer release migrated it: upgrade this one, or roll back with the newer one.",
+):
+    """The schema {schema} is at version {current}, and this release knows versions up to {required}."""
+
+    schema: str
+    current: int
+    required: int
+
+
+class MigrationAltered(
+    StoreError,
+    code="migration_altered",
+    hint="A released migration never changes: use an unchanged release, or a fresh schema.",
+):
+    """Migration {version} of the schema {schema} was applied from another text than this release's."""
+
+    schema: str
+    version: int
+
+
+class EmbeddedUnavailable(
+    StoreError,
+    code="embedded_unavailable",
+    hint="Install `action-ledger[embedded]`, or set ACTION_LEDGER_DATABASE_URL to a server of yours.",
+):
+    """The embedded PostgreSQL cannot be used: {reason}."""
+
+    reason: str
+
+
+class StoreUnavailable(
+    StoreError,
+    code="store_unavailable",
+    hint="Check ACTION_LEDGER_DATABASE_URL and that the server runs.",
+):
+    """The database cannot be reached: {reason}."""
+
+    reason: str
+
+
+class UnknownTopic(
+    StoreError,
+    code="unknown_topic",
+    hint="It was written by a newer release: upgrade this one.",
+):
+    """The ledger holds an event of topic {topic}, which this release does not know."""
+
+    topic: str
+
+
+class SchemaDrift(
+    StoreError,
+    code="schema_drift",
+    hint="Bring the table's columns back, or repair the records with an action of their own.",
+):
+    """Table {table} is no longer as it was when the records were changed: {detail}."""
+
+    table: str
+    detail: str
+
+
+class CommandTimedOut(
+    StoreError,
+    code="command_timed_out",
+    hint="Nothing is lost: send the same command again, or look at the execution.",
+):
+    """The command did not end within {seconds} seconds: {detail}."""
+
+    seconds: float
+    detail: str
