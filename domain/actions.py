@@ -1,0 +1,123 @@
+"""Actions: a name, a typed parameter model, and what is to be known before one is run.
+
+Built-in actions enter the registry by the same door as anybody's own.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import InvalidParameters, UnknownAction
+from .expression import Assignment
+
+
+class Parameters(BaseModel):
+    """The base of every action's parameter model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UpdateParameters(Parameters):
+    """Columns to set: each to a constant, or to an expression over the record's own columns."""
+
+    values: dict[str, Assignment] = Field(min_length=1)
+
+
+class DeleteParameters(Parameters):
+    """``hard`` takes the rows out of the table; otherwise the soft-delete column is marked."""
+
+    hard: bool = False
+
+
+class RestoreParameters(Parameters):
+    """``mark`` says what is taken off: the soft-delete mark where the table has one, else the archive mark."""
+
+    mark: Literal["deleted", "archived"] | None = None
+
+
+class ArchiveParameters(Parameters):
+    """``reason`` goes to the table's reason column, when it has one, and to the audit in any case."""
+
+    reason: str | None = None
+
+
+class Reversibility(StrEnum):
+    """What an undo can do about an action."""
+
+    REVERSIBLE = "reversible"
+    """The ledger brings the records back from the change sets."""
+    IRREVERSIBLE = "irreversible"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What the ledger knows of an action before it runs."""
+
+    name: str
+    parameters: type[Parameters]
+    label: str
+    description: str
+    destructive: bool
+    reversibility: Reversibility = Reversibility.REVERSIBLE
+
+
+class Actions:
+    """The registry: actions by name."""
+
+    def __init__(self, actions: Iterable[Action]) -> None:
+        self._actions: dict[str, Action] = {action.name: action for action in actions}
+
+    def __iter__(self) -> Iterator[Action]:
+        return iter(self._actions.values())
+
+    def get(self, name: str) -> Action:
+        """Find an action. Raises UnknownAction, which names the others."""
+        try:
+            return self._actions[name]
+        except KeyError:
+            raise UnknownAction(action=name, known=tuple(sorted(self._actions))) from None
+
+    def validate(self, name: str, parameters: Mapping[str, object]) -> Parameters:
+        """Check parameters against the action's model. Raises InvalidParameters with what is wrong where."""
+        try:
+            return self.get(name).parameters.model_validate(parameters)
+        except ValidationError as error:
+            detail = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors(include_input=False)
+            )
+            raise InvalidParameters(action=name, detail=detail) from error
+
+
+BUILT_IN: tuple[Action, ...] = (
+    Action(
+        name="update",
+        parameters=UpdateParameters,
+        label="Update",
+        description="Set columns to constants or to expressions over the record's own columns.",
+        destructive=False,
+    ),
+    Action(
+        name="delete",
+        parameters=DeleteParameters,
+        label="Delete",
+        description="Mark records as deleted, or take them out of the table when hard is asked for.",
+        destructive=True,
+    ),
+    Action(
+        name="restore",
+        parameters=RestoreParameters,
+        label="Restore",
+        description="Take the mark of a soft delete, or of the archive, off again.",
+        destructive=False,
+    ),
+    Action(
+        name="archive",
+        parameters=ArchiveParameters,
+        label="Archive",
+        description="Mark records as archived, with a reason.",
+        destructive=True,
+    ),
+)

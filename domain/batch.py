@@ -1,0 +1,128 @@
+"""The batch: a slice of an execution's keys, and the unit of work, of transaction, of retry and of undo."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from .aggregate import Aggregate, Transitions
+from .event import Digest, Event, Tally
+
+
+class BatchEvent(Event):
+    """Every event of a batch names its execution, so that a projection needs no look-up."""
+
+    execution_id: UUID
+
+
+class Planned(BatchEvent):
+    """Keys were cut off for it: ``records`` of them, as batch ``number`` (from 1) of its execution."""
+
+    TOPIC = "batch.planned"
+
+    number: int = Field(ge=1)
+    table: str
+    records: int = Field(ge=1)
+    keys_digest: Digest
+
+
+class Completed(BatchEvent):
+    """Its records were changed, in the same transaction that appended this.
+
+    ``change_digest`` is None when no record was applied. ``sqlstates`` counts the failed ones by SQLSTATE.
+    """
+
+    TOPIC = "batch.completed"
+
+    number: int = Field(ge=1)
+    tally: Tally
+    change_digest: Digest | None
+    sqlstates: dict[str, int] = Field(default_factory=dict)
+    attempt: int = Field(ge=1)
+    worker: str
+
+
+class Failed(BatchEvent):
+    """It could not be applied at all, for a reason that is no single record's: all its records failed."""
+
+    TOPIC = "batch.failed"
+
+    number: int = Field(ge=1)
+    tally: Tally
+    error: str
+    attempt: int = Field(ge=1)
+    worker: str
+
+
+class CompensationPlanned(BatchEvent):
+    """An undo took it in: ``records`` of it are to be brought back under ``compensation_id``.
+
+    ``serial`` says that the undo's batches must be worked on one after the other.
+    """
+
+    TOPIC = "batch.compensation_planned"
+
+    undo_id: UUID
+    compensation_id: UUID
+    number: int = Field(ge=1)
+    records: int = Field(ge=1)
+    serial: bool
+
+
+class Compensated(BatchEvent):
+    """Its records were brought back, or left alone for a reason that is listed.
+
+    ``tally.skipped`` counts the conflicts. ``excepted`` names columns that did not come back bit for bit,
+    since a trigger wrote them.
+    """
+
+    TOPIC = "batch.compensated"
+
+    undo_id: UUID
+    compensation_id: UUID
+    number: int = Field(ge=1)
+    tally: Tally
+    change_digest: Digest | None
+    excepted: tuple[str, ...] = ()
+    sqlstates: dict[str, int] = Field(default_factory=dict)
+    attempt: int = Field(ge=1)
+    worker: str
+
+
+class CompensationFailed(BatchEvent):
+    """An undo of it could not be applied at all; its records stay as they were."""
+
+    TOPIC = "batch.compensation_failed"
+
+    undo_id: UUID
+    compensation_id: UUID
+    number: int = Field(ge=1)
+    tally: Tally
+    error: str
+    attempt: int = Field(ge=1)
+    worker: str
+
+
+class BatchStatus(StrEnum):
+    """Where a batch stands. What an undo brought back of it, its change sets tell record by record."""
+
+    PLANNED = "planned"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    COMPENSATING = "compensating"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Aggregate):
+    """The stream of one batch. An undo, and its redo, come back to the completed state."""
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        (None, Planned): BatchStatus.PLANNED,
+        (BatchStatus.PLANNED, Completed): BatchStatus.COMPLETED,
+        (BatchStatus.PLANNED, Failed): BatchStatus.FAILED,
+        (BatchStatus.COMPLETED, CompensationPlanned): BatchStatus.COMPENSATING,
+        (BatchStatus.COMPENSATING, Compensated): BatchStatus.COMPLETED,
+        (BatchStatus.COMPENSATING, CompensationFailed): BatchStatus.COMPLETED,
+    }

@@ -1,0 +1,67 @@
+"""Commands: what somebody asks the ledger to do. Frozen, validated, JSON in and out."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from .resource import Resource
+from .selection import KeyValue, Selection
+from .undo import ConflictPolicy
+
+Actor = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+"""Who asks, as the host has verified it: ``user:42``."""
+
+MAX_BATCH_SIZE = 100_000
+DAY = 86_400
+MAX_UNDO_SECONDS = 90 * DAY
+
+
+class Command(BaseModel):
+    """What all commands share. ``command_id`` makes a repeated send harmless: it becomes the stream's id."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command_id: UUID
+    actor: Actor
+    reason: str | None = None
+    correlation_id: UUID | None = None
+    queue: str = "default"
+    priority: int = Field(default=0, ge=-100, le=100)
+
+
+class RequestExecution(Command):
+    """Run one action over one selection.
+
+    ``undo_seconds`` is the undo window, counted from the execution's end; None makes it irreversible.
+    ``frozen`` changes a planned record even if it no longer matches. ``context`` are settings, such as
+    ``app.tenant_id``, under which every statement on the table runs.
+    """
+
+    type: Literal["request_execution"] = "request_execution"
+    resource: Resource
+    action: str
+    parameters: dict[str, Any]
+    selection: Selection
+    batch_size: int = Field(default=10_000, ge=1, le=MAX_BATCH_SIZE)
+    planning: Literal["gated", "streaming"] = "gated"
+    frozen: bool = False
+    undo_seconds: int | None = Field(default=7 * DAY, ge=1, le=MAX_UNDO_SECONDS)
+    context: dict[str, str] = Field(default_factory=dict)
+
+
+class RequestUndo(Command):
+    """Take an execution back, or, with ``of_undo``, take an undo of it back (a redo).
+
+    ``batches`` (numbers, from 1) and ``keys`` narrow it down; None means all.
+    """
+
+    type: Literal["request_undo"] = "request_undo"
+    execution_id: UUID
+    of_undo: UUID | None = None
+    policy: ConflictPolicy = ConflictPolicy.SKIP
+    batches: tuple[int, ...] | None = None
+    keys: tuple[KeyValue, ...] | None = None
+
+
+AnyCommand = Annotated[RequestExecution | RequestUndo, Field(discriminator="type")]

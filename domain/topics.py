@@ -1,0 +1,28 @@
+"""The one table from topic to event class. A topic is stored for ever: it may be added, never changed."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from . import batch, execution, record_lock, undo
+from .event import Event
+
+_EVENTS: tuple[type[Event], ...] = (
+    execution.Requested,
+    execution.Planned,
+    execution.Completed,
+    execution.Failed,
+    batch.Planned,
+    batch.Completed,
+    batch.Failed,
+    batch.CompensationPlanned,
+    batch.Compensated,
+    batch.CompensationFailed,
+    record_lock.Acquired,
+    record_lock.Released,
+    record_lock.Broken,
+    undo.Requested,
+    undo.Completed,
+    undo.Rejected,
+)
+
+TOPICS: Mapping[str, type[Event]] = MappingProxyType({event.TOPIC: event for event in _EVENTS})

@@ -1,0 +1,185 @@
+"""The fluent face: a chain that builds one frozen command, and hands it to the ledger at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ValidationError
+from uuid_utils.compat import uuid7
+
+from action_ledger.domain.actions import ArchiveParameters, DeleteParameters, RestoreParameters
+from action_ledger.domain.columns import assignment
+from action_ledger.domain.commands import DAY, RequestExecution
+from action_ledger.domain.errors import ActorMissing, InvalidParameters, SelectionMissing
+from action_ledger.domain.selection import Everything, Keys, KeyValue, Selection, Where
+from action_ledger.domain.values import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from action_ledger.domain.resource import Resource
+    from action_ledger.domain.selection import Predicate
+
+    from .handles import ExecutionHandle
+    from .ledger import Ledger
+
+SMALL = 10_000
+"""So many keys travel inside the command; an iterable without a length is streamed beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A table, and the records of it that were chosen so far."""
+
+    ledger: Ledger
+    resource: Resource
+    selection: Selection | None = None
+    streamed: Iterable[KeyValue] | None = None
+
+    def where(self, predicate: Predicate) -> Target:
+        """Choose the records for which a predicate is true; a second call narrows the first."""
+        if isinstance(self.selection, Where):
+            predicate = self.selection.predicate & predicate
+        return replace(self, selection=Where(predicate=predicate))
+
+    def keys(self, keys: Iterable[Any]) -> Target:
+        """Choose records by key: any iterable, streamed when it is long. An empty one chooses nothing."""
+        if isinstance(keys, (list, tuple, set, frozenset)) and len(keys) <= SMALL:
+            return replace(self, selection=Keys(keys=tuple(map(encode, keys))))
+        return replace(self, selection=Keys(keys=None), streamed=map(encode, keys))
+
+    def all(self) -> Target:
+        """Choose every record of the table. It must be said."""
+        return replace(self, selection=Everything())
+
+    def update(self, **values: Any) -> Request:  # noqa: ANN401 - any value of a column's type
+        """Set columns, each to a constant or to an expression such as ``col("score") + 1``."""
+        return self.apply(
+            "update", values={name: assignment(value) for name, value in values.items()}
+        )
+
+    def delete(self, *, hard: bool = False) -> Request:
+        """Mark as deleted; with ``hard``, take the rows out of the table."""
+        return self.apply("delete", **DeleteParameters(hard=hard).model_dump())
+
+    def restore(self, *, mark: Literal["deleted", "archived"] | None = None) -> Request:
+        """Take the mark of a soft delete off, or that of the archive."""
+        return self.apply("restore", **RestoreParameters(mark=mark).model_dump())
+
+    def archive(self, reason: str | None = None) -> Request:
+        """Mark as archived, with a reason."""
+        return self.apply("archive", **ArchiveParameters(reason=reason).model_dump())
+
+    def apply(self, action: str, **parameters: Any) -> Request:  # noqa: ANN401
+        """Run an action by its name."""
+        self.ledger.actions.validate(action, parameters)
+        settings = self.ledger.settings
+        return Request(
+            target=self,
+            options={
+                "action": action,
+                "parameters": parameters,
+                "batch_size": settings.batch_size,
+                "undo_seconds": settings.undo_expiry_days * DAY,
+                "queue": settings.queue,
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An action on chosen records, and how it is to run. Ends with ``run``, ``submit`` or ``preview``."""
+
+    target: Target
+    options: dict[str, Any]
+
+    def by(self, actor: str, *, reason: str | None = None) -> Request:
+        """Say who asks, as the host has verified it, and why."""
+        return self._with(actor=actor, reason=reason)
+
+    def undoable(self, *, days: float) -> Request:
+        """Set the window in which it can be undone, counted from its end."""
+        return self._with(undo_seconds=int(days * DAY))
+
+    def irreversible(self) -> Request:
+        """Give up the undo. Then rows may go that a foreign key takes along."""
+        return self._with(undo_seconds=None)
+
+    def batch_size(self, records: int) -> Request:
+        """Set how many records are one batch."""
+        return self._with(batch_size=records)
+
+    def streaming(self) -> Request:
+        """Plan page by page while the first batches are at work; the total grows until planning ends."""
+        return self._with(planning="streaming")
+
+    def frozen(self) -> Request:
+        """Change a planned record even if it no longer matches when its batch comes."""
+        return self._with(frozen=True)
+
+    def queue(self, name: str, *, priority: int = 0) -> Request:
+        """Choose the queue that workers find it in; a higher priority goes first."""
+        return self._with(queue=name, priority=priority)
+
+    def command(self) -> RequestExecution:
+        """Build the command that this chain stands for. Raises what is missing or wrong in it."""
+        if self.target.selection is None:
+            raise SelectionMissing
+        if not self.options.get("actor"):
+            raise ActorMissing
+        try:
+            return RequestExecution(
+                command_id=uuid7(),
+                resource=self.target.resource,
+                selection=self.target.selection,
+                **{**self.options, "parameters": _plain(self.options["parameters"])},
+            )
+        except ValidationError as error:
+            raise invalid(self.options["action"], error) from error
+
+    def run(
+        self, *, workers: int = 1, watch: Callable[[ExecutionHandle], None] | None = None
+    ) -> ExecutionHandle:
+        """Do it now, in this process. ``watch`` is called after each batch, from this thread."""
+        execution = self._send(now=True)
+        execution.finish(workers=workers, watch=watch)
+        return execution
+
+    def submit(self) -> ExecutionHandle:
+        """Leave it to the workers."""
+        return self._send(now=False)
+
+    def _send(self, *, now: bool) -> ExecutionHandle:
+        ledger = self.target.ledger
+        return ledger.execution(ledger.handle(self.command(), now=now, keys=self.target.streamed))
+
+    def _with(self, **options: Any) -> Request:  # noqa: ANN401
+        return replace(self, options={**self.options, **options})
+
+
+def invalid(action: str, error: ValidationError) -> InvalidParameters:
+    """Say in the ledger's own words what pydantic found wrong with a command."""
+    detail = "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+        for item in error.errors(include_input=False)
+    )
+    return InvalidParameters(action=action, detail=detail)
+
+
+def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Turn models within parameters into plain JSON values, as a command carries them."""
+
+    def plain(value: object) -> object:
+        match value:
+            case BaseModel():
+                return value.model_dump(mode="json")
+            case dict():
+                return {key: plain(item) for key, item in value.items()}
+            case list() | tuple():
+                return [plain(item) for item in value]
+            case _:
+                return value
+
+    return {key: plain(value) for key, value in parameters.items()}

@@ -1,0 +1,204 @@
+"""Handles: an execution or an undo, to watch, to wait for, to ask and to take back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from uuid_utils.compat import uuid7
+
+from action_ledger.domain.commands import RequestUndo
+from action_ledger.domain.errors import ActorMissing, CommandTimedOut, ExecutionNotFound
+from action_ledger.domain.execution import ExecutionStatus
+from action_ledger.domain.undo import UndoStatus
+from action_ledger.domain.values import encode
+from action_ledger.projections.sql_blocks import read_blocks
+
+from .builder import invalid
+from .progress import Progress
+from .outcomes import Outcome, read_changes, read_outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from uuid import UUID
+
+    from action_ledger.projections.projection import Recorded
+
+    from .ledger import Ledger
+
+SQL = read_blocks("action_ledger.ops", "reads.sql")
+POLL_SECONDS = 0.05
+
+
+class Handle:
+    """What executions and undos have in common: a row of the progress view that comes to an end."""
+
+    block: str
+    ended: frozenset[str]
+
+    def __init__(self, ledger: Ledger, id_: UUID) -> None:
+        """Look nothing up yet."""
+        self.ledger = ledger
+        self.id = id_
+
+    def row(self) -> dict[str, Any]:
+        """Read its row of the progress view. Raises ExecutionNotFound."""
+        with self.ledger.store.transaction() as transaction:
+            found = transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
+        if found is None:
+            raise ExecutionNotFound(execution_id=self.id)
+        return found
+
+    @property
+    def status(self) -> str:
+        """Where it stands."""
+        return str(self.row()["status"])
+
+    def progress(self) -> Progress:
+        """Read how far it has come, in one consistent look."""
+        return Progress.of(self.row())
+
+    def wait(self, *, timeout: float | None = None) -> None:
+        """Wait until it has ended, whoever works on it. Raises CommandTimedOut after ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.status not in self.ended:
+            if deadline is not None and time.monotonic() > deadline:
+                raise CommandTimedOut(seconds=timeout or 0)
+            time.sleep(POLL_SECONDS)
+
+    async def wait_async(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as wait has it
+        """Wait without holding the event loop up."""
+        await asyncio.to_thread(self.wait, timeout=timeout)
+
+    def finish(self, *, workers: int = 1, watch: Callable[[Any], None] | None = None) -> None:
+        """Work on it in this process, with so many workers in threads, until it has ended."""
+        if workers > 1 and self.row()["status"] not in self.ended:
+            with ThreadPoolExecutor(workers - 1, thread_name_prefix="action-ledger") as pool:
+                helpers = [
+                    pool.submit(self.ledger.worker().finish, self.id) for _ in range(workers - 1)
+                ]
+                self._finish(watch)
+                for helper in helpers:
+                    helper.result()
+        else:
+            self._finish(watch)
+
+    def events(self) -> list[Recorded]:
+        """Read its own stream."""
+        store = self.ledger.store
+        with store.transaction() as transaction:
+            return store.read_stream(transaction.cursor, self.id)
+
+    def _finish(self, watch: Callable[[Any], None] | None) -> None:
+        self.ledger.worker().finish(self.id, watch=None if watch is None else lambda: watch(self))
+
+
+class ExecutionHandle(Handle):
+    """One run of one action."""
+
+    block = "execution"
+    ended = frozenset(status for status in ExecutionStatus if status.ended)
+
+    def undo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
+        """Begin to take it back; ``.run()`` or ``.submit()`` ends the chain."""
+        return UndoRequest(self.ledger, {"execution_id": self.id, "actor": by, "reason": reason})
+
+    def undos(self) -> list[UndoHandle]:
+        """Give its undos, and their redos, oldest first."""
+        with self.ledger.store.transaction() as transaction:
+            rows = transaction.execute(SQL["undos_of"], {"id": self.id}).fetchall()
+        return [UndoHandle(self.ledger, row["undo_id"]) for row in rows]
+
+    def failures(self) -> Iterator[Outcome]:
+        """Give the records that failed, each with its key and what the database said."""
+        return read_outcomes(self.ledger.store, execution_id=self.id, outcome="failed")
+
+    def skipped(self) -> Iterator[Outcome]:
+        """Give the records that were skipped, each with its key and the reason."""
+        return read_outcomes(self.ledger.store, execution_id=self.id, outcome="skipped")
+
+    def changes(self) -> Iterator[dict[str, Any]]:
+        """Give the records that were changed, each with its key, before and after, as text."""
+        return read_changes(self.ledger.store, execution_id=self.id)
+
+
+class UndoHandle(Handle):
+    """One undo, or one redo."""
+
+    block = "undo"
+    ended = frozenset(status for status in UndoStatus if status.ended)
+
+    def conflicts(self) -> Iterator[Outcome]:
+        """Give the records that were left alone, with the recorded and the current value of each column."""
+        return read_outcomes(self.ledger.store, undo_id=self.id, outcome="conflict")
+
+    def failures(self) -> Iterator[Outcome]:
+        """Give the records that the database would not take back."""
+        return read_outcomes(self.ledger.store, undo_id=self.id, outcome="failed")
+
+    @property
+    def excepted(self) -> list[str]:
+        """The columns that did not come back bit for bit, since a trigger writes them."""
+        with self.ledger.store.transaction() as transaction:
+            rows = transaction.execute(SQL["excepted"], {"undo_id": self.id}).fetchall()
+        return [row["name"] for row in rows]
+
+    def redo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
+        """Begin to apply again what this undo took back."""
+        execution_id = self.row()["execution_id"]
+        return UndoRequest(
+            self.ledger,
+            {"execution_id": execution_id, "of_undo": self.id, "actor": by, "reason": reason},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UndoRequest:
+    """An undo, and what of it is wanted. Ends with ``run`` or ``submit``."""
+
+    ledger: Ledger
+    options: dict[str, Any]
+
+    def by(self, actor: str, *, reason: str | None = None) -> UndoRequest:
+        """Say who asks, and why."""
+        return self._with(actor=actor, reason=reason)
+
+    def on_conflict(self, policy: str) -> UndoRequest:
+        """Choose what happens to records that somebody changed since: skip (the default), fail or force."""
+        return self._with(policy=policy)
+
+    def batches(self, numbers: Iterable[int]) -> UndoRequest:
+        """Take only some batches back, by their numbers."""
+        return self._with(batches=tuple(numbers))
+
+    def keys(self, keys: Iterable[Any]) -> UndoRequest:
+        """Take only some records back."""
+        return self._with(keys=tuple(map(encode, keys)))
+
+    def command(self) -> RequestUndo:
+        """Build the command. Raises what is missing or wrong in it."""
+        if not self.options.get("actor"):
+            raise ActorMissing
+        try:
+            return RequestUndo(command_id=uuid7(), **self.options)
+        except ValidationError as error:
+            raise invalid("undo", error) from error
+
+    def run(
+        self, *, workers: int = 1, watch: Callable[[UndoHandle], None] | None = None
+    ) -> UndoHandle:
+        """Take it back now, in this process."""
+        undo = self.submit()
+        undo.finish(workers=workers, watch=watch)
+        return undo
+
+    def submit(self) -> UndoHandle:
+        """Leave it to the workers."""
+        return UndoHandle(self.ledger, self.ledger.handle(self.command()))
+
+    def _with(self, **options: Any) -> UndoRequest:  # noqa: ANN401
+        return replace(self, options={**self.options, **options})

@@ -1,0 +1,186 @@
+"""The ledger: the one place where everything is wired, and the command API.
+
+``open_ledger`` gives a :class:`Ledger`; ``ledger.on(table)`` begins a chain that ends in a command; every
+command goes through ``ledger.handle``.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+import psycopg
+from pydantic import SecretStr
+from uuid_utils.compat import uuid7
+
+from action_ledger.domain.actions import BUILT_IN, Actions
+from action_ledger.domain.commands import AnyCommand, RequestExecution, RequestUndo
+from action_ledger.domain.resource import Resource
+from action_ledger.domain.selection import KeyValue
+from action_ledger.projections import tracing
+from action_ledger.projections.audit import Audit
+from action_ledger.projections.progress import Progress
+from action_ledger.projections.recorder import Datastore
+from action_ledger.projections.store import Store
+from action_ledger.projections.work_queue import WorkQueue
+from action_ledger.workers.claim import is_known
+from action_ledger.workers.loop import Worker
+from action_ledger.workers.request import ExecutionRequest
+from action_ledger.workers.undo_request import UndoRequest
+
+from .builder import Target
+from .database import Database
+from .embedded import embedded_url
+from .handles import ExecutionHandle
+from .migrations import migrate, require_current
+from .settings import Settings
+
+
+class Ledger:
+    """One ledger over one database. Thread-safe; close it, or use it in a ``with`` statement."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        """Wire it over an open pool; ``open_ledger`` is the usual way."""
+        self.settings = settings
+        self.actions = Actions(BUILT_IN)
+        self._database = database
+        self.store = Store(
+            Datastore(database.connection, settings.db_schema),
+            inline=(WorkQueue(), Progress()),
+            followed=(Audit(),),
+            search_path=settings.search_path,
+            lock_timeout_ms=settings.append_lock_timeout_ms,
+        )
+
+    def on(self, table: str | Resource) -> Target:
+        """Begin a command on a table, named as ``schema.table`` or described by a Resource."""
+        return Target(self, table if isinstance(table, Resource) else Resource(table=table))
+
+    def handle(
+        self, command: AnyCommand, *, now: bool = False, keys: Iterable[KeyValue] | None = None
+    ) -> UUID:
+        """Take a command in, and give the id of the execution or the undo that it became.
+
+        With ``now`` the execution is planned at once, and applied at once when it fits one batch. ``keys``
+        travel beside a command whose selection is ``Keys(keys=None)``. A command that is sent twice, with one
+        ``command_id``, is taken in once.
+        """
+        match command:
+            case RequestExecution():
+                self._request(command, now=now, keys=keys)
+            case RequestUndo():
+                self._request_undo(command)
+        return command.command_id
+
+    def worker(self, *, queues: Iterable[str] | None = None) -> Worker:
+        """Make a worker on this ledger; None takes up any queue."""
+        return Worker(
+            self.store,
+            self.actions,
+            name=worker_name(),
+            queues=None if queues is None else list(queues),
+        )
+
+    def execution(self, execution_id: UUID | str) -> ExecutionHandle:
+        """Give the handle of an execution. Raises ExecutionNotFound."""
+        return ExecutionHandle(self, UUID(str(execution_id)))
+
+    def close(self) -> None:
+        """Close the connections. The embedded server stays up for others, and stops with the last of them."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        """Use it as a context."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def _request(
+        self, command: RequestExecution, *, now: bool, keys: Iterable[KeyValue] | None
+    ) -> None:
+        with tracing.send(
+            command.action,
+            queue=command.queue,
+            execution_id=command.command_id,
+            correlation_id=command.correlation_id or command.command_id,
+        ):
+
+            def accept() -> None:
+                with self.store.transaction() as transaction:
+                    request = ExecutionRequest(transaction, self.actions, command, worker_name())
+                    request.accept(now=now, streamed=keys)
+
+            self._once(command.command_id, accept)
+
+    def _request_undo(self, command: RequestUndo) -> None:
+        def accept() -> None:
+            with self.store.transaction() as transaction:
+                UndoRequest(transaction, command, uuid7).accept()
+
+        with tracing.undo(
+            "undo",
+            queue=command.queue,
+            undo_id=command.command_id,
+            undo_of=command.execution_id,
+            policy=command.policy,
+            traceparent=None,
+        ):
+            self._once(command.command_id, accept)
+
+    def _once(self, command_id: UUID, accept: Callable[[], None]) -> None:
+        """Take a command in exactly once: after a lost answer to COMMIT, look instead of guessing."""
+        try:
+            accept()
+        except (psycopg.OperationalError, psycopg.errors.UniqueViolation):
+            with self.store.transaction() as transaction:
+                if is_known(transaction, command_id):
+                    return
+            raise
+
+
+def open_ledger(url: str | None = None, *, settings: Settings | None = None) -> Ledger:
+    """Open the ledger of a database; without a URL, that of the settings, or else the embedded server's.
+
+    The embedded server's schema is migrated here. On a server of yours that is ``action-ledger migrate``.
+
+    Raises:
+        StoreNotMigrated: The schema is missing or older than this release.
+        EmbeddedUnavailable: There is no URL, and the embedded server is not installed.
+        StoreUnavailable: The server cannot be reached.
+    """
+    settings = settings or Settings()
+    if url is not None:
+        settings = settings.model_copy(update={"database_url": SecretStr(url)})
+    database = open_database(settings)
+    with database.connection() as connection:
+        if settings.database_url is None:
+            migrate(connection, settings.db_schema)
+        require_current(connection, settings.db_schema)
+    return Ledger(database, settings)
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the pool that the settings ask for."""
+    url = settings.database_url
+    return Database(
+        url.get_secret_value() if url else embedded_url(Path(settings.data_dir)),
+        min_size=settings.pool_min_size,
+        max_size=settings.pool_max_size,
+        timeout=settings.pool_timeout_seconds,
+        prepare_threshold=settings.prepare_threshold,
+    )
+
+
+def worker_name() -> str:
+    """Name this process, for people who look for it."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,97 @@
+"""Record by record: what was changed, and what was not and why. Read from the bulk data, streamed."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from psycopg.adapt import Transformer
+from psycopg.pq import Format
+from pydantic import BaseModel, ConfigDict
+
+from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.store import Store, Transaction
+
+SQL = read_blocks("action_ledger.ops", "reads.sql")
+
+
+class Outcome(BaseModel):
+    """One record that was not changed. Values are PostgreSQL's text of them, under ISO settings."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: tuple[str, ...]
+    batch: int
+    outcome: str
+    reason: str
+    sqlstate: str | None = None
+    constraint: str | None = None
+    message: str | None = None
+    recorded: dict[str, str | None] | None = None
+    """What the ledger had written, by column; for conflicts."""
+    current: dict[str, str | None] | None = None
+    """What was found instead, by column; None where the row was gone."""
+
+
+TEXT_ARRAY = 1009
+"""The type id of text[], in PostgreSQL for ever."""
+
+
+class Arrays:
+    """Reads the columns of bulk data: each is the text of an array."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._loader = Transformer(transaction.connection).get_loader(TEXT_ARRAY, Format.TEXT)
+
+    def columns(self, texts: list[str] | None) -> list[list[str | None]]:
+        """Give the values of each column as PostgreSQL's text."""
+        return [self._loader.load(text.encode()) for text in texts or ()]
+
+
+def read_outcomes(
+    store: Store, *, outcome: str, execution_id: UUID | None = None, undo_id: UUID | None = None
+) -> Iterator[Outcome]:
+    """Read outcomes of one kind, of an execution or of an undo."""
+    values = {"outcome": outcome, "execution_id": execution_id, "undo_id": undo_id}
+    with store.transaction() as transaction:
+        arrays = Arrays(transaction)
+        for row in transaction.stream(SQL["outcomes"], values):
+            keys = arrays.columns(row["keys"])
+            recorded = arrays.columns(row["recorded"])
+            current = arrays.columns(row["current"])
+            for n, key in enumerate(zip(*keys, strict=True)):
+                yield Outcome(
+                    key=key,
+                    batch=row["number"],
+                    outcome=row["outcome"],
+                    reason=row["reason"],
+                    sqlstate=row["sqlstate"],
+                    constraint=row["constraint_name"],
+                    message=row["message"],
+                    recorded=_at(row["columns"], recorded, n),
+                    current=_at(row["columns"], current, n),
+                )
+
+
+def read_changes(store: Store, *, execution_id: UUID) -> Iterator[dict[str, Any]]:
+    """Read what an execution changed: key, before and after of each record."""
+    with store.transaction() as transaction:
+        arrays = Arrays(transaction)
+        for row in transaction.stream(SQL["changes"], {"execution_id": execution_id}):
+            keys = arrays.columns(row["keys"])
+            before = arrays.columns(row["before"])
+            after = arrays.columns(row["after"])
+            for n, key in enumerate(zip(*keys, strict=True)):
+                yield {
+                    "key": key,
+                    "batch": row["number"],
+                    "before": _at(row["columns"], before, n),
+                    "after": _at(row["columns"], after, n),
+                }
+
+
+def _at(
+    names: list[str] | None, columns: list[list[str | None]], record: int
+) -> dict[str, str | None] | None:
+    if not names or not columns:
+        return None
+    return {name: column[record] for name, column in zip(names, columns, strict=True)}

@@ -1,0 +1,66 @@
+"""Progress as people and programs read it: counts, rate and time left, from one row of the progress view."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Progress(BaseModel):
+    """How far an execution or an undo has come. applied + failed + skipped + pending = total, always."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: str
+    total: int
+    total_final: bool
+    """False while planning still goes on, so that the total may grow."""
+    applied: int
+    failed: int
+    skipped: int
+    pending: int
+    batches: int
+    batches_done: int
+    elapsed: float
+    """Seconds from the request to the end, or to now, by the database's clock."""
+    rate: float | None
+    """Records a second since the first could be worked on; None before there is one."""
+    eta: float | None
+    """Seconds until the end at this rate; None when it cannot be said."""
+
+    @property
+    def processed(self) -> int:
+        """Records that came to an end, whichever."""
+        return self.applied + self.failed + self.skipped
+
+    @property
+    def percent(self) -> float:
+        """How much of the total is done; 100 for nothing to do."""
+        return 100 * self.processed / self.total if self.total else 100.0
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Compute it from a row of the view."""
+        start: datetime = row["requested_at"]
+        ended: datetime | None = row["ended_at"]
+        worked = ((ended or row["updated_at"]) - start).total_seconds()
+        processed = row["applied"] + row["failed"] + row["skipped"]
+        rate = processed / worked if processed and worked > 0 else None
+        eta = row["pending"] / rate if rate and ended is None else None
+        names = (
+            "status",
+            "total",
+            "applied",
+            "failed",
+            "skipped",
+            "pending",
+            "batches",
+            "batches_done",
+        )
+        return cls(
+            total_final=row.get("total_final", True),
+            elapsed=((ended or row["now"]) - start).total_seconds(),
+            rate=rate,
+            eta=eta,
+            **{name: row[name] for name in names},
+        )

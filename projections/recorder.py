@@ -1,0 +1,87 @@
+"""The library's recorder, made to append inside a transaction that is already at work.
+
+Its own ``insert_events`` opens a connection, retries, and turns a lost answer to COMMIT into a false conflict;
+so the ledger calls the steps it is made of. A contract test pins their names.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+
+from eventsourcing.persistence import StoredEvent, Tracking
+from eventsourcing.postgres import PostgresDatastore, PostgresProcessRecorder
+from psycopg import Connection, Cursor, sql
+from psycopg.rows import DictRow
+
+Connections = Callable[[], AbstractContextManager[Connection[DictRow]]]
+
+_current: ContextVar[Connection[DictRow] | None] = ContextVar("action_ledger_connection", default=None)
+
+
+class Datastore(PostgresDatastore):
+    """Hands out the connection of the transaction that is at work, so that reads see its writes.
+
+    ``connections`` lends one from a pool that is the caller's, built from the whole URL; the library's own
+    would leave options out.
+    """
+
+    def __init__(self, connections: Connections, schema: str) -> None:
+        super().__init__(dbname="", host="", port="", user="", password="", schema=schema)
+        self._connections = connections
+
+    @contextmanager
+    def get_connection(self) -> Iterator[Connection[DictRow]]:
+        """Give the current transaction's connection, or one from the pool."""
+        current = _current.get()
+        if current is not None:
+            yield current
+            return
+        with self._connections() as connection:
+            self.prepare(connection)
+            yield connection
+
+    def prepare(self, connection: Connection[DictRow]) -> None:
+        """Teach a connection the type through which events are written."""
+        for info in self.psycopg_type_adapters.values():
+            if connection.adapters.types.get(info.oid) is None:
+                info.register(connection)
+
+    @contextmanager
+    def bound_to(self, connection: Connection[DictRow]) -> Iterator[None]:
+        """Make every read within go through this connection."""
+        token = _current.set(connection)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def close(self) -> None:
+        """Leave the pool alone: who made it closes it."""
+
+
+class Recorder(PostgresProcessRecorder):
+    """Appends on a given cursor, under a lock with a time limit, and gives position and time back."""
+
+    def __init__(self, datastore: Datastore, *, lock_timeout_ms: int) -> None:
+        super().__init__(datastore)
+        self.insert_events_statement += sql.SQL(", recorded_at")
+        self.lock_table_statements = [
+            sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{lock_timeout_ms}ms")),
+            sql.SQL("LOCK TABLE {}.{} IN EXCLUSIVE MODE").format(
+                sql.Identifier(datastore.schema), sql.Identifier(self.events_table_name)
+            ),
+        ]
+
+    def lock(self, cursor: Cursor[DictRow]) -> None:
+        """Take the append lock: from here to COMMIT nobody else gets a position."""
+        self._lock_table(cursor)
+
+    def append(self, cursor: Cursor[DictRow], events: Sequence[StoredEvent]) -> list[tuple[int, datetime]]:
+        """Write events and give (position, recorded_at) of each, in their order."""
+        self._insert_stored_events(cursor, events)
+        return [(row["notification_id"], row["recorded_at"]) for row in cursor.fetchall()]
+
+    def track(self, cursor: Cursor[DictRow], projection: str, position: int) -> None:
+        """Move a follower's fence. Raises the library's IntegrityError when another was faster."""
+        self._insert_tracking(cursor, Tracking(projection, position))

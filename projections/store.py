@@ -1,0 +1,196 @@
+"""The store: transactions that do and record. Everything that changes a record goes through here.
+
+Lock order: queue row, then the user's rows, then the append lock, then inline view rows. Nothing that holds
+the append lock may wait for a queue row.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import UUID
+
+from psycopg import Connection, Cursor, sql
+from psycopg.rows import DictRow
+
+from action_ledger.domain.event import Event
+from action_ledger.domain.mapper import EventMapper
+
+from . import tracing
+from .projection import Projection, Recorded
+from .recorder import Datastore, Recorder
+from .rows import Rows
+from .sql_blocks import read_blocks
+
+SQL = read_blocks("action_ledger.projections", "store.sql")
+
+STREAMED_AT_ONCE = 8
+"""Rows of bulk data fetched at a time: each may hold a whole batch."""
+
+
+class Views:
+    """Where the rows of projections lie at the moment: the one place that knows generations."""
+
+    def __init__(self, schema: str, generations: Mapping[str, int], projections: Sequence[Projection]) -> None:
+        self._schema = schema
+        self._projection_of = {table: p.name for p in projections for table in p.tables}
+        self.generations = dict(generations)
+
+    def relation(self, table: str) -> sql.Identifier:
+        """Name the relation that stands for a projection's table now."""
+        if table == "work_queue":
+            return sql.Identifier(self._schema, table)
+        return generation_of(self._schema, table, self.generations[self._projection_of[table]])
+
+    def identifiers(self) -> dict[str, sql.Identifier | sql.SQL]:
+        """Name them all, for SQL that is put together from blocks."""
+        return {table: self.relation(table) for table in self._projection_of}
+
+
+def generation_of(schema: str, table: str, generation: int) -> sql.Identifier:
+    """Name one generation of a view's table."""
+    return sql.Identifier(schema, f"view_{table}_g{generation}")
+
+
+class Transaction:
+    """One transaction, with what it needs to read, to record and to come to an end."""
+
+    def __init__(self, store: "Store", connection: Connection[DictRow]) -> None:
+        self.connection = connection
+        self.cursor: Cursor[DictRow] = connection.cursor()
+        self._store = store
+        self._views: Views | None = None
+        self._locked = False
+
+    @property
+    def schema(self) -> sql.Identifier:
+        """The ledger's schema, to compose with."""
+        return sql.Identifier(self._store.schema)
+
+    @property
+    def views(self) -> Views:
+        """The views as they stand. What is read before the append lock may be switched until then."""
+        if self._views is None:
+            self._views = self._store.resolve_views(self.cursor)
+        return self._views
+
+    def execute(self, query: sql.SQL, parameters: Mapping[str, Any] | None = None) -> Cursor[DictRow]:
+        """Run a block of SQL with the schema and the views' tables put in."""
+        return self.cursor.execute(self.compose(query), parameters)
+
+    def stream(self, query: sql.SQL, parameters: Mapping[str, Any] | None = None) -> Iterator[DictRow]:
+        """Run a block and give its rows a few at a time, however many there are."""
+        with self.connection.cursor(name=f"action_ledger_{id(self)}") as cursor:
+            cursor.itersize = STREAMED_AT_ONCE
+            cursor.execute(self.compose(query), parameters)
+            yield from cursor
+
+    def compose(self, query: sql.SQL, **parts: sql.Composable) -> sql.Composed:
+        """Put the schema, the views' tables and further parts into a block."""
+        return query.format(schema=self.schema, **{**self.views.identifiers(), **parts})
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Make what happens within all or nothing, without ending the transaction."""
+        with self.connection.transaction():
+            yield
+
+    def lock(self) -> None:
+        """Take the append lock, last of all locks, and see the views as they then are."""
+        if self._locked:
+            return
+        with self.connection.pipeline():
+            self._store.recorder.lock(self.cursor)
+            self._views = self._store.resolve_views(self.cursor)
+        self._locked = True
+
+    def append(self, *events: Event) -> list[Recorded]:
+        """Append events and write the inline views, in this transaction."""
+        self.lock()
+        with tracing.statement("INSERT", table="stored_events", batch_size=len(events)):
+            stored = [self._store.mapper.to_stored_event(cast("Any", event)) for event in events]
+            places = self._store.recorder.append(self.cursor, stored)
+        recorded = [Recorded(*place, event) for place, event in zip(places, events, strict=True)]
+        with self.connection.pipeline():
+            for projection in self._store.inline:
+                rows = Rows(projection.tables)
+                for one in recorded:
+                    projection.project(one, rows)
+                rows.write(self.cursor, self.views.relation)
+        return recorded
+
+
+class Store:
+    """The event log and its inline views, over one pool of connections."""
+
+    def __init__(  # noqa: PLR0913 - it is wired in one place
+        self,
+        datastore: Datastore,
+        *,
+        inline: Sequence[Projection],
+        followed: Sequence[Projection],
+        search_path: str,
+        lock_timeout_ms: int,
+    ) -> None:
+        self.datastore = datastore
+        self.schema = datastore.schema
+        self.mapper = EventMapper()
+        self.recorder = Recorder(datastore, lock_timeout_ms=lock_timeout_ms)
+        self.inline = tuple(inline)
+        self.followed = tuple(followed)
+        self._search_path = search_path
+
+    @property
+    def projections(self) -> tuple[Projection, ...]:
+        """All of them, inline first."""
+        return self.inline + self.followed
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Begin, pin the session's settings, and commit at the end; an exception rolls back."""
+        with self.datastore.get_connection() as connection:
+            with self.datastore.bound_to(connection), connection.transaction():
+                transaction = Transaction(self, connection)
+                transaction.cursor.execute(SQL["pin"], {"search_path": self._search_path})
+                yield transaction
+
+    def resolve_views(self, cursor: Cursor[DictRow]) -> Views:
+        """Read which generation stands for each projection."""
+        cursor.execute(SQL["generations"].format(schema=sql.Identifier(self.schema)))
+        generations = {row["name"]: row["generation"] for row in cursor.fetchall()}
+        return Views(self.schema, generations, self.projections)
+
+    def read(self, cursor: Cursor[DictRow], *, after: int, upto: int, limit: int) -> list[DictRow]:
+        """Read a block of stored events by position, not mapped yet."""
+        cursor.execute(
+            SQL["events"].format(schema=sql.Identifier(self.schema)),
+            {"after": after, "upto": upto, "limit": limit},
+        )
+        return cursor.fetchall()
+
+    def read_stream(self, cursor: Cursor[DictRow], id_: UUID) -> list[Recorded]:
+        """Read one stream, mapped."""
+        cursor.execute(SQL["stream"].format(schema=sql.Identifier(self.schema)), {"id": id_})
+        return [self.recorded(row) for row in cursor.fetchall()]
+
+    def head(self, cursor: Cursor[DictRow]) -> int:
+        """Give the newest position, 0 when there is no event."""
+        cursor.execute(SQL["head"].format(schema=sql.Identifier(self.schema)))
+        row = cursor.fetchone()
+        return 0 if row is None else int(row["position"])
+
+    def recorded(self, row: DictRow) -> Recorded:
+        """Map one row of ``read``."""
+        event = self.mapper.to_domain_event(cast("Any", _Stored(row)))
+        return Recorded(row["notification_id"], row["recorded_at"], cast("Event", event))
+
+
+class _Stored:
+    """A row of the log in the form that the mapper takes."""
+
+    __slots__ = ("originator_id", "originator_version", "state", "topic")
+
+    def __init__(self, row: DictRow) -> None:
+        self.originator_id = row["originator_id"]
+        self.originator_version = row["originator_version"]
+        self.topic = row["topic"]
+        self.state = row["state"]

@@ -1,0 +1,35 @@
+-- name: pin
+-- The session settings under which images are captured, parsed and compared: text written under another
+-- DateStyle comes back as another day. For this transaction only.
+SELECT
+    set_config('DateStyle', 'ISO', true),
+    set_config('IntervalStyle', 'postgres', true),
+    set_config('TimeZone', 'UTC', true),
+    set_config('extra_float_digits', '1', true),
+    set_config('bytea_output', 'hex', true),
+    set_config('lc_monetary', 'C', true),
+    set_config('xmloption', 'content', true),
+    set_config('search_path', %(search_path)s, true)
+
+-- name: generations
+-- Which generation of its tables stands for each projection.
+SELECT name, generation FROM {schema}.projections
+
+-- name: events
+-- Events in the ledger's order, in blocks.
+SELECT originator_id, originator_version, topic, state, notification_id, recorded_at
+FROM {schema}.stored_events
+WHERE notification_id > %(after)s AND notification_id <= %(upto)s
+ORDER BY notification_id
+LIMIT %(limit)s
+
+-- name: head
+-- The newest position.
+SELECT coalesce(max(notification_id), 0) AS position FROM {schema}.stored_events
+
+-- name: stream
+-- The events of one stream, with their positions and times.
+SELECT originator_id, originator_version, topic, state, notification_id, recorded_at
+FROM {schema}.stored_events
+WHERE originator_id = %(id)s
+ORDER BY originator_version

@@ -1,0 +1,92 @@
+"""The applier: does to one batch's records what its action says, in the caller's transaction."""
+
+from uuid import UUID
+
+from psycopg import sql
+
+from action_ledger.domain.batch import Batch, Completed
+from action_ledger.domain.event import Metadata
+from action_ledger.projections.store import Transaction
+
+from .catalog import Table
+from .change import Change
+from .images import aliases, columns_of, listed, numbered, same_key, unnested, value
+from .slices import Slices
+from .writer import SQL, Owner, Write, Writer
+
+
+def apply_batch(  # noqa: PLR0913 - what a batch is, spelt out
+    transaction: Transaction,
+    change: Change,
+    batch: Batch,
+    *,
+    execution_id: UUID,
+    number: int,
+    records: int,
+    attempt: int,
+    worker: str,
+    metadata: Metadata,
+) -> Completed:
+    """Change the batch's records; give the event that says so, to be appended in this transaction.
+
+    From its second attempt on it takes the rows in key order first, since the first may have met a deadlock.
+    """
+    owner = Owner(
+        id=batch.id,
+        batch_id=batch.id,
+        execution_id=execution_id,
+        undo_id=None,
+        batch_version=batch.version + 1,
+        direction="do",
+    )
+    writer = Writer(transaction, owner, _write(transaction, change), ordered=attempt > 1)
+    slices = Slices(transaction, writer)
+    slices.apply(1, records)
+    return batch.trigger(
+        Completed,
+        metadata,
+        execution_id=execution_id,
+        number=number,
+        tally=slices.tally,
+        change_digest=slices.digest,
+        sqlstates=dict(slices.sqlstates),
+        attempt=attempt,
+        worker=worker,
+    )
+
+
+def _write(transaction: Transaction, change: Change) -> Write:
+    table = change.table
+    return Write(
+        table=table,
+        kind=change.kind,
+        planned=planned_keys(transaction, table),
+        located=same_key(columns_of("t", table.key), aliases("q", "k", len(table.key))),
+        match=change.match,
+        assignments=change.assignments,
+        captured=change.captured,
+        acted=change.acted,
+        target=(),
+        recorded=(),
+        reason=sql.SQL(
+            "CASE WHEN {gone} IS NULL THEN 'vanished' WHEN {match} THEN 'trigger' ELSE 'no_longer_matches' END"
+        ).format(gone=columns_of("t", table.key)[0], match=change.match),
+        parameters=change.parameters,
+    )
+
+
+def planned_keys(transaction: Transaction, table: Table) -> sql.Composable:
+    """Read a slice of a batch's key set."""
+    names = numbered("k", len(table.key))
+    slices = [
+        sql.SQL("({})[%(lo)s:%(hi)s]").format(array) for array in unnested("s.keys", table.key)
+    ]
+    return transaction.compose(
+        SQL["keys_of_batch"],
+        key_names=listed(names),
+        keys=listed(
+            sql.SQL("{} AS {}").format(value(column, name), name)
+            for column, name in zip(table.key, names, strict=True)
+        ),
+        slices=listed(slices),
+    )

@@ -1,0 +1,53 @@
+"""A change, compiled: what one action does to one table, in parts of SQL that a statement is put together from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from psycopg import sql
+
+from .catalog import Column, Table
+
+Kind = Literal["update", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A column and the expression that it is set to, over the row ``t``."""
+
+    column: Column
+    expression: sql.Composable
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to do to the rows of a batch.
+
+    ``match`` is the condition on row ``t`` that a planned record must still meet; ``parameters`` are the values
+    of its and the assignments' placeholders.
+    """
+
+    table: Table
+    kind: Kind
+    assignments: tuple[Assignment, ...]
+    match: sql.Composable
+    parameters: Mapping[str, Any]
+
+    @property
+    def acted(self) -> tuple[Column, ...]:
+        """The columns that the action itself sets: those in which a later edit is a conflict."""
+        if self.kind == "delete":
+            return images_of(self.table)
+        return tuple(assignment.column for assignment in self.assignments)
+
+    @property
+    def captured(self) -> tuple[Column, ...]:
+        """The columns of the images: those that are set, or all where a trigger may write others."""
+        if self.kind == "delete" or "update" in self.table.writes:
+            return images_of(self.table)
+        return self.acted
+
+
+def images_of(table: Table) -> tuple[Column, ...]:
+    """Give the columns of a whole row's image; generated ones come back by themselves."""
+    return tuple(column for column in table.columns if not column.generated)

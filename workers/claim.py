@@ -1,0 +1,79 @@
+"""Claims: taking one unit of work off the queue, and putting it off when it met a fault."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from action_ledger.domain.event import Metadata
+from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.store import Transaction
+
+SQL = read_blocks("action_ledger.workers", "queue.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of work as it was claimed: planning, a batch, or a compensation."""
+
+    unit_id: UUID
+    kind: str
+    job_id: UUID
+    execution_id: UUID
+    undo_id: UUID | None
+    batch_id: UUID | None
+    records: int
+    attempt: int
+    number: int | None
+    batch_version: int | None
+    action: str
+    table_name: str
+    batch_size: int
+    planning: str
+    status: str
+    actor: str
+    queue: str
+    correlation_id: UUID
+    traceparent: str | None
+    policy: str | None
+    of_undo: UUID | None
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the events of this unit carry: the request's actor and trace."""
+        return Metadata(
+            actor=self.actor,
+            correlation_id=self.correlation_id,
+            causation_id=self.job_id,
+            traceparent=self.traceparent,
+        )
+
+
+def claim(transaction: Transaction, *, job: UUID | None, queues: Sequence[str] | None) -> Unit | None:
+    """Take one unit, of a job or of any, without waiting for those that others work on."""
+    row: Any = transaction.execute(SQL["claim"], {"job": job, "queues": None if queues is None else list(queues)}).fetchone()
+    return None if row is None else Unit(**row)
+
+
+def postpone(transaction: Transaction, unit: Unit, *, error: str, delay: float) -> None:
+    """Let a unit be tried again ``delay`` seconds from now."""
+    transaction.execute(SQL["postpone"], {"unit_id": unit.unit_id, "error": error, "delay": delay})
+
+
+def is_open(transaction: Transaction, job: UUID) -> bool:
+    """Say whether anything of a job is still to be done."""
+    row = transaction.execute(SQL["job_open"], {"job": job}).fetchone()
+    return bool(row and row["open"])
+
+
+def is_known(transaction: Transaction, command_id: UUID) -> bool:
+    """Say whether a command is in the ledger: this answers a COMMIT whose own answer was lost."""
+    return any(
+        transaction.execute(SQL[block], {name: command_id}).fetchone() is not None
+        for block, name in (("execution", "execution_id"), ("undo", "undo_id"))
+    )
+
+
+def holds(transaction: Transaction, unit: Unit) -> bool:
+    """Take a unit's row lock again, in a new transaction; False when it is done, or in other hands."""
+    return transaction.execute(SQL["hold"], {"unit_id": unit.unit_id}).fetchone() is not None

@@ -1,0 +1,160 @@
+"""The cutter: cuts a selection into key sets, inside the server."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import sql
+
+from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.store import Transaction
+
+from .catalog import Table
+from .change import Change
+from .images import (
+    array_of,
+    array_type,
+    columns_of,
+    gathered,
+    listed,
+    numbered,
+    undomained,
+    value,
+)
+
+SQL = read_blocks("action_ledger.workers", "planner.sql")
+
+
+class Cut(NamedTuple):
+    """A key set as it was cut."""
+
+    owner: UUID
+    number: int
+    records: int
+    digest: str
+
+
+class Cutter:
+    """Cuts for one execution, over one table."""
+
+    def __init__(self, transaction: Transaction, table: Table, execution_id: UUID, batch_size: int) -> None:
+        self._transaction = transaction
+        self._table = table
+        self._values = {"execution_id": execution_id, "batch_size": batch_size}
+        self._names = numbered("k", len(table.key))
+
+    def matching(self, change: Change) -> list[Cut]:
+        """Cut all records that the change's condition holds for, as one snapshot sees them."""
+        selected = self._compose("matching", key=self._key(), match=change.match)
+        return self._cut(selected, change.parameters)
+
+    def listed(self, keys: Sequence[Sequence[Any]], *, owner: UUID | None = None) -> list[Cut]:
+        """Cut the keys that are given, as one list a key column. Doubles count once.
+
+        With an ``owner`` they become one key set of that owner's.
+        """
+        names = [f"key{n}" for n in range(len(keys))]
+        arrays = [
+            sql.SQL("{}::{}").format(sql.Placeholder(name), array_type(column))
+            for name, column in zip(names, self._table.key, strict=True)
+        ]
+        selected = self._compose("listed", arrays=listed(arrays), keys=self._decoded())
+        values = {name: list(column) for name, column in zip(names, keys, strict=True)}
+        return self._cut(selected, values, owner=owner)
+
+    def streamed(self, rows: Iterable[Sequence[Any]]) -> list[Cut]:
+        """Cut keys out of an iterable of any length: they go to the server as they come."""
+        cursor = self._transaction.cursor
+        cursor.execute(self._compose("staging", key=self._key()), {})
+        with cursor.copy(self._compose("stage")) as copy:
+            for row in rows:
+                copy.write_row(row)
+        return self._cut(self._compose("staged"), {})
+
+    def pages(self, change: Change, *, after: Sequence[str] | None, number: int, count: int) -> list[Cut]:
+        """Cut up to ``count`` batches beyond a key, each of the records as they are when it is cut.
+
+        ``number`` is that of the newest batch so far. Fewer than ``count`` say that there are no more.
+        """
+        cuts: list[Cut] = []
+        while len(cuts) < count:
+            page = self._page(change, after, number + len(cuts))
+            if not page:
+                break
+            cuts += page
+            _, after = self.last()
+        return cuts
+
+    def _page(self, change: Change, after: Sequence[str] | None, number: int) -> list[Cut]:
+        beyond: sql.Composable = sql.SQL("true")
+        parameters: dict[str, Any] = {}
+        if after is not None:
+            names = [f"after{n}" for n in range(len(after))]
+            parameters = dict(zip(names, after, strict=True))
+            last = [
+                sql.SQL("{}::{}").format(sql.Placeholder(name), column.plain_type_sql)
+                for name, column in zip(names, self._table.key, strict=True)
+            ]
+            beyond = self._compose("beyond", last=listed(last))
+        selected = self._compose("page", key=self._key(), match=change.match, beyond=beyond)
+        return self._cut(selected, {**change.parameters, **parameters}, offset=number)
+
+    def last(self) -> tuple[int, list[str] | None]:
+        """Say where the plan stands: how many batches there are, and the last key planned."""
+        cursor = self._transaction.execute(SQL["last_planned"], self._values)
+        row = cursor.fetchone()
+        return (0, None) if row is None else (row["number"], row["last_key"])
+
+    def all(self) -> list[tuple[int, str]]:
+        """Give (records, digest) of every key set of the execution."""
+        cursor = self._transaction.execute(SQL["digests"], self._values)
+        return [(row["records"], row["digest"]) for row in cursor.fetchall()]
+
+    def _cut(
+        self, selected: sql.Composable, parameters: Mapping[str, Any], *, offset: int = 0, owner: UUID | None = None
+    ) -> list[Cut]:
+        key = self._table.key
+        order = listed(self._names)
+        arrays = [gathered(c, n, order) for c, n in zip(key, self._names, strict=True)]
+        ordered = [
+            sql.SQL("(array_agg({} ORDER BY {}))").format(name, order) for name in self._names
+        ]
+        cursor = self._transaction.cursor
+        cursor.execute(
+            self._compose(
+                "cut",
+                selected=selected,
+                keys=array_of(arrays),
+                first_key=array_of([sql.SQL("{}[1]::text").format(array) for array in ordered]),
+                last_key=array_of([sql.SQL("{}[count(*)]::text").format(array) for array in ordered]),
+            ),
+            {**parameters, **self._values, "offset": offset, "owner": owner},
+        )
+        cuts = [Cut(row["owner"], row["number"], row["records"], row["digest"]) for row in cursor.fetchall()]
+        return sorted(cuts, key=lambda cut: cut.number)
+
+    def _compose(self, block: str, **parts: sql.Composable) -> sql.Composed:
+        return self._transaction.compose(
+            SQL[block],
+            **{
+                "table": self._table.identifier,
+                "key_names": listed(self._names),
+                "plain_key": listed(columns_of("t", self._table.key)),
+                **parts,
+            },
+        )
+
+    def _key(self) -> sql.Composable:
+        """Name the key's columns; a domain counts as the type below it."""
+        return listed(
+            sql.SQL("{} AS {}").format(undomained(column, reference), name)
+            for column, reference, name in zip(
+                self._table.key, columns_of("t", self._table.key), self._names, strict=True
+            )
+        )
+
+    def _decoded(self) -> sql.Composable:
+        return listed(
+            sql.SQL("{} AS {}").format(value(column, name), name)
+            for column, name in zip(self._table.key, self._names, strict=True)
+        )

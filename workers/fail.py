@@ -1,0 +1,56 @@
+"""Says that a unit of work failed for good, so that its job can come to an end."""
+
+from action_ledger.domain import batch, execution
+from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.event import Tally
+from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.projections.store import Transaction
+
+from .claim import SQL, Unit, holds
+from .settle import settle
+
+
+def fail_unit(transaction: Transaction, unit: Unit, *, error: str, worker: str) -> None:
+    """Append the failure, unless somebody else has brought the unit to its end meanwhile."""
+    if not holds(transaction, unit):
+        return
+    transaction.lock()
+    if unit.kind == "plan":
+        _fail_plan(transaction, unit, error)
+        return
+    if unit.batch_id is None or unit.batch_version is None:
+        message = f"unit {unit.unit_id} of kind {unit.kind} has no batch"
+        raise AssertionError(message)
+    compensating = unit.undo_id is not None
+    current = Batch(
+        unit.batch_id, unit.batch_version, BatchStatus.COMPENSATING if compensating else BatchStatus.PLANNED
+    )
+    fields = {
+        "execution_id": unit.execution_id,
+        "number": unit.number,
+        "tally": Tally(failed=unit.records),
+        "error": error,
+        "attempt": unit.attempt,
+        "worker": worker,
+    }
+    transaction.append(
+        current.trigger(
+            batch.CompensationFailed,
+            unit.metadata,
+            undo_id=unit.undo_id,
+            compensation_id=unit.unit_id,
+            **fields,
+        )
+        if compensating
+        else current.trigger(batch.Failed, unit.metadata, **fields)
+    )
+    settle(transaction, execution_id=unit.execution_id, undo_id=unit.undo_id, metadata=unit.metadata)
+
+
+def _fail_plan(transaction: Transaction, unit: Unit, error: str) -> None:
+    row = transaction.execute(SQL["execution"], {"execution_id": unit.execution_id}).fetchone()
+    if row is None:
+        return
+    current = Execution(unit.execution_id, row["version"], ExecutionStatus(row["status"]))
+    tally = Tally(applied=row["applied"], failed=row["failed"], skipped=row["skipped"])
+    transaction.append(current.trigger(execution.Failed, unit.metadata, error=error, tally=tally))

@@ -1,0 +1,45 @@
+"""Which faults of the database concern one record, which pass by themselves, and which concern everything.
+
+The classes are PostgreSQL's: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from enum import StrEnum
+
+from psycopg import Error
+
+_RECORD_CLASSES = ("22", "23", "P0", "44")
+"""Data exception, integrity constraint violation, an error raised in PL/pgSQL, WITH CHECK OPTION."""
+_RECORD_CODES = frozenset({"54000", "54001", "38000", "39000"})
+"""A limit (a row or a batch's images too large), and errors out of external routines: smaller slices may pass."""
+_PASSING_CODES = frozenset({"40001", "40P01", "55P03", "55006", "57014", "25P03", "25P04", "57P05"})
+"""Serialization failure, deadlock, lock not available, object in use, and the time-outs."""
+_PASSING_CLASSES = ("08", "53", "57", "58")
+"""The connection, resources, an operator's intervention, the system."""
+DEADLOCK = "40P01"
+
+
+class Scope(StrEnum):
+    """Whom a fault concerns."""
+
+    RECORD = "record"
+    """One record, or a few: the others go on without it."""
+    PASSING = "passing"
+    """The moment: the same will go through later."""
+    ALL = "all"
+    """Every record alike: trying again does not help."""
+
+
+def scope_of(error: Error) -> Scope:
+    """Say whom an error of the driver concerns. One without an SQLSTATE is a lost connection."""
+    code = error.sqlstate
+    if code is None or code in _PASSING_CODES or code.startswith(_PASSING_CLASSES):
+        return Scope.PASSING
+    if code in _RECORD_CODES or code.startswith(_RECORD_CLASSES):
+        return Scope.RECORD
+    return Scope.ALL
+
+
+def message_of(error: Error) -> str:
+    """Give what the database said, with its detail. It may hold values of the record: it stays out of events."""
+    primary = error.diag.message_primary or type(error).__name__
+    return f"{primary} ({error.diag.message_detail})" if error.diag.message_detail else primary

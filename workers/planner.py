@@ -1,0 +1,72 @@
+"""The planner: from a selection to batches. Gated in one snapshot, or streaming page by page."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from action_ledger.domain import batch, execution
+from action_ledger.domain.errors import InvalidValue
+from action_ledger.domain.event import Event, Metadata
+from action_ledger.domain.execution import Execution
+from action_ledger.domain.selection import Keys, KeyValue, Selection
+from action_ledger.projections.store import Transaction
+
+from .catalog import Table
+from .change import Change
+from .cutter import Cut, Cutter
+from .literals import literal_text
+
+PAGES_AT_ONCE = 4
+"""Batches that a streaming planner cuts in one transaction, before it lets go and others see them."""
+
+
+def cut_selection(
+    cutter: Cutter, select: Change, selection: Selection, streamed: Iterable[KeyValue] | None
+) -> list[Cut]:
+    """Cut a whole selection at once. ``streamed`` are the keys that travel beside the command."""
+    if not isinstance(selection, Keys):
+        return cutter.matching(select)
+    rows = (key_texts(select.table, key) for key in (streamed if selection.keys is None else selection.keys) or ())
+    if selection.keys is None:
+        return cutter.streamed(rows)
+    columns = list(zip(*rows, strict=True))
+    return cutter.listed(columns) if columns else []
+
+
+def key_texts(table: Table, key: KeyValue) -> Sequence[Any]:
+    """Give a key as one text a key column. Raises InvalidValue when it has another number of parts."""
+    parts = key if isinstance(key, tuple) and len(table.key) > 1 else (key,)
+    if len(parts) != len(table.key):
+        names = ", ".join(column.name for column in table.key)
+        detail = f"the key of {table.label} is ({names}): give one value for each"
+        raise InvalidValue(value=repr(key)[:80], detail=detail, table=table.label)
+    return [literal_text(part, column) for part, column in zip(parts, table.key, strict=True)]
+
+
+def batch_events(cuts: Iterable[Cut], *, execution_id: UUID, table: str, metadata: Metadata) -> list[Event]:
+    """Say that batches were planned."""
+    return [
+        batch.Batch.new(cut.owner).trigger(
+            batch.Planned,
+            metadata,
+            execution_id=execution_id,
+            number=cut.number,
+            table=table,
+            records=cut.records,
+            keys_digest=cut.digest,
+        )
+        for cut in cuts
+    ]
+
+
+def planned_event(current: Execution, key_sets: Sequence[tuple[int, str]], metadata: Metadata) -> Event:
+    """Say that planning ended. ``key_sets`` are (records, digest) of all batches, in their order."""
+    digest = hashlib.sha256("".join(digest for _, digest in key_sets).encode()).hexdigest()
+    return current.trigger(
+        execution.Planned,
+        metadata,
+        batches=len(key_sets),
+        records=sum(records for records, _ in key_sets),
+        plan_digest=digest,
+    )

@@ -1,0 +1,53 @@
+-- name: cut
+-- Cuts the selected keys into key sets of one size, in key order, and never lets a key out of the server.
+WITH selected AS ({selected}),
+numbered AS (
+    SELECT {key_names}, (row_number() OVER (ORDER BY {key_names}) - 1) / %(batch_size)s AS slice FROM selected
+)
+INSERT INTO {schema}.key_sets (owner, execution_id, number, records, salt, keys, first_key, last_key)
+SELECT coalesce(%(owner)s::uuid, {schema}.new_id()), %(execution_id)s, %(offset)s + slice + 1, count(*), {schema}.salt(), {keys},
+    {first_key}, {last_key}
+FROM numbered GROUP BY slice
+RETURNING owner, number, records, {schema}.digest(salt, keys) AS digest
+
+-- name: matching
+-- The keys of the rows that the predicate holds for.
+SELECT {key} FROM {table} t WHERE {match}
+
+-- name: page
+-- The next page of them, in key order.
+SELECT {key} FROM {table} t WHERE {match} AND {beyond} ORDER BY {plain_key} LIMIT %(batch_size)s
+
+-- name: beyond
+-- Rows beyond a key.
+({plain_key}) > ({last})
+
+-- name: listed
+-- Keys that were given, each once.
+SELECT DISTINCT {keys} FROM unnest({arrays}) AS u ({key_names})
+
+-- name: staging
+-- Keys that are streamed in wait here for the cut; it goes with the transaction.
+CREATE TEMPORARY TABLE action_ledger_keys ON COMMIT DROP AS SELECT {key} FROM {table} t LIMIT 0
+
+-- name: stage
+COPY pg_temp.action_ledger_keys ({key_names}) FROM STDIN
+
+-- name: staged
+SELECT DISTINCT {key_names} FROM pg_temp.action_ledger_keys
+
+-- name: last_planned
+-- Where a streaming plan stands: the number and the last key of its newest batch.
+SELECT number, last_key FROM {schema}.key_sets WHERE execution_id = %(execution_id)s ORDER BY number DESC LIMIT 1
+
+-- name: digests
+-- The digests of all key sets of an execution, in the order of their batches.
+SELECT number, records, {schema}.digest(salt, keys) AS digest
+FROM {schema}.key_sets WHERE execution_id = %(execution_id)s ORDER BY number
+
+-- name: save_body
+INSERT INTO {schema}.request_bodies (owner, salt, body) VALUES (%(owner)s, {schema}.salt(), %(body)s::jsonb)
+RETURNING {schema}.digest(salt, ARRAY[body::text]) AS digest
+
+-- name: read_body
+SELECT body FROM {schema}.request_bodies WHERE owner = %(owner)s

@@ -1,0 +1,48 @@
+-- name: claim
+-- Takes one open unit of work and its row lock, which is the lease: it goes with the transaction.
+SELECT w.unit_id, w.kind, w.job_id, w.execution_id, w.undo_id, w.batch_id, w.records, w.attempts + 1 AS attempt,
+    b.number, b.version AS batch_version,
+    e.action, e.table_name, e.batch_size, e.planning, e.status,
+    coalesce(u.actor, e.actor) AS actor, coalesce(u.queue, e.queue) AS queue,
+    coalesce(u.correlation_id, e.correlation_id) AS correlation_id,
+    coalesce(u.traceparent, e.traceparent) AS traceparent,
+    u.policy, u.of_undo
+FROM {work_queue} w
+JOIN {executions} e ON e.execution_id = w.execution_id
+LEFT JOIN {batches} b ON b.batch_id = w.batch_id
+LEFT JOIN {undos} u ON u.undo_id = w.undo_id
+WHERE (%(job)s::uuid IS NULL OR w.job_id = %(job)s)
+    AND (%(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s))
+    AND w.available_at <= clock_timestamp()
+    AND NOT (w.serial AND EXISTS (
+        SELECT FROM {work_queue} p WHERE p.job_id = w.job_id AND p.ordinal < w.ordinal))
+ORDER BY coalesce(u.priority, e.priority) DESC, w.job_id, w.ordinal
+LIMIT 1
+FOR UPDATE OF w SKIP LOCKED
+
+-- name: postpone
+-- After a fault that passes: later, and with a note of what it was.
+UPDATE {work_queue} SET attempts = attempts + 1, last_error = %(error)s,
+    available_at = clock_timestamp() + make_interval(secs => %(delay)s)
+WHERE unit_id = %(unit_id)s
+
+-- name: job_open
+-- Whether anything of a job is still to be done.
+SELECT EXISTS (SELECT FROM {work_queue} WHERE job_id = %(job)s) AS open
+
+-- name: execution
+SELECT * FROM {executions} WHERE execution_id = %(execution_id)s
+
+-- name: undo
+SELECT * FROM {undos} WHERE undo_id = %(undo_id)s
+
+-- name: systemic_failure
+-- The error of the first batch that could not be applied at all, if there is one.
+SELECT error FROM {batches} WHERE execution_id = %(execution_id)s AND status = 'failed' ORDER BY number LIMIT 1
+
+-- name: batches
+-- The streams of an execution's batches, as they stand.
+SELECT batch_id, number, status, version FROM {batches} WHERE execution_id = %(execution_id)s ORDER BY number
+
+-- name: hold
+SELECT FROM {work_queue} WHERE unit_id = %(unit_id)s FOR UPDATE SKIP LOCKED

@@ -1,0 +1,115 @@
+"""Takes a requested execution in: checks it, records it, and does as much of it as fits this transaction."""
+
+from collections.abc import Iterable
+
+from action_ledger.domain import batch, execution
+from action_ledger.domain.actions import Actions
+from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.event import Event, Metadata, Tally
+from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.selection import Keys, KeyValue
+from action_ledger.projections import tracing
+from action_ledger.projections.store import Transaction
+
+from .applier import apply_batch
+from .bodies import save_body
+from .change import Change
+from .compile import Compiled, Request, check_request, compile_request, reference_of
+from .cutter import Cut, Cutter
+from .planner import batch_events, cut_selection, planned_event
+from .steps import reached
+
+
+class ExecutionRequest:
+    """One command, on its way into the ledger."""
+
+    def __init__(self, transaction: Transaction, actions: Actions, command: RequestExecution, worker: str) -> None:
+        self._transaction = transaction
+        self._actions = actions
+        self._command = command
+        self._worker = worker
+        self._metadata = Metadata(
+            actor=command.actor,
+            correlation_id=command.correlation_id or command.command_id,
+            causation_id=command.command_id,
+            traceparent=tracing.current_traceparent(),
+        )
+
+    def accept(self, *, now: bool, streamed: Iterable[KeyValue] | None = None) -> None:
+        """Record it. With ``now``, plan it too, and apply it at once when it fits one batch.
+
+        Keys are always planned here: they exist nowhere else. Everything is in the caller's transaction, with
+        one append, so a command that is wrong in any way leaves nothing.
+        """
+        command = self._command
+        body = Request(
+            resource=command.resource,
+            action=command.action,
+            parameters=command.parameters,
+            selection=Keys(keys=None) if isinstance(command.selection, Keys) else command.selection,
+            frozen=command.frozen,
+            reversible=command.undo_seconds is not None,
+            reason=command.reason,
+        )
+        compiled = compile_request(self._transaction, self._actions, body)
+        table = compiled.change.table
+        check_request(self._transaction, self._actions, body, table)
+        requested = self._requested(save_body(self._transaction, command.command_id, body), reference_of(table))
+        events: list[Event] = [requested]
+        if isinstance(command.selection, Keys) or (now and command.planning == "gated"):
+            cutter = Cutter(self._transaction, table, command.command_id, command.batch_size)
+            cuts = cut_selection(cutter, compiled.select, command.selection, streamed)
+            events += self._planned(cuts, compiled, requested, now=now)
+        reached("request.before_append")
+        self._transaction.append(*events)
+        reached("request.before_commit")
+
+    def _requested(self, digest: str, table: str) -> execution.Requested:
+        command = self._command
+        return Execution.new(command.command_id).trigger(
+            execution.Requested,
+            self._metadata,
+            action=command.action,
+            table=table,
+            selection=command.selection.kind,
+            body_digest=digest,
+            batch_size=command.batch_size,
+            planning=command.planning,
+            frozen=command.frozen,
+            undo_seconds=command.undo_seconds,
+            queue=command.queue,
+            priority=command.priority,
+        )
+
+    def _planned(
+        self, cuts: list[Cut], compiled: Compiled, requested: execution.Requested, *, now: bool
+    ) -> list[Event]:
+        metadata = self._metadata
+        planning = Execution(requested.originator_id, 1, ExecutionStatus.REQUESTED)
+        planned = planned_event(planning, [(cut.records, cut.digest) for cut in cuts], metadata)
+        running = planning.mutate(planned)
+        events: list[Event] = [
+            *batch_events(cuts, execution_id=running.id, table=requested.table, metadata=metadata),
+            planned,
+        ]
+        if not cuts:
+            events.append(running.trigger(execution.Completed, metadata, tally=Tally()))
+        elif now and len(cuts) == 1:
+            events += self._applied(cuts[0], compiled.change, running)
+        return events
+
+    def _applied(self, cut: Cut, change: Change, running: Execution) -> list[Event]:
+        completed: batch.Completed = apply_batch(
+            self._transaction,
+            change,
+            Batch(cut.owner, 1, BatchStatus.PLANNED),
+            execution_id=running.id,
+            number=cut.number,
+            records=cut.records,
+            attempt=1,
+            worker=self._worker,
+            metadata=self._metadata,
+        )
+        return [completed, running.trigger(execution.Completed, self._metadata, tally=completed.tally)]
+

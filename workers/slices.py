@@ -1,0 +1,78 @@
+"""Applies a batch so that a bad record does not sink the others: it is found by halving.
+
+One bad record among n costs about 2 log2(n) statements. Each try is a savepoint in which deferred constraints
+are checked too, so nothing is left that could fail at COMMIT.
+"""
+
+import hashlib
+from collections import Counter
+
+from psycopg import Error
+
+from action_ledger.domain.event import Tally
+from action_ledger.projections.store import Transaction
+
+from .faults import Scope, message_of, scope_of
+from .writer import Writer
+
+
+class Slices:
+    """Runs a writer over all planned records of a batch, and counts what came of them."""
+
+    def __init__(self, transaction: Transaction, writer: Writer) -> None:
+        self._transaction = transaction
+        self._writer = writer
+        self._digests: list[str] = []
+        self.applied = 0
+        self.failed = 0
+        self.reasons: Counter[str] = Counter()
+        self.sqlstates: Counter[str] = Counter()
+        self.inexact = False
+
+    @property
+    def tally(self) -> Tally:
+        """What became of the records so far."""
+        return Tally(applied=self.applied, failed=self.failed, skipped=self.reasons.total())
+
+    @property
+    def digest(self) -> str | None:
+        """The change set's digest: that of its one part, or SHA-256 over those of its parts."""
+        if len(self._digests) <= 1:
+            return self._digests[0] if self._digests else None
+        return hashlib.sha256("".join(self._digests).encode()).hexdigest()
+
+    def apply(self, lo: int, hi: int) -> None:
+        """Change the records number ``lo`` to ``hi``, both included.
+
+        Raises the driver's error when it concerns more than single records.
+        """
+        if hi < lo:
+            return
+        try:
+            with self._transaction.savepoint():
+                written = self._writer.apply(lo, hi)
+                self._transaction.cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                missed = self._writer.record_missed(lo, hi) if written.records < hi - lo + 1 else {}
+        except Error as error:
+            if scope_of(error) is not Scope.RECORD:
+                raise
+            if lo == hi:
+                self._fail(lo, error)
+                return
+            middle = (lo + hi) // 2
+            self.apply(lo, middle)
+            self.apply(middle + 1, hi)
+            return
+        self.applied += written.records
+        self.reasons.update(missed)
+        self.inexact = self.inexact or written.inexact
+        if written.digest is not None:
+            self._digests.append(written.digest)
+
+    def _fail(self, at: int, error: Error) -> None:
+        sqlstate = error.sqlstate or ""
+        self._writer.record_failed(
+            at, sqlstate=sqlstate, constraint=error.diag.constraint_name, message=message_of(error)
+        )
+        self.failed += 1
+        self.sqlstates[sqlstate] += 1

@@ -1,0 +1,155 @@
+"""The sources of an undo: which change sets it takes back, and how each is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+
+from action_ledger.domain.errors import SchemaDrift, UnknownColumn
+from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.store import Transaction
+
+from .catalog import Column, Table
+from .images import aliases, columns_of, listed, numbered, same_key, unnested, value
+from .writer import SQL as WRITER
+
+SQL = read_blocks("action_ledger.workers", "undo.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One part of a change set, without its body."""
+
+    owner: UUID
+    part: int
+    batch_id: UUID
+    batch_version: int
+    direction: str
+    kind: str
+    records: int
+    columns: list[str]
+    types: list[str]
+    acted: list[str]
+    number: int
+    version: int
+    status: str
+    superseded: bool
+
+
+def find_sources(  # noqa: PLR0913
+    transaction: Transaction,
+    *,
+    execution_id: UUID | None = None,
+    batch_id: UUID | None = None,
+    of_undo: UUID | None,
+    numbers: Sequence[int] | None = None,
+) -> list[Source]:
+    """Give the sources for an execution or for one batch of it, newest batch first."""
+    cursor = transaction.execute(
+        SQL["sources"],
+        {
+            "execution_id": execution_id,
+            "batch_id": batch_id,
+            "of_undo": of_undo,
+            "numbers": None if numbers is None else list(numbers),
+        },
+    )
+    rows: list[Any] = cursor.fetchall()
+    return [Source(**row) for row in rows]
+
+
+class Reading:
+    """How a source's records are read: ``q`` with k1.. (key), b1.. (before), a1.. (after)."""
+
+    def __init__(self, transaction: Transaction, table: Table, source: Source, *, chosen: UUID | None) -> None:
+        """``chosen`` owns the key set of the records that were asked for; None means all."""
+        self.source = source
+        self.table = table
+        self.captured = recorded_columns(table, source)
+        self.acted = tuple(column for column in self.captured if column.name in source.acted)
+        self.moved = source.kind == "update" and any(column in self.captured for column in table.key)
+        self._transaction = transaction
+        self._chosen = chosen
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The values of its placeholders, but for lo and hi."""
+        return {"source": self.source.owner, "source_part": self.source.part, "chosen": self._chosen}
+
+    def after_name(self, column: Column) -> str:
+        """Name the column of q that holds what was written to a column."""
+        return f"a{self.captured.index(column) + 1}"
+
+    def before_name(self, column: Column) -> str:
+        """Name the column of q that holds what a column was."""
+        return f"b{self.captured.index(column) + 1}"
+
+    def located(self) -> sql.Composable:
+        """Say which row t is a record's: by its key, and by its new key where the change moved it."""
+        found = [
+            sql.Identifier("q", self.after_name(column)) if self.moved and column in self.captured else key
+            for column, key in zip(self.table.key, aliases("q", "k", len(self.table.key)), strict=True)
+        ]
+        return same_key(columns_of("t", self.table.key), found)
+
+    def planned(self) -> sql.Composable:
+        """Read the records number lo to hi, but for those whose newest image lies elsewhere."""
+        key = self.table.key
+        names = numbered("k", len(key))
+        fields = list(zip(names, key, strict=True))
+        arrays = unnested("s.keys", key)
+        for field, prefix in (("before", "b"), ("after", "a")):
+            if (field == "before" and self.source.kind == "insert") or (
+                field == "after" and self.source.kind == "delete"
+            ):
+                continue
+            fields += zip(numbered(prefix, len(self.captured)), self.captured, strict=True)
+            arrays += unnested(f"s.{field}", self.captured)
+        return self._transaction.compose(
+            WRITER["images_of_part"],
+            values=listed(
+                sql.SQL("{} AS {}").format(value(column, _of("u", name)), name) for name, column in fields
+            ),
+            arrays=listed(arrays),
+            names=listed(name for name, _ in fields),
+            restrictions=sql.SQL(" ").join(self._restrictions()),
+        )
+
+    def _restrictions(self) -> list[sql.Composable]:
+        key = self.table.key
+        names = listed(numbered("k", len(key)))
+        same = same_key(aliases("w", "k", len(key)), aliases("u", "k", len(key)))
+        found: list[sql.Composable] = []
+        if self.source.superseded:
+            found.append(
+                self._transaction.compose(
+                    WRITER["not_superseded"], arrays=listed(unnested("l.keys", key)), key_names=names, same_key=same
+                )
+            )
+        if self._chosen is not None:
+            found.append(
+                self._transaction.compose(
+                    WRITER["chosen"], arrays=listed(unnested("c.keys", key)), key_names=names, same_key=same
+                )
+            )
+        return found
+
+
+def recorded_columns(table: Table, source: Source) -> tuple[Column, ...]:
+    """Find the recorded columns in the table as it is now. Raises SchemaDrift when one is gone or another."""
+    found: list[Column] = []
+    for name, type_ in zip(source.columns, source.types, strict=True):
+        try:
+            column = table.column(name)
+        except UnknownColumn as error:
+            raise SchemaDrift(table=table.label, detail=f"column {name} is gone") from error
+        if column.type != type_:
+            raise SchemaDrift(table=table.label, detail=f"column {name} was {type_} and is {column.type}")
+        found.append(column)
+    return tuple(found)
+
+
+def _of(relation: str, name: sql.Identifier) -> sql.Composable:
+    return sql.SQL("{}.{}").format(sql.Identifier(relation), name)

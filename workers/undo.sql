@@ -1,0 +1,39 @@
+-- name: sources
+-- The change sets that an undo, or the redo of one, would take back; and how many records each still stands for.
+-- A record counts where its newest image is: `superseded` says whether a later change set of the batch may hold it.
+SELECT s.owner, s.part, s.batch_id, s.batch_version, s.direction, s.kind, s.records, s.columns, s.types, s.acted,
+    b.number, b.version, b.status,
+    EXISTS (SELECT FROM {schema}.change_sets l
+        WHERE l.batch_id = s.batch_id AND l.batch_version > s.batch_version) AS superseded
+FROM {schema}.change_sets s JOIN {batches} b ON b.batch_id = s.batch_id
+WHERE (b.execution_id = %(execution_id)s OR b.batch_id = %(batch_id)s)
+    AND CASE WHEN %(of_undo)s::uuid IS NULL THEN s.direction IN ('do', 'redo') ELSE s.undo_id = %(of_undo)s END
+    AND (%(numbers)s::integer[] IS NULL OR b.number = ANY(%(numbers)s))
+ORDER BY b.number DESC, s.batch_version DESC, s.part DESC
+
+-- name: count_planned
+-- How many records a source stands for.
+WITH planned AS ({planned}) SELECT count(*) AS records FROM planned
+
+-- name: count_conflicts
+-- How many of them somebody changed since.
+WITH planned AS ({planned})
+SELECT count(*) AS records FROM planned q LEFT JOIN {table} t ON {located} WHERE {conflicting}
+
+-- name: expiry
+-- Until when an execution can be undone, by the database's clock.
+SELECT ended_at + make_interval(secs => undo_seconds) AS expires_at,
+    ended_at + make_interval(secs => undo_seconds) < clock_timestamp() AS expired
+FROM {executions} WHERE execution_id = %(execution_id)s
+
+-- name: is_self_referencing
+-- Whether rows of the table refer to rows of the same table.
+SELECT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = %(oid)s AND confrelid = %(oid)s) AS yes
+
+-- name: excepted
+-- The columns in which records did not come back as they had been: a trigger wrote them.
+SELECT {differing} AS columns
+FROM {schema}.change_sets n
+CROSS JOIN LATERAL unnest({new_arrays}) AS x ({new_names})
+JOIN ({planned}) q ON {same_key}
+WHERE n.owner = %(owner)s AND n.part = %(part)s

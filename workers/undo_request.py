@@ -1,0 +1,190 @@
+"""Takes a requested undo in: finds what it would take back, refuses what cannot be, and records it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from action_ledger.domain import batch, undo
+from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.commands import RequestUndo
+from action_ledger.domain.errors import (
+    AlreadyUndone,
+    ExecutionNotFound,
+    NothingToUndo,
+    NotReversible,
+    UndoConflicts,
+    UndoExpired,
+    UndoInProgress,
+)
+from action_ledger.domain.event import Event, Metadata
+from action_ledger.domain.execution import ExecutionStatus
+from action_ledger.domain.undo import ConflictPolicy, Undo
+from action_ledger.projections import tracing
+from action_ledger.projections.store import Transaction
+
+from .bodies import save_body
+from .catalog import Table, read_table
+from .claim import SQL as QUEUE
+from .compensator import conflicting
+from .cutter import Cutter
+from .planner import key_texts
+from .sources import SQL, Reading, Source, find_sources
+
+
+class UndoBody(BaseModel):
+    """What an undo's request said that events must not hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: str | None
+    batches: tuple[int, ...] | None
+    by_keys: bool
+
+
+class UndoRequest:
+    """One command, on its way into the ledger."""
+
+    def __init__(self, transaction: Transaction, command: RequestUndo, new_id: Callable[[], UUID]) -> None:
+        self._transaction = transaction
+        self._command = command
+        self._new_id = new_id
+
+    def accept(self) -> None:
+        """Record it and plan a compensation for each batch. Raises the refusal; then nothing is written."""
+        transaction, command = self._transaction, self._command
+        execution = self._undoable()
+        table = read_table(transaction.cursor, execution["table_name"])
+        chosen = self._keep_keys(table)
+        sources = find_sources(
+            transaction, execution_id=command.execution_id, of_undo=command.of_undo, numbers=command.batches
+        )
+        if not sources:
+            raise NothingToUndo(execution_id=command.execution_id)
+        counts = self._count(table, sources, chosen)
+        if not counts:
+            raise AlreadyUndone(execution_id=command.execution_id)
+        digest = save_body(
+            transaction,
+            command.command_id,
+            UndoBody(reason=command.reason, batches=command.batches, by_keys=command.keys is not None),
+        )
+        transaction.lock()
+        transaction.append(*self._events(execution, sources, counts, digest, serial=self._is_serial(table, sources)))
+
+    def _undoable(self) -> dict[str, Any]:
+        execution_id = self._command.execution_id
+        execution = self._transaction.execute(QUEUE["execution"], {"execution_id": execution_id}).fetchone()
+        if execution is None:
+            raise ExecutionNotFound(execution_id=execution_id)
+        if execution["undo_seconds"] is None:
+            raise NotReversible(execution_id=execution_id, reason="it was asked for as irreversible")
+        if not ExecutionStatus(execution["status"]).ended:
+            raise NotReversible(execution_id=execution_id, reason="it has not ended yet; wait for it")
+        window = self._transaction.execute(SQL["expiry"], {"execution_id": execution_id}).fetchone()
+        if window is not None and window["expired"]:
+            raise UndoExpired(execution_id=execution_id, expired_at=window["expires_at"])
+        return execution
+
+    def _keep_keys(self, table: Table) -> UUID | None:
+        """Keep the keys that were asked for as a key set of the undo's own."""
+        keys, undo_id = self._command.keys, self._command.command_id
+        if keys is None:
+            return None
+        rows = [key_texts(table, key) for key in keys]
+        cutter = Cutter(self._transaction, table, undo_id, max(1, len(rows)))
+        if rows:
+            cutter.listed(list(zip(*rows, strict=True)), owner=undo_id)
+        return undo_id
+
+    def _count(
+        self, table: Table, sources: Sequence[Source], chosen: UUID | None
+    ) -> dict[UUID, int]:
+        """Count, for each batch, the records that it would bring back."""
+        counts: defaultdict[UUID, int] = defaultdict(int)
+        conflicts = 0
+        for source in sources:
+            reading = Reading(self._transaction, table, source, chosen=chosen)
+            whole = chosen is None and not source.superseded
+            counts[source.batch_id] += source.records if whole else self._ask("count_planned", reading)
+            if self._command.policy is ConflictPolicy.FAIL:
+                conflicts += self._ask(
+                    "count_conflicts",
+                    reading,
+                    table=table.identifier,
+                    located=reading.located(),
+                    conflicting=conflicting(reading),
+                )
+        if conflicts:
+            raise UndoConflicts(execution_id=self._command.execution_id, conflicts=conflicts)
+        return {batch_id: count for batch_id, count in counts.items() if count}
+
+    def _ask(self, block: str, reading: Reading, **parts: Any) -> int:  # noqa: ANN401
+        statement = self._transaction.compose(SQL[block], planned=reading.planned(), **parts)
+        values = {**reading.parameters, "lo": 1, "hi": reading.source.records}
+        row = self._transaction.cursor.execute(statement, values).fetchone()
+        return int(row["records"]) if row else 0
+
+    def _is_serial(self, table: Table, sources: Sequence[Source]) -> bool:
+        """Rows that refer to rows of their own table must come back in the order in which they went."""
+        if all(source.kind == "update" for source in sources):
+            return False
+        row = self._transaction.cursor.execute(
+            SQL["is_self_referencing"].format(), {"oid": table.oid}
+        ).fetchone()
+        return bool(row and row["yes"])
+
+    def _events(
+        self,
+        execution: dict[str, Any],
+        sources: Sequence[Source],
+        counts: dict[UUID, int],
+        digest: str,
+        *,
+        serial: bool,
+    ) -> list[Event]:
+        """Make the events, from versions read after the append lock."""
+        command = self._command
+        metadata = Metadata(
+            actor=command.actor,
+            correlation_id=execution["correlation_id"],
+            causation_id=command.command_id,
+            traceparent=tracing.current_traceparent(),
+        )
+        seen = {source.batch_id: source for source in sources}
+        rows = self._transaction.execute(QUEUE["batches"], {"execution_id": command.execution_id}).fetchall()
+        events: list[Event] = [
+            Undo.new(command.command_id).trigger(
+                undo.Requested,
+                metadata,
+                execution_id=command.execution_id,
+                of_undo=command.of_undo,
+                policy=command.policy,
+                batches=len(counts),
+                records=sum(counts.values()),
+                body_digest=digest,
+                queue=command.queue,
+                priority=command.priority,
+            )
+        ]
+        for row in rows:
+            if row["batch_id"] not in counts:
+                continue
+            if row["status"] != BatchStatus.COMPLETED or row["version"] != seen[row["batch_id"]].version:
+                raise UndoInProgress(execution_id=command.execution_id)
+            current = Batch(row["batch_id"], row["version"], BatchStatus(row["status"]))
+            events.append(
+                current.trigger(
+                    batch.CompensationPlanned,
+                    metadata,
+                    execution_id=command.execution_id,
+                    undo_id=command.command_id,
+                    compensation_id=self._new_id(),
+                    number=row["number"],
+                    records=counts[row["batch_id"]],
+                    serial=serial,
+                )
+            )
+        return events

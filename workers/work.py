@@ -1,0 +1,140 @@
+"""What a worker does with a unit: plan, apply a batch, or take one back; then append and settle."""
+
+from uuid import UUID
+
+from action_ledger.domain.actions import Actions
+from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.event import Event
+from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.undo import ConflictPolicy
+from action_ledger.projections import tracing
+from action_ledger.projections.store import Store, Transaction
+
+from .applier import apply_batch
+from .bodies import read_body
+from .catalog import read_table
+from .claim import SQL, Unit
+from .compensator import compensate_batch
+from .compile import Compiled, Request, compile_request
+from .cutter import Cutter
+from .planner import PAGES_AT_ONCE, batch_events, cut_selection, planned_event
+from .settle import settle
+from .steps import reached
+from .undo_request import UndoBody
+from .writer import Owner
+
+
+class Workbench:
+    """Does units in the caller's transaction, which holds the unit's row lock."""
+
+    def __init__(self, store: Store, actions: Actions, worker: str) -> None:
+        self._store = store
+        self._actions = actions
+        self._worker = worker
+
+    def do(self, transaction: Transaction, unit: Unit) -> None:
+        """Do one unit and record it."""
+        if unit.kind == "plan":
+            with tracing.plan(
+                unit.action,
+                queue=unit.queue,
+                execution_id=unit.execution_id,
+                traceparent=unit.traceparent,
+            ) as span:
+                cut = self._plan(transaction, unit)
+                tracing.planned(span, keys=sum(cut), batches=len(cut))
+            return
+        with tracing.process(
+            unit.action,
+            queue=unit.queue,
+            execution_id=unit.execution_id,
+            traceparent=unit.traceparent,
+            records=unit.records,
+            number=unit.number or 0,
+            attempt=unit.attempt,
+            function=f"{__name__}.Workbench.do",
+        ):
+            event = self._apply(transaction, unit) if unit.undo_id is None else self._compensate(transaction, unit)
+            reached(f"{unit.kind}.applied")
+            transaction.append(event)
+            reached(f"{unit.kind}.appended")
+            settle(
+                transaction, execution_id=unit.execution_id, undo_id=unit.undo_id, metadata=unit.metadata
+            )
+
+    def _compile(self, transaction: Transaction, unit: Unit) -> tuple[Compiled, Request]:
+        request = Request.model_validate(read_body(transaction, unit.execution_id))
+        return compile_request(transaction, self._actions, request), request
+
+    def _apply(self, transaction: Transaction, unit: Unit) -> Event:
+        compiled, _ = self._compile(transaction, unit)
+        batch_id, version = _batch_of(unit)
+        return apply_batch(
+            transaction,
+            compiled.change,
+            Batch(batch_id, version, BatchStatus.PLANNED),
+            execution_id=unit.execution_id,
+            number=unit.number or 0,
+            records=unit.records,
+            attempt=unit.attempt,
+            worker=self._worker,
+            metadata=unit.metadata,
+        )
+
+    def _compensate(self, transaction: Transaction, unit: Unit) -> Event:
+        batch_id, version = _batch_of(unit)
+        body = UndoBody.model_validate(read_body(transaction, unit.job_id))
+        owner = Owner(
+            id=unit.unit_id,
+            batch_id=batch_id,
+            execution_id=unit.execution_id,
+            undo_id=unit.undo_id,
+            batch_version=version + 1,
+            direction="undo" if unit.of_undo is None else "redo",
+        )
+        return compensate_batch(
+            transaction,
+            read_table(transaction.cursor, unit.table_name),
+            Batch(batch_id, version, BatchStatus.COMPENSATING),
+            owner=owner,
+            number=unit.number or 0,
+            of_undo=unit.of_undo,
+            policy=ConflictPolicy(unit.policy or ConflictPolicy.SKIP),
+            chosen=unit.undo_id if body.by_keys else None,
+            attempt=unit.attempt,
+            worker=self._worker,
+            metadata=unit.metadata,
+        )
+
+    def _plan(self, transaction: Transaction, unit: Unit) -> list[int]:
+        """Plan the whole, or the next pages; give the number of records of each batch that was cut."""
+        compiled, request = self._compile(transaction, unit)
+        cutter = Cutter(transaction, compiled.change.table, unit.execution_id, unit.batch_size)
+        if unit.planning == "gated":
+            cuts = cut_selection(cutter, compiled.select, request.selection, None)
+            ended = True
+        else:
+            number, last = cutter.last()
+            cuts = cutter.pages(compiled.select, after=last, number=number, count=PAGES_AT_ONCE)
+            ended = len(cuts) < PAGES_AT_ONCE
+        reached("plan.cut")
+        transaction.lock()
+        events = batch_events(
+            cuts, execution_id=unit.execution_id, table=unit.table_name, metadata=unit.metadata
+        )
+        if ended:
+            row = transaction.execute(SQL["execution"], {"execution_id": unit.execution_id}).fetchone()
+            if row is not None:
+                current = Execution(unit.execution_id, row["version"], ExecutionStatus(row["status"]))
+                events.append(planned_event(current, cutter.all(), unit.metadata))
+        if events:
+            transaction.append(*events)
+        settle(transaction, execution_id=unit.execution_id, undo_id=None, metadata=unit.metadata)
+        return [cut.records for cut in cuts]
+
+
+def _batch_of(unit: Unit) -> tuple[UUID, int]:
+    if unit.batch_id is None or unit.batch_version is None:
+        message = f"unit {unit.unit_id} of kind {unit.kind} has no batch"
+        raise AssertionError(message)
+    return unit.batch_id, unit.batch_version

@@ -1,0 +1,90 @@
+-- name: keys_of_batch
+-- The planned keys number {lo} to {hi} of a batch, in key order, as q.
+SELECT {keys}
+FROM {schema}.key_sets s CROSS JOIN LATERAL unnest({slices}) AS u ({key_names})
+WHERE s.owner = %(batch_id)s
+
+-- name: images_of_part
+-- Records number lo to hi of a change set's part, with what was before and after, as q.
+SELECT {values}
+FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) WITH ORDINALITY AS u ({names}, n)
+WHERE s.owner = %(source)s AND s.part = %(source_part)s AND u.n BETWEEN %(lo)s AND %(hi)s {restrictions}
+
+-- name: not_superseded
+-- Leaves out records that a later change set of the same batch holds: their newest image is there.
+AND NOT EXISTS (
+    SELECT FROM {schema}.change_sets l CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE l.batch_id = s.batch_id AND l.batch_version > s.batch_version AND {same_key}
+)
+
+-- name: chosen
+-- Leaves out records that the undo was not asked for.
+AND EXISTS (
+    SELECT FROM {schema}.key_sets c CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE c.owner = %(chosen)s AND {same_key}
+)
+
+-- name: lock_rows
+-- Takes the rows in key order, so that what is read next is what will be changed.
+WITH planned AS ({planned})
+SELECT FROM planned q JOIN {table} t ON {same_key} ORDER BY {key} FOR UPDATE OF t
+
+-- name: found
+-- For servers without RETURNING old: the rows as they are, read under their locks.
+, found AS (SELECT q.*, {old} FROM planned q JOIN {table} t ON {same_key})
+
+-- name: update
+UPDATE {table} t SET {assignments} FROM {source} q WHERE {same_key} AND {match} RETURNING {returned}
+
+-- name: delete
+DELETE FROM {table} t USING planned q WHERE {same_key} AND {match} RETURNING {returned}
+
+-- name: insert
+INSERT INTO {table} AS t ({columns}) OVERRIDING SYSTEM VALUE
+SELECT {values} FROM planned q WHERE NOT EXISTS (SELECT FROM {table} t WHERE {same_key})
+RETURNING {returned}
+
+-- name: write
+-- Changes the rows, keeps what they were and have become, and gives back counts and the digest only.
+WITH planned AS ({planned}) {found},
+changed AS ({change}),
+summary AS (SELECT count(*) AS records, {keys} AS keys, {before} AS before, {after} AS after, {inexact} AS inexact
+    FROM {changed}),
+stored AS (
+    INSERT INTO {schema}.change_sets (owner, part, batch_id, batch_version, undo_id, direction, kind, records,
+        columns, types, acted, salt, keys, before, after)
+    SELECT %(owner)s, %(part)s, %(batch_id)s, %(batch_version)s, %(undo_id)s, %(direction)s, %(kind)s, records,
+        %(columns)s, %(types)s, %(acted)s, {schema}.salt(), keys, before, after
+    FROM summary WHERE records > 0
+    RETURNING {schema}.digest(salt, keys || before || after) AS digest
+)
+SELECT summary.records, summary.inexact, stored.digest FROM summary LEFT JOIN stored ON true
+
+-- name: missed
+-- Planned records that were not changed, by the reason that can be seen now.
+WITH planned AS ({planned}),
+done AS (
+    SELECT w.* FROM {schema}.change_sets d CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE d.owner = %(owner)s AND d.part = %(part)s
+),
+missed AS (
+    SELECT q.*, {reason} AS reason {current}
+    FROM planned q LEFT JOIN {table} t ON {located}
+    WHERE NOT EXISTS (SELECT FROM done w WHERE {same_key})
+)
+INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason, records,
+    columns, salt, keys, recorded, current)
+SELECT %(owner)s, %(first_part)s + row_number() OVER (), %(batch_id)s, %(execution_id)s, %(undo_id)s,
+    CASE WHEN reason IN ('changed_since', 'gone', 'taken') THEN 'conflict' ELSE 'skipped' END, reason, count(*),
+    {columns}, {schema}.salt(), {keys}, {recorded}, {found_values}
+FROM missed GROUP BY reason
+RETURNING reason, records
+
+-- name: failed
+-- One record that the database would not take.
+WITH planned AS ({planned})
+INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason,
+    sqlstate, constraint_name, message, records, salt, keys)
+SELECT %(owner)s, %(first_part)s, %(batch_id)s, %(execution_id)s, %(undo_id)s, 'failed', 'refused_by_database',
+    %(sqlstate)s, %(constraint)s, %(message)s, 1, {schema}.salt(), {keys}
+FROM planned q
