@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any, LiteralString, cast
+from typing import Any
 
 from psycopg import Connection, Cursor
 from psycopg.rows import dict_row
@@ -66,7 +66,7 @@ class MigrationState:
 
 def read_migrations(directory: Traversable | None = None) -> tuple[Migration, ...]:
     """Read the files of a directory (this package's own by default), in the order of their numbers."""
-    directory = files(__package__) if directory is None else directory
+    directory = files("action_ledger.ops") if directory is None else directory
     found: list[Migration] = []
     for entry in sorted(directory.iterdir(), key=lambda entry: entry.name):
         if match := _FILE_NAME.fullmatch(entry.name):
@@ -198,8 +198,9 @@ def _check(schema: str, known: Sequence[Migration], applied: list[dict[str, Any]
     if current > len(known):
         raise StoreTooNew(schema=schema, current=current, required=len(known))
     for row in applied:
-        if known[row["version"] - 1].checksum != row["checksum"]:
-            raise MigrationAltered(schema=schema, version=row["version"])
+        version: int = row["version"]
+        if known[version - 1].checksum != row["checksum"]:
+            raise MigrationAltered(schema=schema, version=version)
     return current
 
 
@@ -208,8 +209,8 @@ def _in(statement: SQL, schema: str) -> Composed:
 
 
 def _composed(text: str, schema: str) -> Composed:
-    # The cast is honest: the text is a file of this package, never a caller's.
-    return _in(SQL(cast("LiteralString", text)), schema)
+    # The text is a file of this package, never a caller's; pyright would have it literal in the source.
+    return _in(SQL(text), schema)  # pyright: ignore[reportArgumentType]
 
 
 def _text(entry: Traversable) -> str:

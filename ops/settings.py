@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".action-ledger")
     """Where the embedded server keeps its data, relative to the working directory."""
 
-    db_schema: Annotated[str, Field(pattern=r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")] = "action_ledger"
+    db_schema: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "action_ledger"
     """The schema that holds the ledger's tables. Plain lower case, so that no tool needs to quote it."""
 
     search_path: Annotated[str, Field(min_length=1)] = '"$user", public'
