@@ -237,4 +237,7 @@ def _pair(parts: Sequence[tuple[str, str]]) -> tuple[tuple[str, str] | None, tup
 
 def _impossible(part: str) -> bool:
     # A cast to the type name would cut a longer one short, and so find another table.
-    return not part or "\0" in part or len(part.encode(errors="replace")) > IDENTIFIER_BYTES
+    try:
+        return not part or "\0" in part or len(part.encode()) > IDENTIFIER_BYTES
+    except UnicodeEncodeError:
+        return True
