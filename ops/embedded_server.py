@@ -6,6 +6,7 @@ root: for root it runs as another user, which owns its directory and may pass th
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,7 @@ SYSTEM_USER = "pgserver"
 SOCKET_PATH_LIMIT = 100  # a socket's path has 104 to 108 bytes, by platform
 START_SECONDS = 120  # after a crash the server repeats its log first
 LOG_LIMIT = 8 * 1024 * 1024
+NOBODY = 2**31 - 1  # no system numbers its processes so high
 PASS = 0o011  # others may go through a directory, not read it
 
 
@@ -88,16 +90,15 @@ class Server:
         return True
 
     def _joins(self) -> bool:
-        """Wait for a server that is on its way up; remove the traces of one that is not there."""
+        """Wait for a server that is on its way up, and say whether there is one."""
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
             pid = self._postmaster()
             if pid is None:
                 return False
             if not _is_postgres(pid):
-                # The number was given to another program, as happens after a restart of a container.
-                # PostgreSQL would take that one for its server and refuse to start.
-                (self.data / "postmaster.pid").unlink(missing_ok=True)
+                for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+                    _disown(self.data / lock)
                 return False
             if time.monotonic() > deadline:
                 raise EmbeddedUnavailable(
@@ -210,22 +211,30 @@ class Server:
 
 
 def _is_postgres(pid: int) -> bool:
+    """Whether a process is a living PostgreSQL server."""
+    command = ["ps", "-p", str(pid), "-o", "stat=,comm="]
+    process = Path("/proc") / str(pid) / "stat"
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        if Path("/proc/self/stat").exists():
+            _, name, state = re.split(r"[()]", process.read_text(), maxsplit=2)
+        else:
+            seen = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+            state, name = seen.stdout.split(maxsplit=1)
+    except (OSError, ValueError):
         return False
-    except PermissionError:
-        pass
-    process = Path("/proc") / str(pid) / "comm"
-    if process.exists():
-        return process.read_text().startswith("postgres")
-    seen = subprocess.run(  # a system without /proc # noqa: S603
-        ["ps", "-p", str(pid), "-o", "comm="],  # noqa: S607
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    return "postgres" in seen.stdout
+    return "postgres" in name and not state.strip().startswith("Z")
+
+
+def _disown(lock: Path) -> None:
+    """Let a lock file name a process that cannot be.
+
+    Its number was given to another program, as happens after a restart of a container, or nobody has asked
+    yet how it ended. PostgreSQL would take that one for its server and refuse to start. The rest of the file
+    stays: by it PostgreSQL finds out whether a process of the old server still uses its memory.
+    """
+    with suppress(FileNotFoundError):
+        _, _, rest = lock.read_text().partition("\n")
+        lock.write_text(f"{NOBODY}\n{rest}")
 
 
 def _let_through(path: Path) -> None:

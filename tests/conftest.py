@@ -3,7 +3,6 @@
 from collections.abc import Generator
 from contextlib import ExitStack
 
-import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
@@ -75,5 +74,5 @@ def empty_database_url(server: TestServer) -> Generator[str]:
 @pytest.fixture
 def connection(database_url: str) -> Generator[Connection[DictRow]]:
     """A connection to the test's database in autocommit mode, for looking and for outsiders' writes."""
-    with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as opened:
+    with Connection[DictRow].connect(database_url, autocommit=True, row_factory=dict_row) as opened:
         yield opened

@@ -38,13 +38,22 @@ SAMPLE = (
 
 @pytest.fixture
 def empty(empty_database_url: str) -> Generator[Connection[DictRow]]:
-    with psycopg.connect(empty_database_url, autocommit=True, row_factory=dict_row) as opened:
+    with Connection[DictRow].connect(
+        empty_database_url, autocommit=True, row_factory=dict_row
+    ) as opened:
         yield opened
 
 
 def dump(server: TestServer, url: str) -> str:
     """Dump the ledger's schema, without the lines that differ from dump to dump."""
-    command = [server.programs / "pg_dump", "--schema-only", "--schema", SCHEMA, "--dbname", url]
+    command = [
+        str(server.programs / "pg_dump"),
+        "--schema-only",
+        "--schema",
+        SCHEMA,
+        "--dbname",
+        url,
+    ]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return "\n".join(line for line in text.splitlines() if not line.startswith("\\"))
 
@@ -131,18 +140,19 @@ def test_a_step_that_fails_leaves_nothing(empty: Connection[DictRow]) -> None:
 
 
 def test_the_right_to_create_schemas_is_not_needed_when_it_exists(
-    server: TestServer, empty_database_url: str, empty: Connection[DictRow]
+    empty_database_url: str, empty: Connection[DictRow]
 ) -> None:
-    role = f"owner_{server.version}"
-    empty.execute(f"DROP ROLE IF EXISTS {role}")
-    empty.execute(f"CREATE ROLE {role} LOGIN")
-    empty.execute(f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {role}")
-    with psycopg.connect(empty_database_url, user=role, autocommit=True) as owner:
-        migrate(owner, SCHEMA)
-        require_current(owner, SCHEMA)
-        rollback(owner, SCHEMA, steps=99)
-    empty.execute(f"DROP OWNED BY {role}")
-    empty.execute(f"DROP ROLE {role}")
+    role = Identifier("ledger_owner")
+    for statement in ("CREATE ROLE {} LOGIN", "CREATE SCHEMA action_ledger AUTHORIZATION {}"):
+        empty.execute(SQL(statement).format(role))
+    try:
+        with psycopg.connect(empty_database_url, user="ledger_owner", autocommit=True) as other:
+            migrate(other, SCHEMA)
+            require_current(other, SCHEMA)
+            rollback(other, SCHEMA, steps=99)
+    finally:
+        for statement in ("DROP OWNED BY {}", "DROP ROLE {}"):
+            empty.execute(SQL(statement).format(role))
 
 
 RACER = """
