@@ -163,3 +163,15 @@ class IrreversibleCascade(
 
     table: str
     referencing: str
+
+
+class UnknownProjection(InvalidCommand, code="unknown_projection"):
+    """There is no projection {projection}."""
+
+    projection: str
+    known: tuple[str, ...] = ()
+
+    @property
+    def advice(self) -> str | None:
+        """Name the projections that there are."""
+        return f"There are: {', '.join(self.known)}." if self.known else None

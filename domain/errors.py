@@ -12,6 +12,7 @@ ActionLedgerError
 │   ├── UnsupportedComparison
 │   ├── InvalidExpression
 │   ├── UnknownAction
+│   ├── UnknownProjection
 │   ├── InvalidParameters
 │   ├── ActorMissing
 │   ├── RowSecurityContextMissing
@@ -24,6 +25,7 @@ ActionLedgerError
 │   ├── NothingToUndo
 │   ├── NotReversible
 │   ├── UndoConflicts
+│   ├── RebuildRunning
 │   ├── PermissionDenied
 │   └── ConfirmationRequired
 └── StoreError
@@ -59,6 +61,7 @@ from .error_invalid import (
     SelectionMissing,
     UnknownAction,
     UnknownColumn,
+    UnknownProjection,
     UnknownTable,
     UnsupportedComparison,
     UnsupportedTable,
@@ -95,6 +98,7 @@ __all__ = [
     "NotReversible",
     "NothingToUndo",
     "PermissionDenied",
+    "RebuildRunning",
     "Refused",
     "RowSecurityContextMissing",
     "SchemaDrift",
@@ -108,6 +112,7 @@ __all__ = [
     "UndoInProgress",
     "UnknownAction",
     "UnknownColumn",
+    "UnknownProjection",
     "UnknownTable",
     "UnknownTopic",
     "UnsupportedComparison",
@@ -184,6 +189,12 @@ class UndoConflicts(
 
     execution_id: UUID | str
     conflicts: int
+
+
+class RebuildRunning(Refused, code="rebuild_running", hint="Wait for it, then look at its status."):
+    """Projection {projection} is being rebuilt by somebody else."""
+
+    projection: str
 
 
 class PermissionDenied(

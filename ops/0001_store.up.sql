@@ -134,9 +134,7 @@ CREATE INDEX record_outcomes_execution ON {schema}.record_outcomes (execution_id
 -- One row a projection: readers resolve the generation of its tables here, and a switch is an update of it.
 CREATE TABLE {schema}.projections (
     name text PRIMARY KEY,
-    version integer NOT NULL,
     generation integer NOT NULL,
-    position bigint NOT NULL,
     switched_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -261,5 +259,4 @@ CREATE TABLE {schema}.view_audit_g1 (
 CREATE INDEX view_audit_g1_execution ON {schema}.view_audit_g1 (execution_id, position);
 CREATE INDEX view_audit_g1_actor ON {schema}.view_audit_g1 (actor, position);
 
-INSERT INTO {schema}.projections (name, version, generation, position)
-VALUES ('work_queue', 1, 1, 0), ('progress', 1, 1, 0), ('audit', 1, 1, 0);
+INSERT INTO {schema}.projections (name, generation) VALUES ('work_queue', 1), ('progress', 1), ('audit', 1);

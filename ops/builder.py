@@ -15,6 +15,7 @@ from action_ledger.domain.commands import DAY, RequestExecution
 from action_ledger.domain.errors import ActorMissing, InvalidParameters, SelectionMissing
 from action_ledger.domain.selection import Everything, Keys, KeyValue, Selection, Where
 from action_ledger.domain.values import encode
+from action_ledger.workers.preview import Preview, preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,6 +151,11 @@ class Request:
     def submit(self) -> ExecutionHandle:
         """Leave it to the workers."""
         return self._send(now=False)
+
+    def preview(self, sample: int = 10) -> Preview:
+        """Say how many records it would be applied to, and show some; nothing is written."""
+        ledger = self.target.ledger
+        return preview(ledger.store, ledger.actions, self.command(), keys=self.target.streamed, sample=sample)
 
     def _send(self, *, now: bool) -> ExecutionHandle:
         ledger = self.target.ledger

@@ -6,6 +6,7 @@ command goes through ``ledger.handle``.
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from action_ledger.projections import tracing
 from action_ledger.projections.audit import Audit
 from action_ledger.projections.progress import Progress
 from action_ledger.projections.recorder import Datastore
+from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.projections.work_queue import WorkQueue
 from action_ledger.workers.claim import is_known
@@ -35,8 +37,13 @@ from .builder import Target
 from .database import Database
 from .embedded import embedded_url
 from .handles import ExecutionHandle
+from .history import HistoryEntry, read_history
 from .migrations import migrate, require_current
 from .settings import Settings
+from .views import AuditEntry, ExecutionView, read_audit, read_executions
+
+IDLE_SECONDS = 0.2
+"""How long an idle worker waits before it looks again."""
 
 
 class Ledger:
@@ -54,6 +61,7 @@ class Ledger:
             search_path=settings.search_path,
             lock_timeout_ms=settings.append_lock_timeout_ms,
         )
+        self.projections = Projections(self.store)
 
     def on(self, table: str | Resource) -> Target:
         """Begin a command on a table, named as ``schema.table`` or described by a Resource."""
@@ -87,6 +95,42 @@ class Ledger:
     def execution(self, execution_id: UUID | str) -> ExecutionHandle:
         """Give the handle of an execution. Raises ExecutionNotFound."""
         return ExecutionHandle(self, UUID(str(execution_id)))
+
+    def executions(
+        self, *, status: str | None = None, actor: str | None = None, table: str | None = None, limit: int = 20
+    ) -> list[ExecutionView]:
+        """List executions, the newest first."""
+        return read_executions(self.store, status=status, actor=actor, table=table, limit=limit)
+
+    def audit(
+        self,
+        *,
+        execution_id: UUID | str | None = None,
+        actor: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[AuditEntry]:
+        """Read the audit trail from after a position, as new as this call: the follower catches up first."""
+        self.projections.catch_up()
+        wanted = None if execution_id is None else UUID(str(execution_id))
+        return read_audit(self.store, execution_id=wanted, actor=actor, after=after, limit=limit)
+
+    def history(self, table: str, key: object) -> list[HistoryEntry]:
+        """Read every change that was made to one record; ``key`` is a tuple where it has several columns."""
+        return read_history(self.store, table, key)
+
+    def catch_up(self) -> int:
+        """Bring the views that follow up to the head; give the number of events taken in."""
+        return self.projections.catch_up()
+
+    def work(self, stop: Callable[[], bool], *, queues: Iterable[str] | None = None) -> None:
+        """Take up whatever is open, and follow the log, until ``stop`` says so. Leaves between two units."""
+        worker = self.worker(queues=queues)
+        while not stop():
+            busy = worker.step()
+            if not busy:
+                self.projections.catch_up()
+                time.sleep(IDLE_SECONDS)
 
     def close(self) -> None:
         """Close the connections. The embedded server stays up for others, and stops with the last of them."""

@@ -35,3 +35,30 @@ SELECT s.kind, s.columns, s.keys, s.before, s.after, b.number
 FROM {schema}.change_sets s JOIN {batches} b ON b.batch_id = s.batch_id
 WHERE b.execution_id = %(execution_id)s AND s.direction = 'do'
 ORDER BY b.number, s.part
+
+-- name: audit
+SELECT position, recorded_at, topic, execution_id, batch_id, undo_id, actor, correlation_id, details FROM {audit}
+WHERE position > %(after)s AND (%(execution_id)s::uuid IS NULL OR execution_id = %(execution_id)s)
+    AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+ORDER BY position LIMIT %(limit)s
+
+-- name: holding
+-- The change sets of batches whose range of keys holds a key, with what is known of who asked and why.
+-- The range is looked at first, in the server's own order of the key's type; the key itself afterwards.
+SELECT s.owner, s.part, s.direction, s.kind, s.columns, s.types, b.execution_id, b.number, s.undo_id, e.action,
+    coalesce(u.actor, e.actor) AS actor, r.body ->> 'reason' AS reason, v.recorded_at, v.notification_id AS position
+FROM {batches} b
+JOIN {executions} e ON e.execution_id = b.execution_id
+JOIN {schema}.key_sets k ON k.owner = b.batch_id
+JOIN {schema}.change_sets s ON s.batch_id = b.batch_id
+LEFT JOIN {undos} u ON u.undo_id = s.undo_id
+JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
+LEFT JOIN {schema}.request_bodies r ON r.owner = coalesce(s.undo_id, b.execution_id)
+WHERE b.table_name = %(table)s AND ({key}) >= ({first}) AND ({key}) <= ({last})
+ORDER BY v.notification_id, s.part
+
+-- name: images_of_key
+-- One record's before and after in one part of a change set.
+SELECT {before} AS before, {after} AS after
+FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) AS u ({names})
+WHERE s.owner = %(owner)s AND s.part = %(part)s AND {same_key}

@@ -82,6 +82,10 @@ class Recorder(PostgresProcessRecorder):
         self._insert_stored_events(cursor, events)
         return [(row["notification_id"], row["recorded_at"]) for row in cursor.fetchall()]
 
+    def position(self, cursor: Cursor[DictRow], name: str) -> int:
+        """Read where a follower's fence stands; 0 before its first event."""
+        return self._max_tracking_id(name, cursor) or 0
+
     def track(self, cursor: Cursor[DictRow], projection: str, position: int) -> None:
         """Move a follower's fence. Raises the library's IntegrityError when another was faster."""
         self._insert_tracking(cursor, Tracking(projection, position))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 from uuid import UUID
 
-from psycopg import Connection, Cursor, sql
+from psycopg import Connection, Cursor, IsolationLevel, sql
 from psycopg.rows import DictRow
 
 from action_ledger.domain.event import Event
@@ -145,10 +145,15 @@ class Store:
         return self.inline + self.followed
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Begin, pin the session's settings, and commit at the end; an exception rolls back."""
-        with self.datastore.get_connection() as connection:
-            with self.datastore.bound_to(connection), connection.transaction():
+    def transaction(self, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> Iterator[Transaction]:
+        """Begin, pin the session's settings, and commit at the end; an exception rolls back.
+
+        READ COMMITTED, whatever the database's default: a decision made on a snapshot older than the lock
+        under which it is made would be wrong. Only a comparison of views wants one snapshot for all.
+        """
+        with self.datastore.get_connection() as connection, self.datastore.bound_to(connection):
+            connection.isolation_level = isolation
+            with connection.transaction():
                 transaction = Transaction(self, connection)
                 transaction.cursor.execute(SQL["pin"], {"search_path": self._search_path})
                 yield transaction

@@ -51,3 +51,7 @@ RETURNING {schema}.digest(salt, ARRAY[body::text]) AS digest
 
 -- name: read_body
 SELECT body FROM {schema}.request_bodies WHERE owner = %(owner)s
+
+-- name: sample
+-- The first planned records as they are now, column by column as text.
+SELECT {columns} FROM ({planned}) q JOIN {table} t ON {same_key} ORDER BY {key} LIMIT %(hi)s

@@ -42,16 +42,7 @@ class ExecutionRequest:
         Keys are always planned here: they exist nowhere else. Everything is in the caller's transaction, with
         one append, so a command that is wrong in any way leaves nothing.
         """
-        command = self._command
-        body = Request(
-            resource=command.resource,
-            action=command.action,
-            parameters=command.parameters,
-            selection=Keys(keys=None) if isinstance(command.selection, Keys) else command.selection,
-            frozen=command.frozen,
-            reversible=command.undo_seconds is not None,
-            reason=command.reason,
-        )
+        command, body = self._command, body_of(self._command)
         compiled = compile_request(self._transaction, self._actions, body)
         table = compiled.change.table
         check_request(self._transaction, self._actions, body, table)
@@ -113,3 +104,16 @@ class ExecutionRequest:
         )
         return [completed, running.trigger(execution.Completed, self._metadata, tally=completed.tally)]
 
+
+
+def body_of(command: RequestExecution) -> Request:
+    """Give the part of a command that is kept apart from its event; keys go to key sets."""
+    return Request(
+        resource=command.resource,
+        action=command.action,
+        parameters=command.parameters,
+        selection=Keys(keys=None) if isinstance(command.selection, Keys) else command.selection,
+        frozen=command.frozen,
+        reversible=command.undo_seconds is not None,
+        reason=command.reason,
+    )

@@ -1,0 +1,120 @@
+"""The history of one record: every change that the ledger made to it, with who, why, before and after."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+from pydantic import BaseModel, ConfigDict
+
+from action_ledger.domain.values import encode
+from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.store import Store, Transaction
+from action_ledger.workers.catalog import Table, read_table
+from action_ledger.workers.compile import reference_of
+from action_ledger.workers.images import array_of, array_type, listed, numbered, unnested
+from action_ledger.workers.planner import key_texts
+
+SQL = read_blocks("action_ledger.ops", "reads.sql")
+
+
+class HistoryEntry(BaseModel):
+    """One change of one record. Values are PostgreSQL's text of them, under ISO settings.
+
+    ``before`` is None for a record that an undo brought back, ``after`` for one that was deleted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    position: int
+    recorded_at: datetime
+    actor: str
+    action: str
+    reason: str | None
+    direction: str
+    kind: str
+    execution_id: UUID
+    undo_id: UUID | None
+    before: dict[str, str | None] | None
+    after: dict[str, str | None] | None
+
+
+def read_history(store: Store, table_name: str, key: object) -> list[HistoryEntry]:
+    """Read what was done to one record, oldest first. ``key`` is a tuple where the key has several columns."""
+    with store.transaction() as transaction:
+        table = read_table(transaction.cursor, table_name)
+        values = {f"key{n}": text for n, text in enumerate(key_texts(table, encode(key)))}
+        held = transaction.cursor.execute(
+            _compose_holding(transaction, table), {**values, "table": reference_of(table)}
+        ).fetchall()
+        entries = [_entry(transaction, table, row, values) for row in held]
+    return [entry for entry in entries if entry is not None]
+
+
+def _compose_holding(transaction: Transaction, table: Table) -> sql.Composed:
+    def bounds(field: str) -> sql.Composable:
+        return listed(
+            sql.SQL("{}[{}]::{}").format(sql.Identifier("k", field), sql.Literal(n), column.plain_type_sql)
+            for n, column in enumerate(table.key, 1)
+        )
+
+    return transaction.compose(
+        SQL["holding"], key=listed(_key(table)), first=bounds("first_key"), last=bounds("last_key")
+    )
+
+
+def _entry(
+    transaction: Transaction, table: Table, row: dict[str, Any], values: dict[str, str]
+) -> HistoryEntry | None:
+    columns: list[str] = row["columns"]
+    names = numbered("k", len(table.key))
+    arrays = unnested("s.keys", table.key)
+    fields: dict[str, list[sql.Identifier]] = {}
+    for field, absent in (("before", "insert"), ("after", "delete")):
+        fields[field] = [] if row["kind"] == absent else numbered(field[0], len(columns))
+        names += fields[field]
+        if fields[field]:
+            arrays += [_texts(table, field, n, name) for n, name in enumerate(columns, 1)]
+    statement = transaction.compose(
+        SQL["images_of_key"],
+        before=_as_texts(fields["before"]),
+        after=_as_texts(fields["after"]),
+        arrays=listed(arrays),
+        names=listed(names),
+        same_key=sql.SQL(" AND ").join(
+            sql.SQL("u.{}::{} = {}").format(name, column.plain_type_sql, value)
+            for name, column, value in zip(numbered("k", len(table.key)), table.key, _key(table), strict=True)
+        ),
+    )
+    found = transaction.cursor.execute(
+        statement, {**values, "owner": row["owner"], "part": row["part"]}
+    ).fetchone()
+    if found is None:
+        return None
+    images = {
+        field: dict(zip(columns, found[field], strict=True)) if names_ else None
+        for field, names_ in fields.items()
+    }
+    return HistoryEntry(
+        **{name: row[name] for name in HistoryEntry.model_fields.keys() - {"before", "after"}}, **images
+    )
+
+
+def _texts(table: Table, field: str, n: int, name: str) -> sql.Composable:
+    """Read a recorded column as texts; one that the table has no longer was gathered as some array too."""
+    array = sql.SQL("{}[{}]").format(sql.Identifier("s", field), sql.Literal(n))
+    for column in table.columns:
+        if column.name == name:
+            return sql.SQL("{}::{}::text[]").format(array, array_type(column))
+    return sql.SQL("{}::text[]").format(array)
+
+
+def _as_texts(names: list[sql.Identifier]) -> sql.Composable:
+    return array_of([sql.SQL("u.{}").format(name) for name in names])
+
+
+def _key(table: Table) -> list[sql.Composable]:
+    return [
+        sql.SQL("{}::{}").format(sql.Placeholder(f"key{n}"), column.plain_type_sql)
+        for n, column in enumerate(table.key)
+    ]

@@ -1,0 +1,77 @@
+"""Reads of the views: executions and the audit trail."""
+
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.store import Store
+
+SQL = read_blocks("action_ledger.ops", "reads.sql")
+
+
+class ExecutionView(BaseModel):
+    """One execution as a list shows it. applied + failed + skipped + pending = total."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    status: str
+    action: str
+    table: str
+    actor: str
+    total: int
+    total_final: bool
+    applied: int
+    failed: int
+    skipped: int
+    pending: int
+    batches: int
+    batches_done: int
+    error: str | None
+    requested_at: datetime
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Make it from a row of the progress view."""
+        names = cls.model_fields.keys() - {"id", "table"}
+        return cls(id=row["execution_id"], table=row["table_name"], **{name: row[name] for name in names})
+
+
+class AuditEntry(BaseModel):
+    """One event of the audit trail. ``details`` are its fields, but for the ids; no record data is among them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    position: int
+    recorded_at: datetime
+    topic: str
+    execution_id: UUID
+    batch_id: UUID | None
+    undo_id: UUID | None
+    actor: str
+    correlation_id: UUID
+    details: dict[str, Any]
+
+
+def read_executions(
+    store: Store, *, status: str | None, actor: str | None, table: str | None, limit: int
+) -> list[ExecutionView]:
+    """Read executions, the newest first."""
+    values = {"status": status, "actor": actor, "table": table, "limit": limit}
+    with store.transaction() as transaction:
+        rows = transaction.execute(SQL["executions"], values).fetchall()
+    return [ExecutionView.of(row) for row in rows]
+
+
+def read_audit(
+    store: Store, *, execution_id: UUID | None, actor: str | None, after: int, limit: int
+) -> list[AuditEntry]:
+    """Read the audit trail in the order of events, from after a position."""
+    values = {"execution_id": execution_id, "actor": actor, "after": after, "limit": limit}
+    with store.transaction() as transaction:
+        rows = transaction.execute(SQL["audit"], values).fetchall()
+    return [AuditEntry(**row) for row in rows]

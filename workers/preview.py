@@ -1,0 +1,85 @@
+"""The preview: plans for real, in a transaction that is rolled back, so that its count is the planner's own."""
+
+from collections.abc import Iterable
+
+from psycopg import Rollback, sql
+from pydantic import BaseModel, ConfigDict
+
+from action_ledger.domain.actions import Actions
+from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.selection import KeyValue
+from action_ledger.projections.store import Store, Transaction
+
+from .applier import planned_keys
+from .catalog import Table
+from .compile import check_request, compile_request, reference_of
+from .cutter import SQL, Cut, Cutter
+from .images import aliases, columns_of, listed, numbered, same_key
+from .planner import cut_selection
+from .request import body_of
+
+
+class Preview(BaseModel):
+    """What an action would be applied to.
+
+    ``count`` counts keys that were given but are not in the table too: they would be skipped. ``sample`` are
+    the first records in key order, with PostgreSQL's text of each value.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    action: str
+    table: str
+    count: int
+    batches: int
+    sample: list[dict[str, str | None]]
+
+
+def preview(
+    store: Store,
+    actions: Actions,
+    command: RequestExecution,
+    *,
+    keys: Iterable[KeyValue] | None,
+    sample: int,
+) -> Preview:
+    """Plan and roll back. Raises what the command itself would raise."""
+    found: Preview | None = None
+    with store.transaction() as transaction:
+        body = body_of(command)
+        compiled = compile_request(transaction, actions, body)
+        table = compiled.change.table
+        check_request(transaction, actions, body, table)
+        cutter = Cutter(transaction, table, command.command_id, command.batch_size)
+        cuts = cut_selection(cutter, compiled.select, command.selection, keys)
+        found = Preview(
+            action=command.action,
+            table=reference_of(table),
+            count=sum(cut.records for cut in cuts),
+            batches=len(cuts),
+            sample=_sample(transaction, table, cuts[0], sample) if cuts and sample > 0 else [],
+        )
+        raise Rollback
+    if found is None:
+        message = "a preview that raised nothing has found something"
+        raise AssertionError(message)
+    return found
+
+
+def _sample(transaction: Transaction, table: Table, cut: Cut, size: int) -> list[dict[str, str | None]]:
+    names = numbered("c", len(table.columns))
+    statement = transaction.compose(
+        SQL["sample"],
+        columns=listed(
+            sql.SQL("{}::text AS {}").format(reference, name)
+            for reference, name in zip(columns_of("t", table.columns), names, strict=True)
+        ),
+        planned=planned_keys(transaction, table),
+        table=table.identifier,
+        same_key=same_key(columns_of("t", table.key), aliases("q", "k", len(table.key))),
+        key=listed(columns_of("t", table.key)),
+    )
+    rows = transaction.cursor.execute(statement, {"batch_id": cut.owner, "lo": 1, "hi": size}).fetchall()
+    return [
+        {column.name: row[f"c{n}"] for n, column in enumerate(table.columns, 1)} for row in rows
+    ]
