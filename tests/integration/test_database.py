@@ -68,7 +68,7 @@ def test_a_pool_that_is_used_up_says_so(database_url: str) -> None:
     with (
         Database(database_url, max_size=1, timeout=0.1) as database,
         database.connection(),
-        pytest.raises(StoreUnavailable, match="0[.]10 sec"),
+        pytest.raises(StoreUnavailable, match=r"0\.10 sec"),
         database.connection(),
     ):
         pass
