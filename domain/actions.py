@@ -86,7 +86,8 @@ class Actions:
             return self.get(name).parameters.model_validate(parameters)
         except ValidationError as error:
             detail = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors(include_input=False)
+                f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}"
+                for e in error.errors(include_input=False)
             )
             raise InvalidParameters(action=name, detail=detail) from error
 

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from .event import Event, Metadata
 
-
 E = TypeVar("E", bound=Event)
 
 
@@ -69,7 +68,9 @@ class Aggregate:
         try:
             return self.TRANSITIONS[self.status, kind]
         except KeyError:
-            message = f"{type(self).__name__} {self.id} is {self.status}: {kind.TOPIC} cannot follow"
+            message = (
+                f"{type(self).__name__} {self.id} is {self.status}: {kind.TOPIC} cannot follow"
+            )
             raise InvalidTransition(message) from None
 
     @classmethod

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import ArchiveParameters, DeleteParameters, RestoreParameters
 from action_ledger.domain.columns import assignment
 from action_ledger.domain.commands import DAY, RequestExecution
-from action_ledger.domain.errors import ActorMissing, InvalidParameters, SelectionMissing
+from action_ledger.domain.errors import (
+    ActorMissing,
+    InvalidParameters,
+    InvalidValue,
+    SelectionMissing,
+)
 from action_ledger.domain.selection import Everything, Keys, KeyValue, Selection, Where
 from action_ledger.domain.values import encode
 from action_ledger.workers.preview import Preview, preview
@@ -49,7 +55,7 @@ class Target:
         """Choose records by key: any iterable, streamed when it is long. An empty one chooses nothing."""
         if isinstance(keys, (list, tuple, set, frozenset)) and len(keys) <= SMALL:
             return replace(self, selection=Keys(keys=tuple(map(encode, keys))))
-        return replace(self, selection=Keys(keys=None), streamed=map(encode, keys))
+        return replace(self, selection=Keys(keys=None), streamed=KeyStream(keys))
 
     def all(self) -> Target:
         """Choose every record of the table. It must be said."""
@@ -131,11 +137,14 @@ class Request:
         if not self.options.get("actor"):
             raise ActorMissing
         try:
-            return RequestExecution(
-                command_id=uuid7(),
-                resource=self.target.resource,
-                selection=self.target.selection,
-                **{**self.options, "parameters": _plain(self.options["parameters"])},
+            return RequestExecution.model_validate(
+                {
+                    **self.options,
+                    "command_id": uuid7(),
+                    "resource": self.target.resource,
+                    "selection": self.target.selection,
+                    "parameters": to_jsonable_python(self.options["parameters"]),
+                }
             )
         except ValidationError as error:
             raise invalid(self.options["action"], error) from error
@@ -155,7 +164,9 @@ class Request:
     def preview(self, sample: int = 10) -> Preview:
         """Say how many records it would be applied to, and show some; nothing is written."""
         ledger = self.target.ledger
-        return preview(ledger.store, ledger.actions, self.command(), keys=self.target.streamed, sample=sample)
+        return preview(
+            ledger.store, ledger.actions, self.command(), keys=self.target.streamed, sample=sample
+        )
 
     def _send(self, *, now: bool) -> ExecutionHandle:
         ledger = self.target.ledger
@@ -174,18 +185,20 @@ def invalid(action: str, error: ValidationError) -> InvalidParameters:
     return InvalidParameters(action=action, detail=detail)
 
 
-def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Turn models within parameters into plain JSON values, as a command carries them."""
+class KeyStream:
+    """Keys on their way from an iterable of any length, encoded one by one.
 
-    def plain(value: object) -> object:
-        match value:
-            case BaseModel():
-                return value.model_dump(mode="json")
-            case dict():
-                return {key: plain(item) for key, item in value.items()}
-            case list() | tuple():
-                return [plain(item) for item in value]
-            case _:
-                return value
+    An iterator gives its keys once: a second use is an error, since it would select nothing.
+    """
 
-    return {key: plain(value) for key, value in parameters.items()}
+    def __init__(self, keys: Iterable[Any]) -> None:
+        self._keys = keys
+        self._used = False
+
+    def __iter__(self) -> Iterator[KeyValue]:
+        """Encode each key. Raises InvalidValue when they were used up before."""
+        if self._used and iter(self._keys) is self._keys:
+            detail = "these keys came from an iterator, and it was used up; give them again"
+            raise InvalidValue(value="keys", detail=detail)
+        self._used = True
+        return map(encode, self._keys)

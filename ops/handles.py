@@ -19,8 +19,8 @@ from action_ledger.domain.values import encode
 from action_ledger.projections.sql_blocks import read_blocks
 
 from .builder import invalid
-from .progress import Progress
 from .outcomes import Outcome, read_changes, read_outcomes
+from .progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,7 +67,7 @@ class Handle:
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.status not in self.ended:
             if deadline is not None and time.monotonic() > deadline:
-                raise CommandTimedOut(seconds=timeout or 0)
+                raise CommandTimedOut(seconds=timeout or 0, detail=f"{self.id} is {self.status}")
             time.sleep(POLL_SECONDS)
 
     async def wait_async(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as wait has it

@@ -54,7 +54,9 @@ def read_history(store: Store, table_name: str, key: object) -> list[HistoryEntr
 def _compose_holding(transaction: Transaction, table: Table) -> sql.Composed:
     def bounds(field: str) -> sql.Composable:
         return listed(
-            sql.SQL("{}[{}]::{}").format(sql.Identifier("k", field), sql.Literal(n), column.plain_type_sql)
+            sql.SQL("{}[{}]::{}").format(
+                sql.Identifier("k", field), sql.Literal(n), column.plain_type_sql
+            )
             for n, column in enumerate(table.key, 1)
         )
 
@@ -83,7 +85,9 @@ def _entry(
         names=listed(names),
         same_key=sql.SQL(" AND ").join(
             sql.SQL("u.{}::{} = {}").format(name, column.plain_type_sql, value)
-            for name, column, value in zip(numbered("k", len(table.key)), table.key, _key(table), strict=True)
+            for name, column, value in zip(
+                numbered("k", len(table.key)), table.key, _key(table), strict=True
+            )
         ),
     )
     found = transaction.cursor.execute(
@@ -92,12 +96,11 @@ def _entry(
     if found is None:
         return None
     images = {
-        field: dict(zip(columns, found[field], strict=True)) if names_ else None
-        for field, names_ in fields.items()
+        field: dict(zip(columns, found[field], strict=True)) if present else None
+        for field, present in fields.items()
     }
-    return HistoryEntry(
-        **{name: row[name] for name in HistoryEntry.model_fields.keys() - {"before", "after"}}, **images
-    )
+    known = {name: row[name] for name in HistoryEntry.model_fields.keys() - images.keys()}
+    return HistoryEntry.model_validate(known | images)
 
 
 def _texts(table: Table, field: str, n: int, name: str) -> sql.Composable:

@@ -97,7 +97,12 @@ class Ledger:
         return ExecutionHandle(self, UUID(str(execution_id)))
 
     def executions(
-        self, *, status: str | None = None, actor: str | None = None, table: str | None = None, limit: int = 20
+        self,
+        *,
+        status: str | None = None,
+        actor: str | None = None,
+        table: str | None = None,
+        limit: int = 20,
     ) -> list[ExecutionView]:
         """List executions, the newest first."""
         return read_executions(self.store, status=status, actor=actor, table=table, limit=limit)

@@ -38,7 +38,9 @@ class ExecutionView(BaseModel):
     def of(cls, row: dict[str, Any]) -> Self:
         """Make it from a row of the progress view."""
         names = cls.model_fields.keys() - {"id", "table"}
-        return cls(id=row["execution_id"], table=row["table_name"], **{name: row[name] for name in names})
+        return cls(
+            id=row["execution_id"], table=row["table_name"], **{name: row[name] for name in names}
+        )
 
 
 class AuditEntry(BaseModel):

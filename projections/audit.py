@@ -18,7 +18,7 @@ _APART = {"originator_id", "originator_version", "metadata", "execution_id", "un
 class Audit:
     """One row an event. Nothing is ever changed or cut off in it."""
 
-    name = "audit"
+    name: ClassVar[str] = "audit"
     tables: ClassVar[dict[str, str]] = {TABLE: "position"}
 
     def project(self, recorded: Recorded, rows: Rows) -> None:

@@ -13,7 +13,9 @@ BLOCK = 2_000
 """Events read and folded at a time."""
 
 
-def blocks(store: Store, cursor: Cursor[DictRow], *, after: int, upto: int) -> Iterator[list[DictRow]]:
+def blocks(
+    store: Store, cursor: Cursor[DictRow], *, after: int, upto: int
+) -> Iterator[list[DictRow]]:
     """Read the stored events after one position up to another, a block at a time."""
     while after < upto:
         rows = store.read(cursor, after=after, upto=upto, limit=BLOCK)

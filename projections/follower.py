@@ -66,12 +66,17 @@ class Follower:
             self._store.recorder.track(transaction.cursor, name, last)
             rows, traceparents = self._fold(transaction, block)
             with tracing.project(
-                self.projection.name, first=block[0]["notification_id"], last=last, traceparents=traceparents
+                self.projection.name,
+                first=block[0]["notification_id"],
+                last=last,
+                traceparents=traceparents,
             ):
                 self._write(transaction, rows, block if limit == 1 else None)
             return len(block)
 
-    def _fold(self, transaction: Transaction, block: list[DictRow]) -> tuple[Rows, Iterable[str | None]]:
+    def _fold(
+        self, transaction: Transaction, block: list[DictRow]
+    ) -> tuple[Rows, Iterable[str | None]]:
         parked = self._parked(transaction, block)
         rows = Rows(self.projection.tables)
         traceparents: list[str | None] = []
@@ -116,5 +121,3 @@ class Follower:
                 "error": f"{type(error).__name__}: {error}"[:1000],
             },
         )
-
-

@@ -30,7 +30,7 @@ _NOTHING_YET = {
 class Progress:
     """Counts, states and times; the stream versions too, which the next writer continues from."""
 
-    name = "progress"
+    name: ClassVar[str] = "progress"
     tables: ClassVar[dict[str, str]] = {
         "executions": "execution_id",
         "batches": "batch_id",
@@ -56,14 +56,20 @@ class Progress:
             case batch.Planned():
                 rows.put("batches", event.originator_id, _batch_row(event, at))
                 rows.add(
-                    "executions", event.execution_id, total=event.records, pending=event.records, batches=1
+                    "executions",
+                    event.execution_id,
+                    total=event.records,
+                    pending=event.records,
+                    batches=1,
                 )
                 rows.patch("executions", event.execution_id, updated_at=at)
             case batch.Completed() | batch.Failed():
                 self._end_batch(rows, recorded, event)
             case batch.CompensationPlanned():
                 self._patch_batch(rows, recorded, status=BatchStatus.COMPENSATING)
-                rows.add("undos", event.undo_id, total=event.records, pending=event.records, batches=1)
+                rows.add(
+                    "undos", event.undo_id, total=event.records, pending=event.records, batches=1
+                )
             case batch.Compensated() | batch.CompensationFailed():
                 self._patch_batch(rows, recorded, status=BatchStatus.COMPLETED)
                 self._end_unit(rows, recorded, "undos", event.undo_id, event.tally)
@@ -72,18 +78,23 @@ class Progress:
             case undo.Completed():
                 self._patch_undo(rows, recorded, status=UndoStatus.COMPLETED, ended_at=at)
             case undo.Rejected():
-                self._patch_undo(rows, recorded, status=UndoStatus.REJECTED, ended_at=at, error=event.error)
+                self._patch_undo(
+                    rows, recorded, status=UndoStatus.REJECTED, ended_at=at, error=event.error
+                )
             case _:
                 pass
 
-    def _end_batch(self, rows: Rows, recorded: Recorded, event: batch.Completed | batch.Failed) -> None:
-        done = isinstance(event, batch.Completed)
+    def _end_batch(
+        self, rows: Rows, recorded: Recorded, event: batch.Completed | batch.Failed
+    ) -> None:
+        completed = event if isinstance(event, batch.Completed) else None
+        failed = event if isinstance(event, batch.Failed) else None
         self._patch_batch(
             rows,
             recorded,
-            status=BatchStatus.COMPLETED if done else BatchStatus.FAILED,
-            change_digest=event.change_digest if done else None,
-            error=None if done else event.error,
+            status=BatchStatus.COMPLETED if completed else BatchStatus.FAILED,
+            change_digest=completed.change_digest if completed else None,
+            error=failed.error if failed else None,
             **event.tally.model_dump(),
         )
         self._end_unit(rows, recorded, "executions", event.execution_id, event.tally)

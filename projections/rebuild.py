@@ -8,6 +8,7 @@ exclusive lock on a live view, and a reader that has found the old generation re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import IsolationLevel, sql
 from psycopg.errors import LockNotAvailable
@@ -58,8 +59,11 @@ def rebuild(store: Store, projection: Projection, watch: Watch | None = None) ->
     started = time.monotonic()
     with store.transaction() as transaction:
         _alone(transaction, store, projection)
-        run = _Reconciliation if isinstance(projection, WorkQueue) else _NextGeneration
-        work = run(store, transaction, projection)
+        work = (
+            _Reconciliation(transaction, projection)
+            if isinstance(projection, WorkQueue)
+            else _NextGeneration(store, transaction, projection)
+        )
         events, position = 0, 0
         while True:
             head = store.head(transaction.cursor)
@@ -83,7 +87,9 @@ def rebuild(store: Store, projection: Projection, watch: Watch | None = None) ->
     return Rebuilt(projection.name, generation, events, rows, time.monotonic() - started)
 
 
-def verify(store: Store, projection: Projection, *, inline: bool, watch: Watch | None = None) -> Verified:
+def verify(
+    store: Store, projection: Projection, *, inline: bool, watch: Watch | None = None
+) -> Verified:
     """Compare the live view with what the events make of it, at one position and in one snapshot."""
     with store.transaction(IsolationLevel.REPEATABLE_READ) as transaction:
         cursor, views = transaction.cursor, transaction.views
@@ -120,7 +126,9 @@ class _NextGeneration:
         for table in projection.tables:
             _drop_before(transaction, store.schema, table, live)
             transaction.cursor.execute(
-                SQL["create_like"].format(next=self.relation(table), live=transaction.views.relation(table))
+                SQL["create_like"].format(
+                    next=self.relation(table), live=transaction.views.relation(table)
+                )
             )
 
     def relation(self, table: str) -> sql.Identifier:
@@ -133,15 +141,19 @@ class _NextGeneration:
                 self._transaction.cursor, tracking_name(name, self.generation), position
             )
         self._transaction.execute(SQL["unpark"], {"projection": name})
-        self._transaction.execute(SQL["switch"], {"projection": name, "generation": self.generation})
-        rows = sum(_count(self._transaction, self.relation(table)) for table in self._projection.tables)
+        self._transaction.execute(
+            SQL["switch"], {"projection": name, "generation": self.generation}
+        )
+        rows = sum(
+            _count(self._transaction, self.relation(table)) for table in self._projection.tables
+        )
         return rows, self.generation
 
 
 class _Reconciliation:
     """The work queue is not switched, since its rows carry locks: what is missing or too much is mended."""
 
-    def __init__(self, store: Store, transaction: Transaction, projection: Projection) -> None:
+    def __init__(self, transaction: Transaction, projection: Projection) -> None:
         self._transaction = transaction
         self._live = transaction.views.relation(QUEUE_TABLE)
         self._key = sql.Identifier(projection.tables[QUEUE_TABLE])
@@ -164,7 +176,8 @@ class _Reconciliation:
 
 def _alone(transaction: Transaction, store: Store, projection: Projection) -> None:
     row = transaction.cursor.execute(
-        SQL["rebuild_lock"].format(schema_text=sql.Literal(store.schema)), {"projection": projection.name}
+        SQL["rebuild_lock"].format(schema_text=sql.Literal(store.schema)),
+        {"projection": projection.name},
     ).fetchone()
     if not (row and row["free"]):
         raise RebuildRunning(projection=projection.name)
@@ -185,7 +198,8 @@ def _lock_log(transaction: Transaction) -> None:
 def _drop_before(transaction: Transaction, schema: str, table: str, live: int) -> None:
     """Drop generations before the live one, unless a reader is still in them."""
     rows = transaction.cursor.execute(
-        SQL["old_generations"].format(schema_text=sql.Literal(schema)), {"pattern": f"^view_{table}_g[0-9]+$"}
+        SQL["old_generations"].format(schema_text=sql.Literal(schema)),
+        {"pattern": f"^view_{table}_g[0-9]+$"},
     ).fetchall()
     for row in rows:
         if int(row["relname"].rpartition("_g")[2]) >= live:
@@ -222,13 +236,17 @@ def _difference(transaction: Transaction, projection: Projection, table: str) ->
     row = transaction.cursor.execute(statement, {"apart": list(KEPT_BY_WORKERS)}).fetchone()
     if row is None:
         return None
-    live, rebuilt = row["live"] or {}, row["rebuilt"] or {}
-    columns = sorted(name for name in live.keys() | rebuilt.keys() if live.get(name) != rebuilt.get(name))
-    shown = "; ".join(f"{name}: live {live.get(name)!r}, rebuilt {rebuilt.get(name)!r}" for name in columns)
+    live: dict[str, Any] = row["live"] or {}
+    rebuilt: dict[str, Any] = row["rebuilt"] or {}
+    columns = sorted(
+        name for name in live.keys() | rebuilt.keys() if live.get(name) != rebuilt.get(name)
+    )
+    shown = "; ".join(
+        f"{name}: live {live.get(name)!r}, rebuilt {rebuilt.get(name)!r}" for name in columns
+    )
     more = f" ({row['differing']} rows differ)" if row["differing"] > 1 else ""
     return f"{table} {row['key']}: {shown}{more}"
 
 
 def _watching(watch: Watch, name: str, head: int) -> Callable[[int], None]:
     return lambda position: watch(name, position, head)
-

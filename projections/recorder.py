@@ -4,7 +4,7 @@ Its own ``insert_events`` opens a connection, retries, and turns a lost answer t
 so the ledger calls the steps it is made of. A contract test pins their names.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -16,7 +16,9 @@ from psycopg.rows import DictRow
 
 Connections = Callable[[], AbstractContextManager[Connection[DictRow]]]
 
-_current: ContextVar[Connection[DictRow] | None] = ContextVar("action_ledger_connection", default=None)
+_current: ContextVar[Connection[DictRow] | None] = ContextVar(
+    "action_ledger_connection", default=None
+)
 
 
 class Datastore(PostgresDatastore):
@@ -31,7 +33,7 @@ class Datastore(PostgresDatastore):
         self._connections = connections
 
     @contextmanager
-    def get_connection(self) -> Iterator[Connection[DictRow]]:
+    def get_connection(self) -> Generator[Connection[DictRow]]:
         """Give the current transaction's connection, or one from the pool."""
         current = _current.get()
         if current is not None:
@@ -48,7 +50,7 @@ class Datastore(PostgresDatastore):
                 info.register(connection)
 
     @contextmanager
-    def bound_to(self, connection: Connection[DictRow]) -> Iterator[None]:
+    def bound_to(self, connection: Connection[DictRow]) -> Generator[None]:
         """Make every read within go through this connection."""
         token = _current.set(connection)
         try:
@@ -65,7 +67,9 @@ class Recorder(PostgresProcessRecorder):
 
     def __init__(self, datastore: Datastore, *, lock_timeout_ms: int) -> None:
         super().__init__(datastore)
-        self.insert_events_statement += sql.SQL(", recorded_at")
+        self.insert_events_statement: sql.Composed = super().__getattribute__(
+            "insert_events_statement"
+        ) + sql.SQL(", recorded_at")
         self.lock_table_statements = [
             sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{lock_timeout_ms}ms")),
             sql.SQL("LOCK TABLE {}.{} IN EXCLUSIVE MODE").format(
@@ -77,7 +81,9 @@ class Recorder(PostgresProcessRecorder):
         """Take the append lock: from here to COMMIT nobody else gets a position."""
         self._lock_table(cursor)
 
-    def append(self, cursor: Cursor[DictRow], events: Sequence[StoredEvent]) -> list[tuple[int, datetime]]:
+    def append(
+        self, cursor: Cursor[DictRow], events: Sequence[StoredEvent]
+    ) -> list[tuple[int, datetime]]:
         """Write events and give (position, recorded_at) of each, in their order."""
         self._insert_stored_events(cursor, events)
         return [(row["notification_id"], row["recorded_at"]) for row in cursor.fetchall()]

@@ -39,8 +39,12 @@ class Projections:
                 inline = projection in self._store.inline
                 generation = transaction.views.generations[projection.name]
                 name = tracking_name(projection.name, generation)
-                position = head if inline else self._store.recorder.position(transaction.cursor, name)
-                parked = transaction.execute(SQL["parked"], {"projection": projection.name}).fetchall()
+                position = (
+                    head if inline else self._store.recorder.position(transaction.cursor, name)
+                )
+                parked = transaction.execute(
+                    SQL["parked"], {"projection": projection.name}
+                ).fetchall()
                 found.append(
                     ProjectionStatus(
                         name=projection.name,
@@ -67,7 +71,9 @@ class Projections:
 
     def catch_up(self) -> int:
         """Bring every followed view up to the head; give the number of events taken in."""
-        return sum(Follower(self._store, projection).catch_up() for projection in self._store.followed)
+        return sum(
+            Follower(self._store, projection).catch_up() for projection in self._store.followed
+        )
 
     def _chosen(self, names: Iterable[str]) -> Iterator[Projection]:
         known = {projection.name: projection for projection in self._store.projections}

@@ -8,12 +8,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, LiteralString, cast
+from typing import Any
 from uuid import UUID
 
 from psycopg import Cursor, sql
 from psycopg.rows import DictRow
 from pydantic_core import to_json
+
+from .sql_blocks import trusted
 
 Key = UUID | int
 Relation = Callable[[str], sql.Identifier]
@@ -76,7 +78,9 @@ class Rows:
         cursor: Cursor[DictRow], relation: str, key: str, changes: Mapping[Key, _Change]
     ) -> None:
         inserts: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-        updates: defaultdict[tuple[tuple[str, ...], tuple[str, ...]], list[dict[str, Any]]] = defaultdict(list)
+        updates: defaultdict[tuple[tuple[str, ...], tuple[str, ...]], list[dict[str, Any]]] = (
+            defaultdict(list)
+        )
         drops: list[Key] = []
         for id_, change in changes.items():
             if change.dropped:
@@ -100,11 +104,11 @@ def _json(rows: Iterable[dict[str, Any]]) -> str:
 
 def _fixed(composed: sql.Composed) -> sql.SQL:
     """Put a statement together once, not at each execution."""
-    return sql.SQL(cast("LiteralString", composed.as_string()))
+    return trusted(composed.as_string())
 
 
 def _named(relation: str) -> sql.SQL:
-    return sql.SQL(cast("LiteralString", relation))
+    return trusted(relation)
 
 
 @lru_cache(maxsize=256)
@@ -119,9 +123,7 @@ def _insert(relation: str, columns: tuple[str, ...]) -> sql.SQL:
 
 
 @lru_cache(maxsize=256)
-def _update(
-    relation: str, key: str, columns: tuple[str, ...], deltas: tuple[str, ...]
-) -> sql.SQL:
+def _update(relation: str, key: str, columns: tuple[str, ...], deltas: tuple[str, ...]) -> sql.SQL:
     sets = [sql.SQL("{0} = d.{0}").format(sql.Identifier(column)) for column in columns]
     sets += [sql.SQL("{0} = v.{0} + d.{0}").format(sql.Identifier(column)) for column in deltas]
     return _fixed(
@@ -135,5 +137,7 @@ def _update(
 @lru_cache(maxsize=64)
 def _delete(relation: str, key: str) -> sql.SQL:
     return _fixed(
-        sql.SQL("DELETE FROM {} WHERE {} = ANY(%(keys)s)").format(_named(relation), sql.Identifier(key))
+        sql.SQL("DELETE FROM {} WHERE {} = ANY(%(keys)s)").format(
+            _named(relation), sql.Identifier(key)
+        )
     )

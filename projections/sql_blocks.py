@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
-from typing import LiteralString, cast
 
 from psycopg import sql
 
@@ -22,7 +21,12 @@ def read_blocks(package: str, file: str) -> Mapping[str, sql.SQL]:
     ends = [head.start() for head in heads[1:]] + [len(text)]
     return MappingProxyType(
         {
-            head[1]: sql.SQL(cast("LiteralString", text[head.end() : end].strip().rstrip(";")))
+            head[1]: trusted(text[head.end() : end].strip().rstrip(";"))
             for head, end in zip(heads, ends, strict=True)
         }
     )
+
+
+def trusted(text: str) -> sql.SQL:
+    """Take a text for SQL: our own files, or what the catalog and psycopg have quoted. Never a user's."""
+    return sql.SQL(text)  # pyright: ignore[reportArgumentType]

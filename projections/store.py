@@ -4,7 +4,7 @@ Lock order: queue row, then the user's rows, then the append lock, then inline v
 the append lock may wait for a queue row.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 from uuid import UUID
@@ -30,7 +30,9 @@ STREAMED_AT_ONCE = 8
 class Views:
     """Where the rows of projections lie at the moment: the one place that knows generations."""
 
-    def __init__(self, schema: str, generations: Mapping[str, int], projections: Sequence[Projection]) -> None:
+    def __init__(
+        self, schema: str, generations: Mapping[str, int], projections: Sequence[Projection]
+    ) -> None:
         self._schema = schema
         self._projection_of = {table: p.name for p in projections for table in p.tables}
         self.generations = dict(generations)
@@ -73,11 +75,15 @@ class Transaction:
             self._views = self._store.resolve_views(self.cursor)
         return self._views
 
-    def execute(self, query: sql.SQL, parameters: Mapping[str, Any] | None = None) -> Cursor[DictRow]:
+    def execute(
+        self, query: sql.SQL, parameters: Mapping[str, Any] | None = None
+    ) -> Cursor[DictRow]:
         """Run a block of SQL with the schema and the views' tables put in."""
         return self.cursor.execute(self.compose(query), parameters)
 
-    def stream(self, query: sql.SQL, parameters: Mapping[str, Any] | None = None) -> Iterator[DictRow]:
+    def stream(
+        self, query: sql.SQL, parameters: Mapping[str, Any] | None = None
+    ) -> Iterator[DictRow]:
         """Run a block and give its rows a few at a time, however many there are."""
         with self.connection.cursor(name=f"action_ledger_{id(self)}") as cursor:
             cursor.itersize = STREAMED_AT_ONCE
@@ -89,7 +95,7 @@ class Transaction:
         return query.format(schema=self.schema, **{**self.views.identifiers(), **parts})
 
     @contextmanager
-    def savepoint(self) -> Iterator[None]:
+    def savepoint(self) -> Generator[None]:
         """Make what happens within all or nothing, without ending the transaction."""
         with self.connection.transaction():
             yield
@@ -122,7 +128,7 @@ class Transaction:
 class Store:
     """The event log and its inline views, over one pool of connections."""
 
-    def __init__(  # noqa: PLR0913 - it is wired in one place
+    def __init__(
         self,
         datastore: Datastore,
         *,
@@ -145,7 +151,9 @@ class Store:
         return self.inline + self.followed
 
     @contextmanager
-    def transaction(self, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> Iterator[Transaction]:
+    def transaction(
+        self, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> Generator[Transaction]:
         """Begin, pin the session's settings, and commit at the end; an exception rolls back.
 
         READ COMMITTED, whatever the database's default: a decision made on a snapshot older than the lock
@@ -157,6 +165,15 @@ class Store:
                 transaction = Transaction(self, connection)
                 transaction.cursor.execute(SQL["pin"], {"search_path": self._search_path})
                 yield transaction
+
+    @contextmanager
+    def rehearsal(self) -> Generator[Transaction]:
+        """Do as in a transaction, and roll back at the end."""
+        with (
+            self.transaction() as transaction,
+            transaction.connection.transaction(force_rollback=True),
+        ):
+            yield transaction
 
     def resolve_views(self, cursor: Cursor[DictRow]) -> Views:
         """Read which generation stands for each projection."""

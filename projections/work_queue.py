@@ -17,7 +17,7 @@ TABLE = "work_queue"
 class WorkQueue:
     """Open planning, open batches, open compensations."""
 
-    name = "work_queue"
+    name: ClassVar[str] = "work_queue"
     tables: ClassVar[dict[str, str]] = {TABLE: "unit_id"}
 
     def project(self, recorded: Recorded, rows: Rows) -> None:
@@ -25,7 +25,11 @@ class WorkQueue:
         event = recorded.event
         match event:
             case execution.Requested():
-                rows.put(TABLE, event.originator_id, _unit("plan", event.originator_id, event.originator_id))
+                rows.put(
+                    TABLE,
+                    event.originator_id,
+                    _unit("plan", event.originator_id, event.originator_id),
+                )
             case execution.Planned() | execution.Failed():
                 rows.drop(TABLE, event.originator_id)
             case batch.Planned():

@@ -12,7 +12,9 @@ SQL = read_blocks("action_ledger.workers", "planner.sql")
 
 def save_body(transaction: Transaction, owner: UUID, body: BaseModel) -> str:
     """Keep it, and give its digest for the event."""
-    row = transaction.execute(SQL["save_body"], {"owner": owner, "body": body.model_dump_json()}).fetchone()
+    row = transaction.execute(
+        SQL["save_body"], {"owner": owner, "body": body.model_dump_json()}
+    ).fetchone()
     if row is None:
         message = "RETURNING gives a row"
         raise AssertionError(message)

@@ -1,7 +1,7 @@
 """Compiles the built-in actions: from parameters and a table to a change in parts of SQL."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from psycopg import sql
 
@@ -12,74 +12,73 @@ from action_ledger.domain.actions import (
     RestoreParameters,
     UpdateParameters,
 )
-from action_ledger.domain.errors import InvalidParameters, UnknownColumn
+from action_ledger.domain.errors import InvalidParameters
 from action_ledger.domain.resource import (
     DEFAULT_ARCHIVE,
     DEFAULT_ARCHIVE_REASON,
     DEFAULT_SOFT_DELETE,
-    Resource,
 )
 
-from .catalog import Column, Table
+from .catalog import Column
 from .change import Assignment, Kind
-from .images import conjunction
 from .compiler import Compiler
+from .images import conjunction
 
 EVERY_ROW = sql.SQL("true")
 Compiled = tuple[Kind, Sequence[Assignment], sql.Composable]
 """What is done, to which columns, and to which rows alone: a delete leaves alone what is deleted already."""
 
 
-def update(parameters: Parameters, table: Table, resource: Resource, compiler: Compiler) -> Compiled:  # noqa: ARG001
+def update(parameters: Parameters, compiler: Compiler) -> Compiled:
     """Set columns."""
     values = cast("UpdateParameters", parameters).values
     assignments = [compiler.assign(name, value) for name, value in values.items()]
     return "update", assignments, EVERY_ROW
 
 
-def delete(parameters: Parameters, table: Table, resource: Resource, compiler: Compiler) -> Compiled:
+def delete(parameters: Parameters, compiler: Compiler) -> Compiled:
     """Mark as deleted, or delete."""
     if cast("DeleteParameters", parameters).hard:
         return "delete", (), EVERY_ROW
-    column = _convention(table, resource.soft_delete, DEFAULT_SOFT_DELETE)
+    column = compiler.convention(compiler.resource.soft_delete, DEFAULT_SOFT_DELETE)
     if column is None:
         detail = (
-            f"{table.label} has no soft-delete column ({DEFAULT_SOFT_DELETE}, or one named by a Resource); "
+            f"{compiler.table.label} has no soft-delete column ({DEFAULT_SOFT_DELETE}, or one named by a Resource); "
             "hard=True takes the rows out of the table, and undo brings them back"
         )
         raise InvalidParameters(action="delete", detail=detail)
     return "update", [Assignment(column, _mark(column, "delete"))], _unmarked(column)
 
 
-def restore(parameters: Parameters, table: Table, resource: Resource, compiler: Compiler) -> Compiled:
+def restore(parameters: Parameters, compiler: Compiler) -> Compiled:
     """Take a mark off."""
     mark = cast("RestoreParameters", parameters).mark
-    deleted = _convention(table, resource.soft_delete, DEFAULT_SOFT_DELETE)
-    archived = _convention(table, resource.archive, DEFAULT_ARCHIVE)
+    deleted = compiler.convention(compiler.resource.soft_delete, DEFAULT_SOFT_DELETE)
+    archived = compiler.convention(compiler.resource.archive, DEFAULT_ARCHIVE)
     column = {"deleted": deleted, "archived": archived, None: deleted or archived}[mark]
     if column is None:
-        detail = f"{table.label} has no column that marks a record as {mark or 'deleted or archived'}"
+        detail = f"{compiler.table.label} has no column that marks a record as {mark or 'deleted or archived'}"
         raise InvalidParameters(action="restore", detail=detail)
     assignments = [Assignment(column, _unmark(column))]
-    if column is archived and (reason := _reason(table, resource)) is not None:
+    if column is archived and (reason := _reason(compiler)) is not None:
         assignments.append(Assignment(reason, sql.SQL("NULL")))
     return "update", assignments, sql.SQL("NOT {}").format(_unmarked(column))
 
 
-def archive(parameters: Parameters, table: Table, resource: Resource, compiler: Compiler) -> Compiled:
+def archive(parameters: Parameters, compiler: Compiler) -> Compiled:
     """Mark as archived, with the reason where there is a column for it."""
-    column = _convention(table, resource.archive, DEFAULT_ARCHIVE)
+    column = compiler.convention(compiler.resource.archive, DEFAULT_ARCHIVE)
     if column is None:
-        detail = f"{table.label} has no archive column ({DEFAULT_ARCHIVE}, or one named by a Resource)"
+        detail = f"{compiler.table.label} has no archive column ({DEFAULT_ARCHIVE}, or one named by a Resource)"
         raise InvalidParameters(action="archive", detail=detail)
     assignments = [Assignment(column, _mark(column, "archive"))]
-    if (reason := _reason(table, resource)) is not None:
+    if (reason := _reason(compiler)) is not None:
         text = cast("ArchiveParameters", parameters).reason
         assignments.append(compiler.assign(reason.name, text))
     return "update", assignments, _unmarked(column)
 
 
-COMPILERS: Mapping[str, Callable[[Any, Table, Resource, Compiler], Compiled]] = {
+COMPILERS: Mapping[str, Callable[[Parameters, Compiler], Compiled]] = {
     "update": update,
     "delete": delete,
     "restore": restore,
@@ -93,17 +92,8 @@ def both(*conditions: sql.Composable | None) -> sql.Composable:
     return conjunction(given) if given else EVERY_ROW
 
 
-def _convention(table: Table, named: str | None, default: str) -> Column | None:
-    if named is not None:
-        return table.column(named)
-    try:
-        return table.column(default)
-    except UnknownColumn:
-        return None
-
-
-def _reason(table: Table, resource: Resource) -> Column | None:
-    return _convention(table, resource.archive_reason, DEFAULT_ARCHIVE_REASON)
+def _reason(compiler: Compiler) -> Column | None:
+    return compiler.convention(compiler.resource.archive_reason, DEFAULT_ARCHIVE_REASON)
 
 
 def _is_boolean(column: Column) -> bool:

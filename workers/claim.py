@@ -49,9 +49,13 @@ class Unit:
         )
 
 
-def claim(transaction: Transaction, *, job: UUID | None, queues: Sequence[str] | None) -> Unit | None:
+def claim(
+    transaction: Transaction, *, job: UUID | None, queues: Sequence[str] | None
+) -> Unit | None:
     """Take one unit, of a job or of any, without waiting for those that others work on."""
-    row: Any = transaction.execute(SQL["claim"], {"job": job, "queues": None if queues is None else list(queues)}).fetchone()
+    row: Any = transaction.execute(
+        SQL["claim"], {"job": job, "queues": None if queues is None else list(queues)}
+    ).fetchone()
     return None if row is None else Unit(**row)
 
 

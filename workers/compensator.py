@@ -45,7 +45,9 @@ def compensate_batch(  # noqa: PLR0913 - what a compensation is, spelt out
     for source in find_sources(transaction, batch_id=batch.id, of_undo=of_undo):
         reading = Reading(transaction, table, source, chosen=chosen)
         write = compensation(reading, policy)
-        writer = Writer(transaction, owner, write, ordered=attempt > 1, part=part, outcomes=outcomes)
+        writer = Writer(
+            transaction, owner, write, ordered=attempt > 1, part=part, outcomes=outcomes
+        )
         slices = Slices(transaction, writer)
         slices.apply(1, source.records)
         if slices.inexact:
@@ -55,7 +57,9 @@ def compensate_batch(  # noqa: PLR0913 - what a compensation is, spelt out
         sqlstates += slices.sqlstates
         if slices.digest is not None:
             digests.append(slices.digest)
-    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    digest = (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
     return batch.trigger(
         Compensated,
         metadata,
@@ -86,7 +90,8 @@ def compensation(reading: Reading, policy: ConflictPolicy) -> Write:
 def unchanged_since(reading: Reading, columns: tuple[Column, ...]) -> sql.Composable:
     """Compare a row with what the ledger had written to it."""
     return equal(
-        columns_of("t", columns), [sql.Identifier("q", reading.after_name(column)) for column in columns]
+        columns_of("t", columns),
+        [sql.Identifier("q", reading.after_name(column)) for column in columns],
     )
 
 
@@ -99,7 +104,11 @@ def conflicting(reading: Reading) -> sql.Composable:
 
 
 def _write(reading: Reading, policy: ConflictPolicy) -> Write:
-    match = sql.SQL("true") if policy is ConflictPolicy.FORCE else unchanged_since(reading, reading.acted)
+    match = (
+        sql.SQL("true")
+        if policy is ConflictPolicy.FORCE
+        else unchanged_since(reading, reading.acted)
+    )
     return Write(
         table=reading.table,
         kind="update",
@@ -161,7 +170,10 @@ def _excepted(transaction: Transaction, reading: Reading, owner: UUID, parts: ra
         differing=sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
             listed(
                 sql.SQL("CASE WHEN bool_or(NOT {}) THEN {} END").format(
-                    equal([sql.Identifier("x", f"n{n}")], [sql.Identifier("q", reading.before_name(column))]),
+                    equal(
+                        [sql.Identifier("x", f"n{n}")],
+                        [sql.Identifier("q", reading.before_name(column))],
+                    ),
                     sql.Literal(column.name.replace("%", "%%")),
                 )
                 for n, column in enumerate(captured, 1)
@@ -173,9 +185,13 @@ def _excepted(transaction: Transaction, reading: Reading, owner: UUID, parts: ra
         same_key=same_key(aliases("x", "k", len(key)), aliases("q", "k", len(key))),
     )
     for part in parts:
-        values = {**reading.parameters, "owner": owner, "part": part, "lo": 1, "hi": reading.source.records}
+        values = {
+            **reading.parameters,
+            "owner": owner,
+            "part": part,
+            "lo": 1,
+            "hi": reading.source.records,
+        }
         row = transaction.cursor.execute(statement, values).fetchone()
         found.update(row["columns"] if row else ())
     return found
-
-

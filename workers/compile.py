@@ -61,7 +61,7 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
         raise UnsupportedTable(table=table.label, reason=reason)
     values = Parameters("v")
     kind, assignments, guard = COMPILERS[request.action](
-        parameters, table, request.resource, Compiler(table, values)
+        parameters, Compiler(table, request.resource, values)
     )
     if request.reversible:
         _refuse_cascades(table, kind, assignments)
@@ -75,10 +75,14 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
         return Change(table, kind, tuple(assignments), match, values.values)
 
     selected = both(guard, predicate)
-    return Compiled(change=change(EVERY_ROW if request.frozen else selected), select=change(selected))
+    return Compiled(
+        change=change(EVERY_ROW if request.frozen else selected), select=change(selected)
+    )
 
 
-def check_request(transaction: Transaction, actions: Actions, request: Request, table: Table) -> None:
+def check_request(
+    transaction: Transaction, actions: Actions, request: Request, table: Table
+) -> None:
     """Let the server look at every value and expression, without touching a row."""
     parameters = actions.validate(request.action, request.parameters)
     check(

@@ -37,7 +37,9 @@ class Cut(NamedTuple):
 class Cutter:
     """Cuts for one execution, over one table."""
 
-    def __init__(self, transaction: Transaction, table: Table, execution_id: UUID, batch_size: int) -> None:
+    def __init__(
+        self, transaction: Transaction, table: Table, execution_id: UUID, batch_size: int
+    ) -> None:
         self._transaction = transaction
         self._table = table
         self._values = {"execution_id": execution_id, "batch_size": batch_size}
@@ -71,7 +73,9 @@ class Cutter:
                 copy.write_row(row)
         return self._cut(self._compose("staged"), {})
 
-    def pages(self, change: Change, *, after: Sequence[str] | None, number: int, count: int) -> list[Cut]:
+    def pages(
+        self, change: Change, *, after: Sequence[str] | None, number: int, count: int
+    ) -> list[Cut]:
         """Cut up to ``count`` batches beyond a key, each of the records as they are when it is cut.
 
         ``number`` is that of the newest batch so far. Fewer than ``count`` say that there are no more.
@@ -111,7 +115,12 @@ class Cutter:
         return [(row["records"], row["digest"]) for row in cursor.fetchall()]
 
     def _cut(
-        self, selected: sql.Composable, parameters: Mapping[str, Any], *, offset: int = 0, owner: UUID | None = None
+        self,
+        selected: sql.Composable,
+        parameters: Mapping[str, Any],
+        *,
+        offset: int = 0,
+        owner: UUID | None = None,
     ) -> list[Cut]:
         key = self._table.key
         order = listed(self._names)
@@ -126,11 +135,16 @@ class Cutter:
                 selected=selected,
                 keys=array_of(arrays),
                 first_key=array_of([sql.SQL("{}[1]::text").format(array) for array in ordered]),
-                last_key=array_of([sql.SQL("{}[count(*)]::text").format(array) for array in ordered]),
+                last_key=array_of(
+                    [sql.SQL("{}[count(*)]::text").format(array) for array in ordered]
+                ),
             ),
             {**parameters, **self._values, "offset": offset, "owner": owner},
         )
-        cuts = [Cut(row["owner"], row["number"], row["records"], row["digest"]) for row in cursor.fetchall()]
+        cuts = [
+            Cut(row["owner"], row["number"], row["records"], row["digest"])
+            for row in cursor.fetchall()
+        ]
         return sorted(cuts, key=lambda cut: cut.number)
 
     def _compose(self, block: str, **parts: sql.Composable) -> sql.Composed:

@@ -23,7 +23,9 @@ def fail_unit(transaction: Transaction, unit: Unit, *, error: str, worker: str) 
         raise AssertionError(message)
     compensating = unit.undo_id is not None
     current = Batch(
-        unit.batch_id, unit.batch_version, BatchStatus.COMPENSATING if compensating else BatchStatus.PLANNED
+        unit.batch_id,
+        unit.batch_version,
+        BatchStatus.COMPENSATING if compensating else BatchStatus.PLANNED,
     )
     fields = {
         "execution_id": unit.execution_id,
@@ -44,7 +46,9 @@ def fail_unit(transaction: Transaction, unit: Unit, *, error: str, worker: str) 
         if compensating
         else current.trigger(batch.Failed, unit.metadata, **fields)
     )
-    settle(transaction, execution_id=unit.execution_id, undo_id=unit.undo_id, metadata=unit.metadata)
+    settle(
+        transaction, execution_id=unit.execution_id, undo_id=unit.undo_id, metadata=unit.metadata
+    )
 
 
 def _fail_plan(transaction: Transaction, unit: Unit, error: str) -> None:

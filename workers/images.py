@@ -28,10 +28,16 @@ def element(column: Column, reference: sql.Composable) -> sql.Composable:
 
 def undomained(column: Column, reference: sql.Composable) -> sql.Composable:
     """Take a domain for the type below it: its arrays are those of that type."""
-    return sql.SQL("{}::{}").format(reference, column.plain_type_sql) if column.is_domain else reference
+    return (
+        sql.SQL("{}::{}").format(reference, column.plain_type_sql)
+        if column.is_domain
+        else reference
+    )
 
 
-def gathered(column: Column, reference: sql.Composable, order: sql.Composable | None = None) -> sql.Composable:
+def gathered(
+    column: Column, reference: sql.Composable, order: sql.Composable | None = None
+) -> sql.Composable:
     """Give a column of many records as one text."""
     ordered = sql.SQL(" ORDER BY {}").format(order) if order else sql.SQL("")
     return sql.SQL("array_agg({}{})::text").format(element(column, reference), ordered)
@@ -44,7 +50,11 @@ def array_type(column: Column) -> sql.Composable:
 
 def value(column: Column, reference: sql.Composable) -> sql.Composable:
     """Read an element back as the column's own type, without its length: that is checked when it is assigned."""
-    return sql.SQL("{}::{}").format(reference, column.plain_type_sql) if _as_text(column) else reference
+    return (
+        sql.SQL("{}::{}").format(reference, column.plain_type_sql)
+        if _as_text(column)
+        else reference
+    )
 
 
 def numbered(prefix: str, count: int) -> list[sql.Identifier]:
@@ -61,7 +71,9 @@ def unnested(field: str, columns: Sequence[Column]) -> list[sql.Composable]:
     """Give the arrays of a bulk field (``s.keys``, ``s.before``, ...), one a column, as arguments of unnest."""
     relation, name = field.split(".")
     return [
-        sql.SQL("{}[{}]::{}").format(sql.Identifier(relation, name), sql.Literal(n), array_type(column))
+        sql.SQL("{}[{}]::{}").format(
+            sql.Identifier(relation, name), sql.Literal(n), array_type(column)
+        )
         for n, column in enumerate(columns, 1)
     ]
 
@@ -72,7 +84,9 @@ def equal(left: Sequence[sql.Composable], right: Sequence[sql.Composable]) -> sq
     Never ``=``: it fails on json, xml and point, and takes 1.0 for 1.00. Text is looked at second since
     a value that went through text may differ in bytes that mean nothing (the sign of a NaN).
     """
-    return sql.SQL("(record_image_eq(ROW({l}), ROW({r})) OR record_image_eq(ROW({lt}), ROW({rt})))").format(
+    return sql.SQL(
+        "(record_image_eq(ROW({l}), ROW({r})) OR record_image_eq(ROW({lt}), ROW({rt})))"
+    ).format(
         l=sql.SQL(", ").join(left),
         r=sql.SQL(", ").join(right),
         lt=_texts(left),
@@ -82,7 +96,9 @@ def equal(left: Sequence[sql.Composable], right: Sequence[sql.Composable]) -> sq
 
 def columns_of(relation: str, columns: Sequence[Column]) -> list[sql.Composable]:
     """Refer to columns of a table, or of ``old`` and ``new``, by their own names."""
-    return [sql.SQL("{}.{}").format(sql.Identifier(relation), column.identifier) for column in columns]
+    return [
+        sql.SQL("{}.{}").format(sql.Identifier(relation), column.identifier) for column in columns
+    ]
 
 
 def same_key(left: Sequence[sql.Composable], right: Sequence[sql.Composable]) -> sql.Composable:

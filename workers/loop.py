@@ -12,8 +12,8 @@ from action_ledger.domain.errors import ActionLedgerError
 from action_ledger.projections.store import Store
 
 from .claim import Unit, claim, is_open, postpone
-from .faults import Scope, scope_of
 from .fail import fail_unit
+from .faults import Scope, scope_of
 from .steps import reached
 from .work import Workbench
 
@@ -27,7 +27,9 @@ IDLE_POLL = 0.02
 class Worker:
     """Works on one unit at a time; any number of them may work on the same queue."""
 
-    def __init__(self, store: Store, actions: Actions, *, name: str, queues: Sequence[str] | None) -> None:
+    def __init__(
+        self, store: Store, actions: Actions, *, name: str, queues: Sequence[str] | None
+    ) -> None:
         self._store = store
         self._bench = Workbench(store, actions, name)
         self._queues = queues

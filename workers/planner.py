@@ -10,7 +10,6 @@ from action_ledger.domain.errors import InvalidValue
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import Execution
 from action_ledger.domain.selection import Keys, KeyValue, Selection
-from action_ledger.projections.store import Transaction
 
 from .catalog import Table
 from .change import Change
@@ -27,7 +26,10 @@ def cut_selection(
     """Cut a whole selection at once. ``streamed`` are the keys that travel beside the command."""
     if not isinstance(selection, Keys):
         return cutter.matching(select)
-    rows = (key_texts(select.table, key) for key in (streamed if selection.keys is None else selection.keys) or ())
+    rows = (
+        key_texts(select.table, key)
+        for key in (streamed if selection.keys is None else selection.keys) or ()
+    )
     if selection.keys is None:
         return cutter.streamed(rows)
     columns = list(zip(*rows, strict=True))
@@ -44,7 +46,9 @@ def key_texts(table: Table, key: KeyValue) -> Sequence[Any]:
     return [literal_text(part, column) for part, column in zip(parts, table.key, strict=True)]
 
 
-def batch_events(cuts: Iterable[Cut], *, execution_id: UUID, table: str, metadata: Metadata) -> list[Event]:
+def batch_events(
+    cuts: Iterable[Cut], *, execution_id: UUID, table: str, metadata: Metadata
+) -> list[Event]:
     """Say that batches were planned."""
     return [
         batch.Batch.new(cut.owner).trigger(
@@ -60,7 +64,9 @@ def batch_events(cuts: Iterable[Cut], *, execution_id: UUID, table: str, metadat
     ]
 
 
-def planned_event(current: Execution, key_sets: Sequence[tuple[int, str]], metadata: Metadata) -> Event:
+def planned_event(
+    current: Execution, key_sets: Sequence[tuple[int, str]], metadata: Metadata
+) -> Event:
     """Say that planning ended. ``key_sets`` are (records, digest) of all batches, in their order."""
     digest = hashlib.sha256("".join(digest for _, digest in key_sets).encode()).hexdigest()
     return current.trigger(

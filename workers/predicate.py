@@ -25,7 +25,7 @@ from action_ledger.domain.values import plain
 
 from .catalog import Table
 from .expressions import ExpressionCompiler
-from .literals import Parameters, compile_list, compile_literal, scalar_text
+from .literals import Parameters, compile_list, compile_literal, literal_text
 
 AND = sql.SQL(" AND ")
 OR = sql.SQL(" OR ")
@@ -99,14 +99,18 @@ class PredicateCompiler(ExpressionCompiler):
         return sql.SQL("({} {} {})").format(reference, COMPARISONS[node.op], value)
 
     def _pattern(self, node: Comparison) -> sql.Placeholder:
-        if not isinstance(node.value, str):
+        pattern, detail = node.value, None
+        if not isinstance(pattern, str):
+            detail = "a pattern is a text"
+        elif (len(pattern) - len(pattern.rstrip("\\"))) % 2:
+            # The server would say so as well, but only on meeting a record that gets that far.
+            detail = "a pattern must not end in a single backslash"
+        if detail is not None:
+            value = shown(plain(pattern))
             raise InvalidValue(
-                value=shown(plain(node.value)),
-                detail="a pattern is a text",
-                table=self.table.label,
-                column=node.column,
+                value=value, detail=detail, table=self.table.label, column=node.column
             )
-        return self.parameters.add(scalar_text(node.value))
+        return self.parameters.add(literal_text(pattern, self.table.column(node.column)))
 
     def _membership(self, node: Membership) -> sql.Composable:
         column = self.table.column(node.column)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from psycopg import Rollback, sql
+from psycopg import sql
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.actions import Actions
@@ -44,29 +44,25 @@ def preview(
     sample: int,
 ) -> Preview:
     """Plan and roll back. Raises what the command itself would raise."""
-    found: Preview | None = None
-    with store.transaction() as transaction:
+    with store.rehearsal() as transaction:
         body = body_of(command)
         compiled = compile_request(transaction, actions, body)
         table = compiled.change.table
         check_request(transaction, actions, body, table)
         cutter = Cutter(transaction, table, command.command_id, command.batch_size)
         cuts = cut_selection(cutter, compiled.select, command.selection, keys)
-        found = Preview(
+        return Preview(
             action=command.action,
             table=reference_of(table),
             count=sum(cut.records for cut in cuts),
             batches=len(cuts),
             sample=_sample(transaction, table, cuts[0], sample) if cuts and sample > 0 else [],
         )
-        raise Rollback
-    if found is None:
-        message = "a preview that raised nothing has found something"
-        raise AssertionError(message)
-    return found
 
 
-def _sample(transaction: Transaction, table: Table, cut: Cut, size: int) -> list[dict[str, str | None]]:
+def _sample(
+    transaction: Transaction, table: Table, cut: Cut, size: int
+) -> list[dict[str, str | None]]:
     names = numbered("c", len(table.columns))
     statement = transaction.compose(
         SQL["sample"],
@@ -79,7 +75,9 @@ def _sample(transaction: Transaction, table: Table, cut: Cut, size: int) -> list
         same_key=same_key(columns_of("t", table.key), aliases("q", "k", len(table.key))),
         key=listed(columns_of("t", table.key)),
     )
-    rows = transaction.cursor.execute(statement, {"batch_id": cut.owner, "lo": 1, "hi": size}).fetchall()
+    rows = transaction.cursor.execute(
+        statement, {"batch_id": cut.owner, "lo": 1, "hi": size}
+    ).fetchall()
     return [
         {column.name: row[f"c{n}"] for n, column in enumerate(table.columns, 1)} for row in rows
     ]

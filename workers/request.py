@@ -24,7 +24,9 @@ from .steps import reached
 class ExecutionRequest:
     """One command, on its way into the ledger."""
 
-    def __init__(self, transaction: Transaction, actions: Actions, command: RequestExecution, worker: str) -> None:
+    def __init__(
+        self, transaction: Transaction, actions: Actions, command: RequestExecution, worker: str
+    ) -> None:
         self._transaction = transaction
         self._actions = actions
         self._command = command
@@ -46,7 +48,9 @@ class ExecutionRequest:
         compiled = compile_request(self._transaction, self._actions, body)
         table = compiled.change.table
         check_request(self._transaction, self._actions, body, table)
-        requested = self._requested(save_body(self._transaction, command.command_id, body), reference_of(table))
+        requested = self._requested(
+            save_body(self._transaction, command.command_id, body), reference_of(table)
+        )
         events: list[Event] = [requested]
         if isinstance(command.selection, Keys) or (now and command.planning == "gated"):
             cutter = Cutter(self._transaction, table, command.command_id, command.batch_size)
@@ -102,8 +106,10 @@ class ExecutionRequest:
             worker=self._worker,
             metadata=self._metadata,
         )
-        return [completed, running.trigger(execution.Completed, self._metadata, tally=completed.tally)]
-
+        return [
+            completed,
+            running.trigger(execution.Completed, self._metadata, tally=completed.tally),
+        ]
 
 
 def body_of(command: RequestExecution) -> Request:

@@ -16,7 +16,9 @@ from action_ledger.projections.store import Transaction
 SQL = read_blocks("action_ledger.workers", "queue.sql")
 
 
-def settle(transaction: Transaction, *, execution_id: UUID, undo_id: UUID | None, metadata: Metadata) -> None:
+def settle(
+    transaction: Transaction, *, execution_id: UUID, undo_id: UUID | None, metadata: Metadata
+) -> None:
     """Append the end of the job, if it has come. The transaction holds the append lock."""
     event = (
         _end_of_execution(transaction, execution_id, metadata)
@@ -27,7 +29,9 @@ def settle(transaction: Transaction, *, execution_id: UUID, undo_id: UUID | None
         transaction.append(event)
 
 
-def _end_of_execution(transaction: Transaction, execution_id: UUID, metadata: Metadata) -> Event | None:
+def _end_of_execution(
+    transaction: Transaction, execution_id: UUID, metadata: Metadata
+) -> Event | None:
     row = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
     if row is None or not row["total_final"] or row["batches_done"] < row["batches"]:
         return None
@@ -35,7 +39,9 @@ def _end_of_execution(transaction: Transaction, execution_id: UUID, metadata: Me
     if not current.allows(execution.Completed):
         return None
     tally = Tally(applied=row["applied"], failed=row["failed"], skipped=row["skipped"])
-    failure = transaction.execute(SQL["systemic_failure"], {"execution_id": execution_id}).fetchone()
+    failure = transaction.execute(
+        SQL["systemic_failure"], {"execution_id": execution_id}
+    ).fetchone()
     if failure is not None:
         return current.trigger(execution.Failed, metadata, error=failure["error"], tally=tally)
     return current.trigger(execution.Completed, metadata, tally=tally)

@@ -38,7 +38,7 @@ class Source:
     superseded: bool
 
 
-def find_sources(  # noqa: PLR0913
+def find_sources(
     transaction: Transaction,
     *,
     execution_id: UUID | None = None,
@@ -63,20 +63,28 @@ def find_sources(  # noqa: PLR0913
 class Reading:
     """How a source's records are read: ``q`` with k1.. (key), b1.. (before), a1.. (after)."""
 
-    def __init__(self, transaction: Transaction, table: Table, source: Source, *, chosen: UUID | None) -> None:
+    def __init__(
+        self, transaction: Transaction, table: Table, source: Source, *, chosen: UUID | None
+    ) -> None:
         """``chosen`` owns the key set of the records that were asked for; None means all."""
         self.source = source
         self.table = table
         self.captured = recorded_columns(table, source)
         self.acted = tuple(column for column in self.captured if column.name in source.acted)
-        self.moved = source.kind == "update" and any(column in self.captured for column in table.key)
+        self.moved = source.kind == "update" and any(
+            column in self.captured for column in table.key
+        )
         self._transaction = transaction
         self._chosen = chosen
 
     @property
     def parameters(self) -> dict[str, object]:
         """The values of its placeholders, but for lo and hi."""
-        return {"source": self.source.owner, "source_part": self.source.part, "chosen": self._chosen}
+        return {
+            "source": self.source.owner,
+            "source_part": self.source.part,
+            "chosen": self._chosen,
+        }
 
     def after_name(self, column: Column) -> str:
         """Name the column of q that holds what was written to a column."""
@@ -89,8 +97,12 @@ class Reading:
     def located(self) -> sql.Composable:
         """Say which row t is a record's: by its key, and by its new key where the change moved it."""
         found = [
-            sql.Identifier("q", self.after_name(column)) if self.moved and column in self.captured else key
-            for column, key in zip(self.table.key, aliases("q", "k", len(self.table.key)), strict=True)
+            sql.Identifier("q", self.after_name(column))
+            if self.moved and column in self.captured
+            else key
+            for column, key in zip(
+                self.table.key, aliases("q", "k", len(self.table.key)), strict=True
+            )
         ]
         return same_key(columns_of("t", self.table.key), found)
 
@@ -110,7 +122,8 @@ class Reading:
         return self._transaction.compose(
             WRITER["images_of_part"],
             values=listed(
-                sql.SQL("{} AS {}").format(value(column, _of("u", name)), name) for name, column in fields
+                sql.SQL("{} AS {}").format(value(column, _of("u", name)), name)
+                for name, column in fields
             ),
             arrays=listed(arrays),
             names=listed(name for name, _ in fields),
@@ -125,13 +138,19 @@ class Reading:
         if self.source.superseded:
             found.append(
                 self._transaction.compose(
-                    WRITER["not_superseded"], arrays=listed(unnested("l.keys", key)), key_names=names, same_key=same
+                    WRITER["not_superseded"],
+                    arrays=listed(unnested("l.keys", key)),
+                    key_names=names,
+                    same_key=same,
                 )
             )
         if self._chosen is not None:
             found.append(
                 self._transaction.compose(
-                    WRITER["chosen"], arrays=listed(unnested("c.keys", key)), key_names=names, same_key=same
+                    WRITER["chosen"],
+                    arrays=listed(unnested("c.keys", key)),
+                    key_names=names,
+                    same_key=same,
                 )
             )
         return found
@@ -146,7 +165,9 @@ def recorded_columns(table: Table, source: Source) -> tuple[Column, ...]:
         except UnknownColumn as error:
             raise SchemaDrift(table=table.label, detail=f"column {name} is gone") from error
         if column.type != type_:
-            raise SchemaDrift(table=table.label, detail=f"column {name} was {type_} and is {column.type}")
+            raise SchemaDrift(
+                table=table.label, detail=f"column {name} was {type_} and is {column.type}"
+            )
         found.append(column)
     return tuple(found)
 

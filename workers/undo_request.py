@@ -47,7 +47,9 @@ class UndoBody(BaseModel):
 class UndoRequest:
     """One command, on its way into the ledger."""
 
-    def __init__(self, transaction: Transaction, command: RequestUndo, new_id: Callable[[], UUID]) -> None:
+    def __init__(
+        self, transaction: Transaction, command: RequestUndo, new_id: Callable[[], UUID]
+    ) -> None:
         self._transaction = transaction
         self._command = command
         self._new_id = new_id
@@ -59,7 +61,10 @@ class UndoRequest:
         table = read_table(transaction.cursor, execution["table_name"])
         chosen = self._keep_keys(table)
         sources = find_sources(
-            transaction, execution_id=command.execution_id, of_undo=command.of_undo, numbers=command.batches
+            transaction,
+            execution_id=command.execution_id,
+            of_undo=command.of_undo,
+            numbers=command.batches,
         )
         if not sources:
             raise NothingToUndo(execution_id=command.execution_id)
@@ -69,20 +74,32 @@ class UndoRequest:
         digest = save_body(
             transaction,
             command.command_id,
-            UndoBody(reason=command.reason, batches=command.batches, by_keys=command.keys is not None),
+            UndoBody(
+                reason=command.reason, batches=command.batches, by_keys=command.keys is not None
+            ),
         )
         transaction.lock()
-        transaction.append(*self._events(execution, sources, counts, digest, serial=self._is_serial(table, sources)))
+        transaction.append(
+            *self._events(
+                execution, sources, counts, digest, serial=self._is_serial(table, sources)
+            )
+        )
 
     def _undoable(self) -> dict[str, Any]:
         execution_id = self._command.execution_id
-        execution = self._transaction.execute(QUEUE["execution"], {"execution_id": execution_id}).fetchone()
+        execution = self._transaction.execute(
+            QUEUE["execution"], {"execution_id": execution_id}
+        ).fetchone()
         if execution is None:
             raise ExecutionNotFound(execution_id=execution_id)
         if execution["undo_seconds"] is None:
-            raise NotReversible(execution_id=execution_id, reason="it was asked for as irreversible")
+            raise NotReversible(
+                execution_id=execution_id, reason="it was asked for as irreversible"
+            )
         if not ExecutionStatus(execution["status"]).ended:
-            raise NotReversible(execution_id=execution_id, reason="it has not ended yet; wait for it")
+            raise NotReversible(
+                execution_id=execution_id, reason="it has not ended yet; wait for it"
+            )
         window = self._transaction.execute(SQL["expiry"], {"execution_id": execution_id}).fetchone()
         if window is not None and window["expired"]:
             raise UndoExpired(execution_id=execution_id, expired_at=window["expires_at"])
@@ -108,7 +125,9 @@ class UndoRequest:
         for source in sources:
             reading = Reading(self._transaction, table, source, chosen=chosen)
             whole = chosen is None and not source.superseded
-            counts[source.batch_id] += source.records if whole else self._ask("count_planned", reading)
+            counts[source.batch_id] += (
+                source.records if whole else self._ask("count_planned", reading)
+            )
             if self._command.policy is ConflictPolicy.FAIL:
                 conflicts += self._ask(
                     "count_conflicts",
@@ -154,7 +173,9 @@ class UndoRequest:
             traceparent=tracing.current_traceparent(),
         )
         seen = {source.batch_id: source for source in sources}
-        rows = self._transaction.execute(QUEUE["batches"], {"execution_id": command.execution_id}).fetchall()
+        rows = self._transaction.execute(
+            QUEUE["batches"], {"execution_id": command.execution_id}
+        ).fetchall()
         events: list[Event] = [
             Undo.new(command.command_id).trigger(
                 undo.Requested,
@@ -172,7 +193,10 @@ class UndoRequest:
         for row in rows:
             if row["batch_id"] not in counts:
                 continue
-            if row["status"] != BatchStatus.COMPLETED or row["version"] != seen[row["batch_id"]].version:
+            if (
+                row["status"] != BatchStatus.COMPLETED
+                or row["version"] != seen[row["batch_id"]].version
+            ):
                 raise UndoInProgress(execution_id=command.execution_id)
             current = Batch(row["batch_id"], row["version"], BatchStatus(row["status"]))
             events.append(

@@ -54,12 +54,19 @@ class Workbench:
             attempt=unit.attempt,
             function=f"{__name__}.Workbench.do",
         ):
-            event = self._apply(transaction, unit) if unit.undo_id is None else self._compensate(transaction, unit)
+            event = (
+                self._apply(transaction, unit)
+                if unit.undo_id is None
+                else self._compensate(transaction, unit)
+            )
             reached(f"{unit.kind}.applied")
             transaction.append(event)
             reached(f"{unit.kind}.appended")
             settle(
-                transaction, execution_id=unit.execution_id, undo_id=unit.undo_id, metadata=unit.metadata
+                transaction,
+                execution_id=unit.execution_id,
+                undo_id=unit.undo_id,
+                metadata=unit.metadata,
             )
 
     def _compile(self, transaction: Transaction, unit: Unit) -> tuple[Compiled, Request]:
@@ -123,9 +130,13 @@ class Workbench:
             cuts, execution_id=unit.execution_id, table=unit.table_name, metadata=unit.metadata
         )
         if ended:
-            row = transaction.execute(SQL["execution"], {"execution_id": unit.execution_id}).fetchone()
+            row = transaction.execute(
+                SQL["execution"], {"execution_id": unit.execution_id}
+            ).fetchone()
             if row is not None:
-                current = Execution(unit.execution_id, row["version"], ExecutionStatus(row["status"]))
+                current = Execution(
+                    unit.execution_id, row["version"], ExecutionStatus(row["status"])
+                )
                 events.append(planned_event(current, cutter.all(), unit.metadata))
         if events:
             transaction.append(*events)

@@ -153,7 +153,9 @@ class Writer:
         self.outcomes += len(reasons)
         return reasons
 
-    def record_failed(self, at: int, *, sqlstate: str, constraint: str | None, message: str) -> None:
+    def record_failed(
+        self, at: int, *, sqlstate: str, constraint: str | None, message: str
+    ) -> None:
         """Keep one record that the database would not take, with what the database said."""
         self.outcomes += 1
         self._transaction.cursor.execute(
@@ -197,7 +199,9 @@ class Writer:
         old_is_read = write.kind == "update" and not self._returning_old
         captured = write.captured
         old = {
-            "update": aliases("q", "o", len(captured)) if old_is_read else columns_of("old", captured),
+            "update": aliases("q", "o", len(captured))
+            if old_is_read
+            else columns_of("old", captured),
             "delete": columns_of("t", captured),
             "insert": [],
         }[write.kind]
@@ -206,11 +210,15 @@ class Writer:
             "delete": [],
             "insert": columns_of("t", captured),
         }[write.kind]
-        target = [] if write.kind == "insert" else [sql.Identifier("q", name) for name in write.target]
+        target = (
+            [] if write.kind == "insert" else [sql.Identifier("q", name) for name in write.target]
+        )
         changed: sql.Composable = sql.SQL("changed c")
         if write.kind == "insert":
             changed = sql.SQL("changed c JOIN planned q ON {}").format(
-                same_key(aliases("c", "k", len(write.table.key)), aliases("q", "k", len(write.table.key)))
+                same_key(
+                    aliases("c", "k", len(write.table.key)), aliases("q", "k", len(write.table.key))
+                )
             )
         return self._compose(
             "write",
@@ -238,7 +246,9 @@ class Writer:
                         ),
                         *_as(old, numbered("o", len(old))),
                         *_as(new, numbered("n", len(new))),
-                        *_as(target, [sql.Identifier(name) for name in write.target[: len(target)]]),
+                        *_as(
+                            target, [sql.Identifier(name) for name in write.target[: len(target)]]
+                        ),
                     ]
                 ),
             ),
@@ -275,7 +285,10 @@ class Writer:
             columns=sql.SQL("%(acted)s") if compared else sql.SQL("NULL::text[]"),
             keys=self._keys("missed"),
             recorded=array_of(
-                [gathered(c, sql.Identifier(r)) for c, r in zip(write.acted, write.recorded, strict=True)]
+                [
+                    gathered(c, sql.Identifier(r))
+                    for c, r in zip(write.acted, write.recorded, strict=True)
+                ]
             )
             if compared
             else sql.SQL("NULL::text[]"),
@@ -284,7 +297,9 @@ class Writer:
 
     def _keys(self, relation: str) -> sql.Composable:
         key = self._write.table.key
-        return array_of([gathered(c, r) for c, r in zip(key, aliases(relation, "k", len(key)), strict=True)])
+        return array_of(
+            [gathered(c, r) for c, r in zip(key, aliases(relation, "k", len(key)), strict=True)]
+        )
 
     @staticmethod
     def _gather(prefix: str, columns: Sequence[Column]) -> sql.Composable:
@@ -293,5 +308,7 @@ class Writer:
         )
 
 
-def _as(expressions: Sequence[sql.Composable], names: Sequence[sql.Identifier]) -> list[sql.Composable]:
+def _as(
+    expressions: Sequence[sql.Composable], names: Sequence[sql.Identifier]
+) -> list[sql.Composable]:
     return [sql.SQL("{} AS {}").format(e, n) for e, n in zip(expressions, names, strict=True)]
