@@ -52,7 +52,7 @@ COMPUTE: Mapping[str, Callable[[int, int], int]] = {
 
 # Few and small, so that predicates often hold; the texts are hostile.
 numbers = st.integers(-3, 3)
-texts = st.text(alphabet="aB'\"%_\\{}é😀\n ", max_size=3)
+texts = st.text(alphabet="aAbB'\"%_\\{}é😀\n ", max_size=3)
 any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
 literals: st.SearchStrategy[Literal] = st.recursive(
     st.one_of(
@@ -66,7 +66,7 @@ literals: st.SearchStrategy[Literal] = st.recursive(
     max_leaves=5,
 )
 patterns = st.lists(
-    st.sampled_from(["%", "_", "a", "B", "'", r"\%", r"\_", r"\\", "é"]), max_size=4
+    st.sampled_from(["%", "_", "a", "A", "b", "B", "'", r"\%", r"\_", r"\\", "é"]), max_size=4
 ).map("".join)
 records: st.SearchStrategy[Record] = st.fixed_dictionaries(
     {name: st.none() | numbers for name in NUMBERS} | {name: st.none() | texts for name in TEXTS}
