@@ -16,7 +16,11 @@ ActionLedgerError
 │   ├── InvalidParameters
 │   ├── ActorMissing
 │   ├── RowSecurityContextMissing
-│   └── IrreversibleCascade
+│   ├── IrreversibleCascade
+│   ├── InvalidCondition
+│   ├── UnreadableInput
+│   ├── AmbiguousId
+│   └── InvalidSetting
 ├── Refused
 │   ├── ExecutionNotFound
 │   ├── UndoExpired
@@ -27,7 +31,9 @@ ActionLedgerError
 │   ├── UndoConflicts
 │   ├── RebuildRunning
 │   ├── PermissionDenied
-│   └── ConfirmationRequired
+│   ├── ConfirmationRequired
+│   ├── ExtraMissing
+│   └── SchemaTaken
 └── StoreError
     ├── StoreNotMigrated
     ├── StoreTooNew
@@ -47,6 +53,8 @@ A value that the caller wrote may appear in a message, cut short; data read from
 
 from datetime import datetime
 from uuid import UUID
+
+from typing_extensions import override
 
 from .error_invalid import (
     ActorMissing,
@@ -78,19 +86,24 @@ from .error_store import (
     StoreUnavailable,
     UnknownTopic,
 )
+from .error_usage import AmbiguousId, InvalidCondition, InvalidSetting, UnreadableInput
 
 __all__ = [
     "ActionLedgerError",
     "ActorMissing",
     "AlreadyUndone",
+    "AmbiguousId",
     "ColumnNotWritable",
     "CommandTimedOut",
     "ConfirmationRequired",
     "EmbeddedUnavailable",
     "ExecutionNotFound",
+    "ExtraMissing",
     "InvalidCommand",
+    "InvalidCondition",
     "InvalidExpression",
     "InvalidParameters",
+    "InvalidSetting",
     "InvalidValue",
     "IrreversibleCascade",
     "MigrationAltered",
@@ -102,6 +115,7 @@ __all__ = [
     "Refused",
     "RowSecurityContextMissing",
     "SchemaDrift",
+    "SchemaTaken",
     "SelectionMissing",
     "StoreError",
     "StoreNotMigrated",
@@ -115,6 +129,7 @@ __all__ = [
     "UnknownProjection",
     "UnknownTable",
     "UnknownTopic",
+    "UnreadableInput",
     "UnsupportedComparison",
     "UnsupportedTable",
     "shown",
@@ -211,9 +226,31 @@ class PermissionDenied(
 class ConfirmationRequired(
     Refused,
     code="confirmation_required",
-    hint="Look at .preview() and pass its token to .confirm(token); on the command line, --yes.",
+    hint="Look at it with `action-ledger preview`, then say --yes.",
 ):
     """The action {action} needs a confirmation: {reason}."""
 
     action: str
     reason: str
+
+
+class ExtraMissing(Refused, code="extra_missing"):
+    """The package {package} is not installed, and {purpose} needs it."""
+
+    purpose: str
+    package: str
+    extra: str
+
+    @property
+    @override
+    def advice(self) -> str:
+        """Name the extra to install."""
+        return f"Install `action-ledger[{self.extra}]`."
+
+
+class SchemaTaken(
+    Refused, code="schema_taken", hint="Use another database, or rename or drop that schema."
+):
+    """The schema {schema} is there already and was not made by the demo, so it is left alone."""
+
+    schema: str

@@ -1,0 +1,39 @@
+"""Errors of what was typed on the command line, before it is a command. See ``errors``."""
+
+# ruff: noqa: N818  # as in errors.py
+
+from .error_invalid import InvalidCommand
+
+
+class InvalidCondition(
+    InvalidCommand,
+    code="invalid_condition",
+    hint="Write one condition for each --where, such as \"country = FR\" or \"name like 'Saint%'\".",
+):
+    """The condition {condition} cannot be read: {detail}."""
+
+    condition: str
+    detail: str
+
+
+class UnreadableInput(InvalidCommand, code="unreadable_input"):
+    """What {source} holds cannot be used: {detail}."""
+
+    source: str
+    detail: str
+
+
+class AmbiguousId(
+    InvalidCommand, code="ambiguous_id", hint="Give more of it: the last characters differ most."
+):
+    """There is more than one id that begins or ends with {given}: {matches}."""
+
+    given: str
+    matches: tuple[str, ...]
+
+
+class InvalidSetting(InvalidCommand, code="invalid_setting"):
+    """The setting {setting} cannot be used: {detail}."""
+
+    setting: str
+    detail: str
