@@ -18,7 +18,7 @@ from ipaddress import (
     IPv6Network,
 )
 from math import isnan
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 from typing import Literal as OneOf
 from uuid import UUID
 
@@ -49,7 +49,12 @@ class Json(BaseModel):
 Boolean = Annotated[bool, Strict()]
 Integer = Annotated[int, Strict()]
 Text = Annotated[str, Strict()]
-Literal = TypeAliasType("Literal", "Boolean | Integer | Text | Json | tuple[Literal, ...] | None")
+if TYPE_CHECKING:  # pyright loses the type of the other form's recursion in modules that import it
+    Literal: TypeAlias = "Boolean | Integer | Text | Json | tuple[Literal, ...] | None"
+else:
+    Literal = TypeAliasType(
+        "Literal", "Boolean | Integer | Text | Json | tuple[Literal, ...] | None"
+    )
 
 
 def encode(value: object) -> Literal:

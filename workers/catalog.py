@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, LiteralString, Self, cast
+from typing import Any, Self
 
 from psycopg import Cursor, sql
 
@@ -43,7 +43,8 @@ def identifier(*names: str) -> sql.Identifier:
 
 def _type_sql(type_: str) -> sql.SQL:
     # The catalog wrote and quoted it, so it is as good as our own text. For % see identifier().
-    return sql.SQL(cast("LiteralString", type_.replace("%", "%%")))  # type: ignore[redundant-cast]  # mypy takes LiteralString for str
+    text: Any = type_.replace("%", "%%")
+    return sql.SQL(text)
 
 
 @dataclass(frozen=True, slots=True)
