@@ -63,25 +63,24 @@ clean: ## Remove the environment and what tools left; the data in .action-ledger
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# uv is quick, but it reads no settings of pip, and a machine may have its index or its certificates in those:
+# where uv cannot, pip tries.
+WITH_UV := $(if $(UV),uv pip install --quiet --python $(BIN)/python,false)
+WITH_PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
 $(VENV)/requirements.stamp: requirements.txt
-	@echo "Making the environment in $(VENV) (once; about a minute)"
 	@test -n "$(PYTHON)" || { echo "No python3 of version 3.11 or newer was found; name one with PYTHON=" >&2; exit 1; }
-ifneq ($(UV),)
-	@test -x $(BIN)/python || uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
-	@uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
-else
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-endif
+	@echo "Making the environment in $(VENV) (once; about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(if $(UV),--without-pip) $(VENV)
+	@$(WITH_UV) --require-hashes -r requirements.txt 2>$(VENV)/uv.log || { \
+		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; \
+		$(WITH_PIP) --require-hashes -r requirements.txt; }
 	@touch $@
 
 # setuptools is among the requirements, so nothing is fetched for the build.
 $(INSTALLED): $(VENV)/requirements.stamp pyproject.toml
 	@rm -f $(VENV)/installed-*
-ifneq ($(UV),)
-	@uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-else
-	@test -x $(BIN)/pip || $(BIN)/python -m ensurepip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-endif
+	@$(WITH_UV) --no-deps --no-build-isolation --editable . 2>>$(VENV)/uv.log || { \
+		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; \
+		$(WITH_PIP) --no-deps --no-build-isolation --editable .; }
 	@touch $@

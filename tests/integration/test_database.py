@@ -123,6 +123,8 @@ def test_a_forked_child_gets_a_pool_of_its_own(database_url: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
+@pytest.mark.crash
 def test_a_worker_that_is_killed_in_a_long_statement_gives_its_locks_up(database_url: str) -> None:
     """The server looks after its clients; by itself it would finish the statement first."""
     program = f"""

@@ -18,6 +18,8 @@ from action_ledger.domain.errors import EmbeddedUnavailable
 from action_ledger.ops import embedded
 from action_ledger.ops.embedded import embedded_url, leave
 
+pytestmark = pytest.mark.slow  # each starts servers that flush to the disk
+
 # Says the URL, then stays until its input ends.
 USER = """
 import sys
