@@ -176,15 +176,7 @@ class Ledger:
             with self.store.transaction() as transaction:
                 UndoRequest(transaction, command, uuid7).accept()
 
-        with tracing.undo(
-            "undo",
-            queue=command.queue,
-            undo_id=command.command_id,
-            undo_of=command.execution_id,
-            policy=command.policy,
-            traceparent=None,
-        ):
-            self._once(command.command_id, accept)
+        self._once(command.command_id, accept)
 
     def _once(self, command_id: UUID, accept: Callable[[], None]) -> None:
         """Take a command in exactly once: after a lost answer to COMMIT, look instead of guessing."""

@@ -112,7 +112,7 @@ class Transaction:
     def append(self, *events: Event) -> list[Recorded]:
         """Append events and write the inline views, in this transaction."""
         self.lock()
-        with tracing.statement("INSERT", table="stored_events", batch_size=len(events)):
+        with tracing.statement("INSERT", table="events"):
             stored = [self._store.mapper.to_stored_event(cast("Any", event)) for event in events]
             places = self._store.recorder.append(self.cursor, stored)
         recorded = [Recorded(*place, event) for place, event in zip(places, events, strict=True)]

@@ -53,12 +53,26 @@ class ExecutionRequest:
         )
         events: list[Event] = [requested]
         if isinstance(command.selection, Keys) or (now and command.planning == "gated"):
-            cutter = Cutter(self._transaction, table, command.command_id, command.batch_size)
-            cuts = cut_selection(cutter, compiled.select, command.selection, streamed)
+            cuts = self._cut(compiled, streamed)
             events += self._planned(cuts, compiled, requested, now=now)
         reached("request.before_append")
         self._transaction.append(*events)
         reached("request.before_commit")
+
+    def _cut(self, compiled: Compiled, streamed: Iterable[KeyValue] | None) -> list[Cut]:
+        command = self._command
+        cutter = Cutter(
+            self._transaction, compiled.change.table, command.command_id, command.batch_size
+        )
+        with tracing.plan(
+            command.action,
+            queue=command.queue,
+            execution_id=command.command_id,
+            traceparent=self._metadata.traceparent,
+        ) as span:
+            cuts = cut_selection(cutter, compiled.select, command.selection, streamed)
+            tracing.planned(span, keys=sum(cut.records for cut in cuts), batches=len(cuts))
+        return cuts
 
     def _requested(self, digest: str, table: str) -> execution.Requested:
         command = self._command
@@ -95,17 +109,27 @@ class ExecutionRequest:
         return events
 
     def _applied(self, cut: Cut, change: Change, running: Execution) -> list[Event]:
-        completed: batch.Completed = apply_batch(
-            self._transaction,
-            change,
-            Batch(cut.owner, 1, BatchStatus.PLANNED),
+        with tracing.process(
+            self._command.action,
+            queue=self._command.queue,
             execution_id=running.id,
-            number=cut.number,
+            traceparent=self._metadata.traceparent,
             records=cut.records,
+            number=cut.number,
             attempt=1,
-            worker=self._worker,
-            metadata=self._metadata,
-        )
+            function=f"{__name__}.apply_batch",
+        ):
+            completed: batch.Completed = apply_batch(
+                self._transaction,
+                change,
+                Batch(cut.owner, 1, BatchStatus.PLANNED),
+                execution_id=running.id,
+                number=cut.number,
+                records=cut.records,
+                attempt=1,
+                worker=self._worker,
+                metadata=self._metadata,
+            )
         return [
             completed,
             running.trigger(execution.Completed, self._metadata, tally=completed.tally),

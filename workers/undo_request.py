@@ -56,8 +56,20 @@ class UndoRequest:
 
     def accept(self) -> None:
         """Record it and plan a compensation for each batch. Raises the refusal; then nothing is written."""
-        transaction, command = self._transaction, self._command
+        command = self._command
         execution = self._undoable()
+        with tracing.undo(
+            execution["action"],
+            queue=command.queue,
+            undo_id=command.command_id,
+            undo_of=command.execution_id,
+            policy=command.policy,
+            traceparent=execution["traceparent"],
+        ):
+            self._record(execution)
+
+    def _record(self, execution: dict[str, Any]) -> None:
+        transaction, command = self._transaction, self._command
         table = read_table(transaction.cursor, execution["table_name"])
         chosen = self._keep_keys(table)
         sources = find_sources(

@@ -124,7 +124,7 @@ class Writer:
             "lo": lo,
             "hi": hi,
         }
-        with tracing.statement(write.kind.upper(), table=write.table.name, batch_size=hi - lo + 1):
+        with tracing.statement(write.kind.upper(), table=write.table.name):
             if self._lock_first:
                 cursor.execute(self._lock_rows, values)
             cursor.execute(self._statement, values)
