@@ -6,7 +6,6 @@ so the ledger calls the steps it is made of. A contract test pins their names.
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
 from datetime import datetime
 
 from eventsourcing.persistence import StoredEvent, Tracking
@@ -16,13 +15,9 @@ from psycopg.rows import DictRow
 
 Connections = Callable[[], AbstractContextManager[Connection[DictRow]]]
 
-_current: ContextVar[Connection[DictRow] | None] = ContextVar(
-    "action_ledger_connection", default=None
-)
-
 
 class Datastore(PostgresDatastore):
-    """Hands out the connection of the transaction that is at work, so that reads see its writes.
+    """Lends connections to the recorder.
 
     ``connections`` lends one from a pool that is the caller's, built from the whole URL; the library's own
     would leave options out.
@@ -34,11 +29,7 @@ class Datastore(PostgresDatastore):
 
     @contextmanager
     def get_connection(self) -> Generator[Connection[DictRow]]:
-        """Give the current transaction's connection, or one from the pool."""
-        current = _current.get()
-        if current is not None:
-            yield current
-            return
+        """Lend a connection that knows how events are written."""
         with self._connections() as connection:
             self.prepare(connection)
             yield connection
@@ -48,15 +39,6 @@ class Datastore(PostgresDatastore):
         for info in self.psycopg_type_adapters.values():
             if connection.adapters.types.get(info.oid) is None:
                 info.register(connection)
-
-    @contextmanager
-    def bound_to(self, connection: Connection[DictRow]) -> Generator[None]:
-        """Make every read within go through this connection."""
-        token = _current.set(connection)
-        try:
-            yield
-        finally:
-            _current.reset(token)
 
     def close(self) -> None:
         """Leave the pool alone: who made it closes it."""

@@ -159,7 +159,7 @@ class Store:
         READ COMMITTED, whatever the database's default: a decision made on a snapshot older than the lock
         under which it is made would be wrong. Only a comparison of views wants one snapshot for all.
         """
-        with self.datastore.get_connection() as connection, self.datastore.bound_to(connection):
+        with self.datastore.get_connection() as connection:
             connection.isolation_level = isolation
             with connection.transaction():
                 transaction = Transaction(self, connection)
