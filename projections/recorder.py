@@ -12,6 +12,7 @@ from eventsourcing.persistence import StoredEvent, Tracking
 from eventsourcing.postgres import PostgresDatastore, PostgresProcessRecorder
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import DictRow
+from psycopg.types.composite import register_composite
 
 Connections = Callable[[], AbstractContextManager[Connection[DictRow]]]
 
@@ -38,7 +39,7 @@ class Datastore(PostgresDatastore):
         """Teach a connection the type through which events are written."""
         for info in self.psycopg_type_adapters.values():
             if connection.adapters.types.get(info.oid) is None:
-                info.register(connection)
+                register_composite(info, connection)
 
     def close(self) -> None:
         """Leave the pool alone: who made it closes it."""
