@@ -3,13 +3,23 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from .resource import Resource
 from .selection import KeyValue, Selection
 from .undo import ConflictPolicy
 
-Actor = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        message = "PostgreSQL text cannot hold the character NUL"
+        raise ValueError(message)
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+Name = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Actor = Name
 """Who asks, as the host has verified it: ``user:42``."""
 
 MAX_BATCH_SIZE = 100_000
@@ -24,9 +34,9 @@ class Command(BaseModel):
 
     command_id: UUID
     actor: Actor
-    reason: str | None = None
+    reason: Text | None = None
     correlation_id: UUID | None = None
-    queue: str = "default"
+    queue: Name = "default"
     priority: int = Field(default=0, ge=-100, le=100)
 
 
@@ -34,8 +44,7 @@ class RequestExecution(Command):
     """Run one action over one selection.
 
     ``undo_seconds`` is the undo window, counted from the execution's end; None makes it irreversible.
-    ``frozen`` changes a planned record even if it no longer matches. ``context`` are settings, such as
-    ``app.tenant_id``, under which every statement on the table runs.
+    ``frozen`` changes a planned record even if it no longer matches.
     """
 
     type: Literal["request_execution"] = "request_execution"
@@ -47,7 +56,6 @@ class RequestExecution(Command):
     planning: Literal["gated", "streaming"] = "gated"
     frozen: bool = False
     undo_seconds: int | None = Field(default=7 * DAY, ge=1, le=MAX_UNDO_SECONDS)
-    context: dict[str, str] = Field(default_factory=dict)
 
 
 class RequestUndo(Command):

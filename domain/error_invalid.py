@@ -19,6 +19,17 @@ class SelectionMissing(
     """No records were selected."""
 
 
+class SelectionTwice(
+    InvalidCommand,
+    code="selection_twice",
+    hint="Choose once; conditions combine with & and |, and a second .where(...) narrows the first.",
+):
+    """The records were chosen twice: {second} would replace {first}."""
+
+    first: str
+    second: str
+
+
 class UnknownTable(
     InvalidCommand,
     code="unknown_table",

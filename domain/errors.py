@@ -3,6 +3,7 @@
 ActionLedgerError
 ├── InvalidCommand
 │   ├── SelectionMissing
+│   ├── SelectionTwice
 │   ├── UnknownTable
 │   ├── UnsupportedTable
 │   ├── NoPrimaryKey
@@ -67,6 +68,7 @@ from .error_invalid import (
     NoPrimaryKey,
     RowSecurityContextMissing,
     SelectionMissing,
+    SelectionTwice,
     UnknownAction,
     UnknownColumn,
     UnknownProjection,
@@ -117,6 +119,7 @@ __all__ = [
     "SchemaDrift",
     "SchemaTaken",
     "SelectionMissing",
+    "SelectionTwice",
     "StoreError",
     "StoreNotMigrated",
     "StoreTooNew",

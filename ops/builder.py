@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import ArchiveParameters, DeleteParameters, RestoreParameters
-from action_ledger.domain.columns import assignment
+from action_ledger.domain.columns import Operand, assignment
 from action_ledger.domain.commands import DAY, RequestExecution
 from action_ledger.domain.errors import (
     ActorMissing,
     InvalidParameters,
     InvalidValue,
     SelectionMissing,
+    SelectionTwice,
 )
 from action_ledger.domain.selection import Everything, Keys, KeyValue, Selection, Where
 from action_ledger.domain.values import encode
@@ -49,19 +51,20 @@ class Target:
         """Choose the records for which a predicate is true; a second call narrows the first."""
         if isinstance(self.selection, Where):
             predicate = self.selection.predicate & predicate
-        return replace(self, selection=Where(predicate=predicate))
+            return replace(self, selection=Where(predicate=predicate))
+        return self._select(Where(predicate=predicate))
 
     def keys(self, keys: Iterable[Any]) -> Target:
         """Choose records by key: any iterable, streamed when it is long. An empty one chooses nothing."""
         if isinstance(keys, (list, tuple, set, frozenset)) and len(keys) <= SMALL:
-            return replace(self, selection=Keys(keys=tuple(map(encode, keys))))
-        return replace(self, selection=Keys(keys=None), streamed=KeyStream(keys))
+            return self._select(Keys(keys=tuple(map(encode, keys))))
+        return self._select(Keys(keys=None), KeyStream(keys))
 
     def all(self) -> Target:
         """Choose every record of the table. It must be said."""
-        return replace(self, selection=Everything())
+        return self._select(Everything())
 
-    def update(self, **values: Any) -> Request:  # noqa: ANN401 - any value of a column's type
+    def update(self, /, **values: Any) -> Request:  # noqa: ANN401 - any value of a column's type
         """Set columns, each to a constant or to an expression such as ``col("score") + 1``."""
         return self.apply(
             "update", values={name: assignment(value) for name, value in values.items()}
@@ -79,8 +82,9 @@ class Target:
         """Mark as archived, with a reason."""
         return self.apply("archive", **ArchiveParameters(reason=reason).model_dump())
 
-    def apply(self, action: str, **parameters: Any) -> Request:  # noqa: ANN401
+    def apply(self, action: str, /, **parameters: Any) -> Request:  # noqa: ANN401
         """Run an action by its name."""
+        parameters = cast("dict[str, Any]", _without_operands(parameters))
         self.ledger.actions.validate(action, parameters)
         settings = self.ledger.settings
         return Request(
@@ -93,6 +97,12 @@ class Target:
                 "queue": settings.queue,
             },
         )
+
+    def _select(self, selection: Selection, streamed: KeyStream | None = None) -> Target:
+        """Choose once: a choice that replaced another would change records that nobody meant."""
+        if self.selection is not None:
+            raise SelectionTwice(first=self.selection.kind, second=selection.kind)
+        return replace(self, selection=selection, streamed=streamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,9 @@ class Request:
 
     def undoable(self, *, days: float) -> Request:
         """Set the window in which it can be undone, counted from its end."""
+        if not isinstance(days, int | float) or not isfinite(days):
+            detail = "undoable takes a number of days, at most 90"
+            raise InvalidParameters(action=self.options["action"], detail=detail)
         return self._with(undo_seconds=int(days * DAY))
 
     def irreversible(self) -> Request:
@@ -183,6 +196,20 @@ def invalid(action: str, error: ValidationError) -> InvalidParameters:
         for item in error.errors(include_input=False)
     )
     return InvalidParameters(action=action, detail=detail)
+
+
+def _without_operands(value: object) -> object:
+    """Put the models of expressions where Python's notation of them stands, however deep."""
+    match value:
+        case Operand():
+            return value.expression
+        case dict():
+            items = cast("dict[str, object]", value).items()
+            return {name: _without_operands(item) for name, item in items}
+        case list() | tuple():
+            return [_without_operands(item) for item in cast("list[object]", value)]
+        case _:
+            return value
 
 
 class KeyStream:
