@@ -1,0 +1,1 @@
+"""Tests of what is relied on in libraries: when one of them changes it, these say so."""

@@ -1,0 +1,46 @@
+"""A worker in a process of its own, which strikes itself at the n-th arrival at a step of its work.
+
+An order is ``{"url": ..., "job": ..., "step": "batch.applied", "at": 2, "signal": "SIGKILL"}``. Without a step
+it works until the job has ended; without a job, on whatever is open, until it is killed.
+"""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from action_ledger.domain.columns import col
+from action_ledger.ops.ledger import Ledger, open_ledger
+from action_ledger.workers.steps import strike
+
+
+def striking(step: str, at: int, act: Callable[[], None]) -> Callable[[str], None]:
+    """Make a hook that acts at the n-th arrival at a step."""
+    arrivals: Counter[str] = Counter()
+
+    def hook(reached: str) -> None:
+        arrivals[reached] += 1
+        if reached == step and arrivals[step] == at:
+            act()
+
+    return hook
+
+
+def main(order: dict[str, Any]) -> None:
+    """Do what the order says."""
+    if order.get("step"):
+        kind = signal.Signals[order.get("signal", "SIGKILL")]
+        strike.set(striking(order["step"], order.get("at", 1), lambda: os.kill(os.getpid(), kind)))
+    with open_ledger(order["url"]) as ledger:
+        if order.get("run"):
+            run(ledger, order["run"])
+        elif order.get("job"):
+            ledger.worker().finish(order["job"])
+        else:
+            ledger.work(lambda: False)
+
+
+def run(ledger: Ledger, below: int) -> None:
+    """Add 1 to the score of some records, in the foreground."""
+    ledger.on("public.places").where(col("id") <= below).update(score=col("score") + 1).by("child").run()
