@@ -90,3 +90,14 @@ class CommandTimedOut(
 
     seconds: float
     detail: str
+
+
+class DatabaseRefused(
+    StoreError,
+    code="database_refused",
+    hint="Nothing was written. Look at the table, its triggers and the rights of this login.",
+):
+    """The database refused a statement (SQLSTATE {sqlstate}): {detail}."""
+
+    sqlstate: str
+    detail: str

@@ -1,14 +1,12 @@
 """Errors of what was typed on the command line, before it is a command. See ``errors``."""
 
-# ruff: noqa: N818  # as in errors.py
-
 from .error_invalid import InvalidCommand
 
 
 class InvalidCondition(
     InvalidCommand,
     code="invalid_condition",
-    hint="Write one condition for each --where, such as \"country = FR\" or \"name like 'Saint%'\".",
+    hint='Write one condition for each --where, such as "country = FR" or "name like \'Saint%\'".',
 ):
     """The condition {condition} cannot be read: {detail}."""
 

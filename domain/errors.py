@@ -23,6 +23,7 @@ ActionLedgerError
 │   ├── AmbiguousId
 │   └── InvalidSetting
 ├── Refused
+│   ├── CommandReused
 │   ├── ExecutionNotFound
 │   ├── UndoExpired
 │   ├── AlreadyUndone
@@ -43,7 +44,8 @@ ActionLedgerError
     ├── StoreUnavailable
     ├── UnknownTopic
     ├── SchemaDrift
-    └── CommandTimedOut
+    ├── CommandTimedOut
+    └── DatabaseRefused
 
 The docstring of a class is the text of its message: ``{table}`` stands for the attribute of that name.
 Attributes are given by keyword. The hint says what to do and ends the message.
@@ -79,6 +81,7 @@ from .error_invalid import (
 from .error_root import ActionLedgerError, shown
 from .error_store import (
     CommandTimedOut,
+    DatabaseRefused,
     EmbeddedUnavailable,
     MigrationAltered,
     SchemaDrift,
@@ -96,8 +99,10 @@ __all__ = [
     "AlreadyUndone",
     "AmbiguousId",
     "ColumnNotWritable",
+    "CommandReused",
     "CommandTimedOut",
     "ConfirmationRequired",
+    "DatabaseRefused",
     "EmbeddedUnavailable",
     "ExecutionNotFound",
     "ExtraMissing",
@@ -144,6 +149,16 @@ __all__ = [
 
 class Refused(ActionLedgerError, code="refused"):
     """The command was refused."""
+
+
+class CommandReused(
+    Refused,
+    code="command_reused",
+    hint="Give every command an id of its own, or send the same again.",
+):
+    """Another command is in the ledger under the id {command_id}."""
+
+    command_id: UUID | str
 
 
 class ExecutionNotFound(

@@ -166,13 +166,14 @@ class Request:
         self, *, workers: int = 1, watch: Callable[[ExecutionHandle], None] | None = None
     ) -> ExecutionHandle:
         """Do it now, in this process. ``watch`` is called after each batch, from this thread."""
-        execution = self._send(now=True)
-        execution.finish(workers=workers, watch=watch)
-        return execution
+        return self.target.ledger.run(
+            self.command(), keys=self.target.streamed, workers=workers, watch=watch
+        )
 
     def submit(self) -> ExecutionHandle:
         """Leave it to the workers."""
-        return self._send(now=False)
+        ledger = self.target.ledger
+        return ledger.execution(ledger.handle(self.command(), keys=self.target.streamed))
 
     def preview(self, sample: int = 10) -> Preview:
         """Say how many records it would be applied to, and show some; nothing is written."""
@@ -180,10 +181,6 @@ class Request:
         return preview(
             ledger.store, ledger.actions, self.command(), keys=self.target.streamed, sample=sample
         )
-
-    def _send(self, *, now: bool) -> ExecutionHandle:
-        ledger = self.target.ledger
-        return ledger.execution(ledger.handle(self.command(), now=now, keys=self.target.streamed))
 
     def _with(self, **options: Any) -> Request:  # noqa: ANN401
         return replace(self, options={**self.options, **options})

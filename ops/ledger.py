@@ -13,31 +13,26 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-import psycopg
 from pydantic import SecretStr
-from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import BUILT_IN, Actions
-from action_ledger.domain.commands import AnyCommand, RequestExecution, RequestUndo
+from action_ledger.domain.commands import AnyCommand, RequestExecution
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
-from action_ledger.projections import tracing
 from action_ledger.projections.audit import Audit
 from action_ledger.projections.progress import Progress
 from action_ledger.projections.recorder import Datastore
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.projections.work_queue import WorkQueue
-from action_ledger.workers.claim import is_known
 from action_ledger.workers.loop import Worker
-from action_ledger.workers.request import ExecutionRequest
-from action_ledger.workers.undo_request import UndoRequest
 
 from .builder import Target
 from .database import Database
 from .embedded import embedded_url
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
+from .intake import Intake
 from .migrations import migrate, require_current
 from .settings import Settings
 from .views import AuditEntry, ExecutionView, read_audit, read_executions
@@ -62,6 +57,7 @@ class Ledger:
             lock_timeout_ms=settings.append_lock_timeout_ms,
         )
         self.projections = Projections(self.store)
+        self._intake = Intake(self.store, self.actions, worker=worker_name())
 
     def on(self, table: str | Resource) -> Target:
         """Begin a command on a table, named as ``schema.table`` or described by a Resource."""
@@ -76,12 +72,23 @@ class Ledger:
         travel beside a command whose selection is ``Keys(keys=None)``. A command that is sent twice, with one
         ``command_id``, is taken in once.
         """
-        match command:
-            case RequestExecution():
-                self._request(command, now=now, keys=keys)
-            case RequestUndo():
-                self._request_undo(command)
+        self._intake.accept(command, now=now, keys=keys)
         return command.command_id
+
+    def run(
+        self,
+        command: RequestExecution,
+        *,
+        keys: Iterable[KeyValue] | None = None,
+        workers: int = 1,
+        watch: Callable[[ExecutionHandle], None] | None = None,
+    ) -> ExecutionHandle:
+        """Take an execution in and work on it, in this process, until it has ended."""
+        unfinished = self._intake.accept(command, now=True, keys=keys)
+        execution = ExecutionHandle(self, command.command_id)
+        if unfinished:
+            execution.finish(workers=workers, watch=watch)
+        return execution
 
     def worker(self, *, queues: Iterable[str] | None = None) -> Worker:
         """Make a worker on this ledger; None takes up any queue."""
@@ -153,40 +160,6 @@ class Ledger:
     ) -> None:
         """Close it."""
         self.close()
-
-    def _request(
-        self, command: RequestExecution, *, now: bool, keys: Iterable[KeyValue] | None
-    ) -> None:
-        with tracing.send(
-            command.action,
-            queue=command.queue,
-            execution_id=command.command_id,
-            correlation_id=command.correlation_id or command.command_id,
-        ):
-
-            def accept() -> None:
-                with self.store.transaction() as transaction:
-                    request = ExecutionRequest(transaction, self.actions, command, worker_name())
-                    request.accept(now=now, streamed=keys)
-
-            self._once(command.command_id, accept)
-
-    def _request_undo(self, command: RequestUndo) -> None:
-        def accept() -> None:
-            with self.store.transaction() as transaction:
-                UndoRequest(transaction, command, uuid7).accept()
-
-        self._once(command.command_id, accept)
-
-    def _once(self, command_id: UUID, accept: Callable[[], None]) -> None:
-        """Take a command in exactly once: after a lost answer to COMMIT, look instead of guessing."""
-        try:
-            accept()
-        except (psycopg.OperationalError, psycopg.errors.UniqueViolation):
-            with self.store.transaction() as transaction:
-                if is_known(transaction, command_id):
-                    return
-            raise
 
 
 def open_ledger(url: str | None = None, *, settings: Settings | None = None) -> Ledger:

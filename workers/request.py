@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from action_ledger.domain import batch, execution
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.batch import Batch, BatchStatus
-from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.commands import AnyCommand, RequestExecution
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.selection import Keys, KeyValue
@@ -13,7 +13,7 @@ from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
 from .applier import apply_batch
-from .bodies import save_body
+from .bodies import read_body, save_body
 from .change import Change
 from .compile import Compiled, Request, check_request, compile_request, reference_of
 from .cutter import Cut, Cutter
@@ -38,8 +38,8 @@ class ExecutionRequest:
             traceparent=tracing.current_traceparent(),
         )
 
-    def accept(self, *, now: bool, streamed: Iterable[KeyValue] | None = None) -> None:
-        """Record it. With ``now``, plan it too, and apply it at once when it fits one batch.
+    def accept(self, *, now: bool, streamed: Iterable[KeyValue] | None = None) -> bool:
+        """Record it; say whether anything of it is still to be done. With ``now``, plan it too, and apply it at once when it fits one batch.
 
         Keys are always planned here: they exist nowhere else. Everything is in the caller's transaction, with
         one append, so a command that is wrong in any way leaves nothing.
@@ -58,6 +58,7 @@ class ExecutionRequest:
         reached("request.before_append")
         self._transaction.append(*events)
         reached("request.before_commit")
+        return not isinstance(events[-1], execution.Completed)
 
     def _cut(self, compiled: Compiled, streamed: Iterable[KeyValue] | None) -> list[Cut]:
         command = self._command
@@ -147,3 +148,11 @@ def body_of(command: RequestExecution) -> Request:
         reversible=command.undo_seconds is not None,
         reason=command.reason,
     )
+
+
+def is_same_request(transaction: Transaction, command: AnyCommand) -> bool:
+    """Say whether the request that is in the ledger under a command's id is that command's."""
+    if not isinstance(command, RequestExecution):
+        return True
+    stored = read_body(transaction, command.command_id)
+    return stored is not None and Request.model_validate(stored) == body_of(command)

@@ -1,0 +1,118 @@
+"""Takes commands in, each exactly once, and answers for the faults that it meets on the way."""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+
+import psycopg
+from uuid_utils.compat import uuid7
+
+from action_ledger.domain.actions import Actions
+from action_ledger.domain.commands import AnyCommand, RequestExecution, RequestUndo
+from action_ledger.domain.errors import (
+    CommandReused,
+    CommandTimedOut,
+    DatabaseRefused,
+    StoreUnavailable,
+)
+from action_ledger.domain.selection import KeyValue
+from action_ledger.projections import tracing
+from action_ledger.projections.store import Store
+from action_ledger.workers.claim import is_known
+from action_ledger.workers.faults import Scope, message_of, scope_of
+from action_ledger.workers.request import ExecutionRequest, is_same_request
+from action_ledger.workers.undo_request import UndoRequest
+
+TRIES = 6
+FIRST_PAUSE = 0.05
+"""Seconds before the second try at most; twice as long before each further one."""
+
+
+class Intake:
+    """The way in for every command."""
+
+    def __init__(self, store: Store, actions: Actions, *, worker: str) -> None:
+        """``worker`` is the name under which batches are recorded that are applied on the way in."""
+        self._store = store
+        self._actions = actions
+        self._worker = worker
+
+    def accept(
+        self, command: AnyCommand, *, now: bool, keys: Iterable[KeyValue] | None = None
+    ) -> bool:
+        """Record a command; say whether anything of it is still to be done.
+
+        A command that is in the ledger already is left as it is. Raises CommandReused when another one is
+        there under its id, and what is wrong with the command itself.
+        """
+        once = keys is not None and iter(keys) is keys
+        match command:
+            case RequestExecution():
+                with tracing.send(
+                    command.action,
+                    queue=command.queue,
+                    execution_id=command.command_id,
+                    correlation_id=command.correlation_id or command.command_id,
+                ):
+                    return self._try(
+                        command, lambda: self._execution(command, now, keys), once=once
+                    )
+            case RequestUndo():
+                return self._try(command, lambda: self._undo(command), once=False)
+
+    def _execution(
+        self,
+        command: RequestExecution,
+        now: bool,
+        keys: Iterable[KeyValue] | None,  # noqa: FBT001
+    ) -> bool:
+        with self._store.transaction() as transaction:
+            request = ExecutionRequest(transaction, self._actions, command, self._worker)
+            return request.accept(now=now, streamed=keys)
+
+    def _undo(self, command: RequestUndo) -> bool:
+        with self._store.transaction() as transaction:
+            UndoRequest(transaction, command, uuid7).accept()
+        return True
+
+    def _try(self, command: AnyCommand, accept: Callable[[], bool], *, once: bool) -> bool:
+        """Try again what passes by itself; after a lost answer to COMMIT, look instead of guessing.
+
+        ``once`` says that the keys of the command cannot be given a second time.
+        """
+        started = time.monotonic()
+        for tried in range(1, TRIES + 1):
+            try:
+                return accept()
+            except psycopg.Error as error:
+                if self._is_in(command, error):
+                    return True
+                passing = scope_of(error) is Scope.PASSING
+                if not passing or once or tried == TRIES:
+                    raise _translated(error, seconds=time.monotonic() - started) from error
+            time.sleep(random.uniform(0, FIRST_PAUSE * 2**tried))  # noqa: S311 - no secret
+        message = "the last try returns or raises"
+        raise AssertionError(message)
+
+    def _is_in(self, command: AnyCommand, error: psycopg.Error) -> bool:
+        """Say whether the command is in the ledger, after an error that leaves it open."""
+        if not isinstance(error, psycopg.OperationalError | psycopg.errors.UniqueViolation):
+            return False
+        try:
+            with self._store.transaction() as transaction:
+                if not is_known(transaction, command.command_id):
+                    return False
+                if not is_same_request(transaction, command):
+                    raise CommandReused(command_id=command.command_id)
+                return True
+        except psycopg.OperationalError:
+            return False  # the next try asks again
+
+
+def _translated(error: psycopg.Error, *, seconds: float) -> Exception:
+    """Say in the ledger's words what the database said."""
+    if scope_of(error) is not Scope.PASSING:
+        return DatabaseRefused(sqlstate=error.sqlstate or "", detail=message_of(error))
+    if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
+        return StoreUnavailable(reason=message_of(error))
+    return CommandTimedOut(seconds=round(seconds, 1), detail=message_of(error))
