@@ -55,7 +55,9 @@ class Intake:
                     correlation_id=command.correlation_id or command.command_id,
                 ):
                     return self._try(
-                        command, lambda: self._execution(command, now, keys), once=once
+                        command,
+                        lambda: self._execution(command, now=now, keys=keys),
+                        once=once,
                     )
             case RequestUndo():
                 return self._try(command, lambda: self._undo(command), once=False)
@@ -63,8 +65,9 @@ class Intake:
     def _execution(
         self,
         command: RequestExecution,
+        *,
         now: bool,
-        keys: Iterable[KeyValue] | None,  # noqa: FBT001
+        keys: Iterable[KeyValue] | None,
     ) -> bool:
         with self._store.transaction() as transaction:
             request = ExecutionRequest(transaction, self._actions, command, self._worker)

@@ -25,7 +25,7 @@ def blocks(
         yield rows
 
 
-def fold(  # noqa: PLR0913
+def fold(
     store: Store,
     cursor: Cursor[DictRow],
     projection: Projection,

@@ -15,7 +15,7 @@ from .slices import Slices
 from .writer import SQL, Owner, Write, Writer
 
 
-def apply_batch(  # noqa: PLR0913 - what a batch is, spelt out
+def apply_batch(
     transaction: Transaction,
     change: Change,
     batch: Batch,
