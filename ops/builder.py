@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 from uuid_utils.compat import uuid7
 
@@ -20,6 +20,7 @@ from action_ledger.domain.errors import (
     InvalidValue,
     SelectionMissing,
     SelectionTwice,
+    shown,
 )
 from action_ledger.domain.selection import Everything, Keys, KeyValue, Selection, Where
 from action_ledger.domain.values import encode
@@ -56,9 +57,12 @@ class Target:
 
     def keys(self, keys: Iterable[Any]) -> Target:
         """Choose records by key: any iterable, streamed when it is long. An empty one chooses nothing."""
-        if isinstance(keys, (list, tuple, set, frozenset)) and len(keys) <= SMALL:
-            return self._select(Keys(keys=tuple(map(encode, keys))))
-        return self._select(Keys(keys=None), KeyStream(keys))
+        given = key_list(keys)
+        if not isinstance(given, tuple):
+            return self._select(Keys(keys=None), given)
+        if None in given:
+            raise InvalidValue(value="None", detail="a key is never null")
+        return self._select(Keys(keys=given))
 
     def all(self) -> Target:
         """Choose every record of the table. It must be said."""
@@ -98,7 +102,11 @@ class Target:
             },
         )
 
-    def _select(self, selection: Selection, streamed: KeyStream | None = None) -> Target:
+    def _select(
+        self,
+        selection: Selection,
+        streamed: Iterable[KeyValue] | None = None,
+    ) -> Target:
         """Choose once: a choice that replaced another would change records that nobody meant."""
         if self.selection is not None:
             raise SelectionTwice(first=self.selection.kind, second=selection.kind)
@@ -118,10 +126,12 @@ class Request:
 
     def undoable(self, *, days: float) -> Request:
         """Set the window in which it can be undone, counted from its end."""
-        if not isinstance(days, int | float) or not isfinite(days):
-            detail = "undoable takes a number of days, at most 90"
-            raise InvalidParameters(action=self.options["action"], detail=detail)
-        return self._with(undo_seconds=int(days * DAY))
+        try:
+            window = timedelta(days=days)
+        except (TypeError, ValueError, OverflowError) as error:
+            detail = f"undoable takes a number of days, at most 90: {error}"
+            raise InvalidParameters(action=self.options["action"], detail=detail) from error
+        return self._with(undo_seconds=int(window.total_seconds()))
 
     def irreversible(self) -> Request:
         """Give up the undo. Then rows may go that a foreign key takes along."""
@@ -210,19 +220,48 @@ def _without_operands(value: object) -> object:
 
 
 class KeyStream:
-    """Keys on their way from an iterable of any length, encoded one by one.
-
-    An iterator gives its keys once: a second use is an error, since it would select nothing.
-    """
+    """Keys of any number, encoded one by one as they are read."""
 
     def __init__(self, keys: Iterable[Any]) -> None:
         self._keys = keys
-        self._used = False
 
     def __iter__(self) -> Iterator[KeyValue]:
-        """Encode each key. Raises InvalidValue when they were used up before."""
-        if self._used and iter(self._keys) is self._keys:
+        """Encode each key."""
+        return map(encode, self._keys)
+
+
+class KeyIterator:
+    """The same out of an iterator, which gives its keys once: a second use would select nothing."""
+
+    def __init__(self, keys: Iterator[Any]) -> None:
+        self._keys = keys
+        self._begun = False
+
+    def __iter__(self) -> Self:
+        """Begin. Raises InvalidValue when they were read before."""
+        if self._begun:
             detail = "these keys came from an iterator, and it was used up; give them again"
             raise InvalidValue(value="keys", detail=detail)
-        self._used = True
-        return map(encode, self._keys)
+        return self
+
+    def __next__(self) -> KeyValue:
+        """Encode the next key."""
+        self._begun = True
+        return encode(next(self._keys))
+
+
+def key_list(keys: Iterable[Any]) -> tuple[KeyValue, ...] | KeyStream | KeyIterator:
+    """Take keys that somebody gave: at once when they are few, else as a stream of them."""
+    if isinstance(keys, (str, bytes, bytearray, memoryview, BaseModel)):
+        raise _no_list(keys)
+    try:
+        iterator = iter(keys)
+    except TypeError as error:
+        raise _no_list(keys) from error
+    if isinstance(keys, (list, tuple, set, frozenset)) and len(keys) <= SMALL:
+        return tuple(map(encode, iterator))
+    return KeyIterator(iterator) if iterator is keys else KeyStream(keys)
+
+
+def _no_list(keys: object) -> InvalidValue:
+    return InvalidValue(value=shown(keys), detail="an iterable of keys is needed, such as a list")

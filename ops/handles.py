@@ -15,10 +15,9 @@ from action_ledger.domain.commands import RequestUndo
 from action_ledger.domain.errors import ActorMissing, CommandTimedOut, ExecutionNotFound
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.undo import UndoStatus
-from action_ledger.domain.values import encode
 from action_ledger.projections.sql_blocks import read_blocks
 
-from .builder import invalid
+from .builder import invalid, key_list
 from .outcomes import Outcome, read_changes, read_outcomes
 from .progress import Progress
 
@@ -177,7 +176,7 @@ class UndoRequest:
 
     def keys(self, keys: Iterable[Any]) -> UndoRequest:
         """Take only some records back."""
-        return self._with(keys=tuple(map(encode, keys)))
+        return self._with(keys=tuple(key_list(keys)))
 
     def command(self) -> RequestUndo:
         """Build the command. Raises what is missing or wrong in it."""

@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
-from action_ledger.domain.errors import InvalidValue
+from action_ledger.domain.errors import InvalidValue, SelectionMissing, SelectionTwice, shown
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import Execution
 from action_ledger.domain.selection import Keys, KeyValue, Selection
+from action_ledger.domain.values import plain
 
 from .catalog import Table
 from .change import Change
@@ -24,6 +25,11 @@ def cut_selection(
     cutter: Cutter, select: Change, selection: Selection, streamed: Iterable[KeyValue] | None
 ) -> list[Cut]:
     """Cut a whole selection at once. ``streamed`` are the keys that travel beside the command."""
+    waiting = isinstance(selection, Keys) and selection.keys is None
+    if waiting and streamed is None:
+        raise SelectionMissing  # an empty list of keys is one; none at all was forgotten
+    if streamed is not None and not waiting:
+        raise SelectionTwice(first=selection.kind, second="keys")
     if not isinstance(selection, Keys):
         return cutter.matching(select)
     rows = (
@@ -42,7 +48,9 @@ def key_texts(table: Table, key: KeyValue) -> Sequence[Any]:
     if len(parts) != len(table.key):
         names = ", ".join(column.name for column in table.key)
         detail = f"the key of {table.label} is ({names}): give one value for each"
-        raise InvalidValue(value=repr(key)[:80], detail=detail, table=table.label)
+        raise InvalidValue(value=shown(plain(key)), detail=detail, table=table.label)
+    if None in parts:
+        raise InvalidValue(value=shown(plain(key)), detail="a key is never null", table=table.label)
     return [literal_text(part, column) for part, column in zip(parts, table.key, strict=True)]
 
 
