@@ -7,13 +7,14 @@ from uuid import UUID
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict
 
+from action_ledger.domain.errors import shown
 from action_ledger.domain.values import encode
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
 from action_ledger.workers.catalog import Table, read_table
 from action_ledger.workers.compile import reference_of
 from action_ledger.workers.images import array_of, array_type, listed, numbered, unnested
-from action_ledger.workers.planner import key_texts
+from action_ledger.workers.keys import key_texts, keys_checked
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
 
@@ -44,9 +45,10 @@ def read_history(store: Store, table_name: str, key: object) -> list[HistoryEntr
     with store.transaction() as transaction:
         table = read_table(transaction.cursor, table_name)
         values = {f"key{n}": text for n, text in enumerate(key_texts(table, encode(key)))}
-        held = transaction.cursor.execute(
-            _compose_holding(transaction, table), {**values, "table": reference_of(table)}
-        ).fetchall()
+        with keys_checked(table, value=shown(key)):
+            held = transaction.cursor.execute(
+                _compose_holding(transaction, table), {**values, "table": reference_of(table)}
+            ).fetchall()
         entries = [_entry(transaction, table, row, values) for row in held]
     return [entry for entry in entries if entry is not None]
 

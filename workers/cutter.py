@@ -1,13 +1,11 @@
 """The cutter: cuts a selection into key sets, inside the server."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg import DataError, sql
+from psycopg import sql
 
-from action_ledger.domain.errors import InvalidValue
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
@@ -24,6 +22,7 @@ from .images import (
     undomained,
     value,
 )
+from .keys import keys_checked
 
 SQL = read_blocks("action_ledger.workers", "planner.sql")
 
@@ -65,14 +64,14 @@ class Cutter:
         ]
         selected = self._compose("listed", arrays=listed(arrays), keys=self._decoded())
         values = {name: list(column) for name, column in zip(names, keys, strict=True)}
-        with self._refusing():
+        with keys_checked(self._table):
             return self._cut(selected, values, owner=owner)
 
     def streamed(self, rows: Iterable[Sequence[Any]]) -> list[Cut]:
         """Cut keys out of an iterable of any length: they go to the server as they come."""
         cursor = self._transaction.cursor
         cursor.execute(self._compose("staging", key=self._key()), {})
-        with self._refusing(), cursor.copy(self._compose("stage")) as copy:
+        with keys_checked(self._table), cursor.copy(self._compose("stage")) as copy:
             for row in rows:
                 copy.write_row(row)
         return self._cut(self._compose("staged"), {})
@@ -151,22 +150,6 @@ class Cutter:
             for row in cursor.fetchall()
         ]
         return sorted(cuts, key=lambda cut: cut.number)
-
-    @contextmanager
-    def _refusing(self) -> Generator[None]:
-        """Say in the ledger's words that a key is no value of its column's type."""
-        try:
-            yield
-        except DataError as error:
-            key = self._table.key
-            column = key[0] if len(key) == 1 else None  # of several nobody says which it was
-            raise InvalidValue(
-                value="among the keys",
-                detail=error.diag.message_primary or "it is not valid",
-                table=self._table.label,
-                column=column.name if column else None,
-                column_type=column.type if column else None,
-            ) from error
 
     def _compose(self, block: str, **parts: sql.Composable) -> sql.Composed:
         return self._transaction.compose(

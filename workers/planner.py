@@ -2,20 +2,17 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
-from action_ledger.domain.errors import InvalidValue, SelectionMissing, SelectionTwice, shown
+from action_ledger.domain.errors import SelectionMissing, SelectionTwice
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import Execution
 from action_ledger.domain.selection import Keys, KeyValue, Selection
-from action_ledger.domain.values import plain
 
-from .catalog import Table
 from .change import Change
 from .cutter import Cut, Cutter
-from .literals import literal_text
+from .keys import key_texts
 
 PAGES_AT_ONCE = 4
 """Batches that a streaming planner cuts in one transaction, before it lets go and others see them."""
@@ -40,18 +37,6 @@ def cut_selection(
         return cutter.streamed(rows)
     columns = list(zip(*rows, strict=True))
     return cutter.listed(columns) if columns else []
-
-
-def key_texts(table: Table, key: KeyValue) -> Sequence[Any]:
-    """Give a key as one text a key column. Raises InvalidValue when it has another number of parts."""
-    parts = key if isinstance(key, tuple) and len(table.key) > 1 else (key,)
-    if len(parts) != len(table.key):
-        names = ", ".join(column.name for column in table.key)
-        detail = f"the key of {table.label} is ({names}): give one value for each"
-        raise InvalidValue(value=shown(plain(key)), detail=detail, table=table.label)
-    if None in parts:
-        raise InvalidValue(value=shown(plain(key)), detail="a key is never null", table=table.label)
-    return [literal_text(part, column) for part, column in zip(parts, table.key, strict=True)]
 
 
 def batch_events(

@@ -30,7 +30,7 @@ from .catalog import Table, read_table
 from .claim import SQL as QUEUE
 from .compensator import conflicting
 from .cutter import Cutter
-from .planner import key_texts
+from .keys import key_texts
 from .sources import SQL, Reading, Source, find_sources
 
 

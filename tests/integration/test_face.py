@@ -1,20 +1,22 @@
 """The fluent face: every option of the chain has an effect, and what cannot be meant is refused."""
 
 from datetime import timedelta
+from itertools import product
+from typing import Any
 
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from action_ledger.domain import RequestExecution, col
+from action_ledger.domain import col
 from action_ledger.domain.errors import (
-    ActionLedgerError,
     InvalidParameters,
     IrreversibleCascade,
     NotReversible,
     SelectionMissing,
+    SelectionTwice,
 )
-from action_ledger.ops import ExecutionHandle, Ledger
+from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
 from tests.integration.conftest import PLACES
 
 FRENCH = PLACES // 2
@@ -174,42 +176,24 @@ class TestOptions:
         assert execution.progress().applied == 1
         assert count(connection, "id = 7 AND score = 14") == 1
 
-    @pytest.mark.parametrize(
-        "wrong",
-        [
-            {"batch_size": 0},
-            {"batch_size": -1},
-            {"batch_size": 100_001},
-            {"batch_size": "many"},
-            {"undoable": 0},
-            {"undoable": -1},
-            {"undoable": 91},
-            {"undoable": float("nan")},
-            {"undoable": float("inf")},
-            {"undoable": "long"},
-            {"queue": ""},
-            {"priority": 101},
-        ],
-        ids=str,
-    )
     def test_options_that_cannot_be_are_refused(
-        self, ledger: Ledger, places: str, wrong: dict[str, object]
+        self, ledger: Ledger, places: str, subtests: pytest.Subtests
     ) -> None:
-        asked = ledger.on(places).keys([1]).update(note="x").by("a")
-        ((name, value),) = wrong.items()
-
-        def build() -> RequestExecution:
-            match name:
-                case "undoable":
-                    return asked.undoable(days=value).command()  # type: ignore[arg-type]
-                case "priority":
-                    return asked.queue("q", priority=value).command()  # type: ignore[arg-type]
-                case _:
-                    return getattr(asked, name)(value).command()  # type: ignore[no-any-return]
-
-        with pytest.raises(InvalidParameters) as caught:
-            build()
-        assert {"undoable": "undo", "priority": "priority"}.get(name, name) in caught.value.detail
+        asked: Any = ledger.on(places).keys([1]).update(note="x").by("a")
+        wrong: list[tuple[str, str, dict[str, Any]]] = [
+            *(("batch_size", "batch_size", {"records": n}) for n in (0, -1, 100_001, "many", None)),
+            *(
+                ("undoable", "undo", {"days": days})
+                for days in (0, -1, 91, float("nan"), float("inf"), "long", None)
+            ),
+            *(("queue", "queue", {"name": name}) for name in ("", " ", "a\0b", "q" * 201, 5)),
+            *(("queue", "priority", {"name": "q", "priority": n}) for n in (101, -101, "high")),
+        ]
+        for option, named, arguments in wrong:
+            with subtests.test(option, **arguments):
+                with pytest.raises(InvalidParameters) as caught:
+                    getattr(asked, option)(**arguments).command()
+                assert named in caught.value.detail
 
 
 class TestSelections:
@@ -222,32 +206,21 @@ class TestSelections:
             ledger.on(places).update(note="x").by("a").run()
         assert ledger.on(places).all().update(note="x").by("a").run().progress().applied == PLACES
 
-    def test_a_selection_is_never_dropped_in_silence(self, ledger: Ledger, places: str) -> None:
-        def chosen(*steps: str) -> list[str]:
-            return list(steps)
-
-        for steps in (
-            chosen("keys", "where"),
-            chosen("where", "keys"),
-            chosen("where", "all"),
-            chosen("all", "where"),
-            chosen("keys", "all"),
-            chosen("keys", "keys"),
-        ):
-            target = ledger.on(places)
-            with pytest.raises(ActionLedgerError) as caught:
-                for step in steps:
-                    target = {
-                        "keys": lambda t: t.keys([1]),
-                        "where": lambda t: t.where(col("id") == 2),
-                        "all": lambda t: t.all(),
-                    }[step](target)
-            assert caught.value.code == "selection_twice", steps
+    def test_a_selection_is_never_replaced_in_silence(self, ledger: Ledger, places: str) -> None:
+        given: dict[str, tuple[object, ...]] = {
+            "where": (col("id") == 1,),
+            "keys": ([1],),
+            "all": (),
+        }
+        for first, second in product(given, repeat=2):
+            target = getattr(ledger.on(places), first)(*given[first])
+            if first == second == "where":
+                continue
+            with pytest.raises(SelectionTwice):
+                getattr(target, second)(*given[second])
 
 
 def test_settings_are_the_defaults_of_the_chain(database_url: str, places: str) -> None:
-    from action_ledger.ops import Settings, open_ledger  # noqa: PLC0415
-
     settings = Settings.model_validate({"batch_size": 7, "undo_expiry_days": 2, "queue": "night"})
     with open_ledger(database_url, settings=settings) as ledger:
         fields = requested(ledger.on(places).all().update(note="x").by("a").submit())
