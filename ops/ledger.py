@@ -35,7 +35,7 @@ from .history import HistoryEntry, read_history
 from .intake import Intake
 from .migrations import migrate, require_current
 from .settings import Settings
-from .views import AuditEntry, ExecutionView, read_audit, read_executions
+from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
 
 PREPARE_AFTER = 3
 """Runs of a statement after which a connection prepares it, where nothing speaks against it."""
@@ -99,11 +99,15 @@ class Ledger:
             self.actions,
             name=worker_name(),
             queues=None if queues is None else list(queues),
+            lease_seconds=self.settings.lease_seconds,
         )
 
     def execution(self, execution_id: UUID | str) -> ExecutionHandle:
-        """Give the handle of an execution. Raises ExecutionNotFound."""
-        return ExecutionHandle(self, UUID(str(execution_id)))
+        """Give the handle of an execution, which is looked for when the handle is asked something.
+
+        Raises ExecutionNotFound for what is no id.
+        """
+        return ExecutionHandle(self, id_of(execution_id))
 
     def executions(
         self,
@@ -126,7 +130,7 @@ class Ledger:
     ) -> list[AuditEntry]:
         """Read the audit trail from after a position, as new as this call: the follower catches up first."""
         self.projections.catch_up()
-        wanted = None if execution_id is None else UUID(str(execution_id))
+        wanted = None if execution_id is None else id_of(execution_id)
         return read_audit(self.store, execution_id=wanted, actor=actor, after=after, limit=limit)
 
     def history(self, table: str, key: object) -> list[HistoryEntry]:

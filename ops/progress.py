@@ -35,8 +35,10 @@ class Progress(BaseModel):
 
     @property
     def percent(self) -> float:
-        """How much of the total is done; 100 for nothing to do."""
-        return 100 * self.processed / self.total if self.total else 100.0
+        """How much of the total is done; 100 for nothing to do, 0 while nobody knows how much there is."""
+        if not self.total:
+            return 100.0 if self.total_final else 0.0
+        return 100 * self.processed / self.total
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:

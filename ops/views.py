@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from action_ledger.domain.errors import ExecutionNotFound, InvalidValue, shown
+from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store
 
@@ -59,10 +61,22 @@ class AuditEntry(BaseModel):
     details: dict[str, Any]
 
 
+def id_of(execution_id: UUID | str) -> UUID:
+    """Read an id. Raises ExecutionNotFound for what cannot be one."""
+    try:
+        return UUID(str(execution_id))
+    except ValueError as error:
+        raise ExecutionNotFound(execution_id=shown(execution_id)) from error
+
+
 def read_executions(
     store: Store, *, status: str | None, actor: str | None, table: str | None, limit: int
 ) -> list[ExecutionView]:
     """Read executions, the newest first."""
+    _check_limit(limit)
+    if status is not None and status not in set(ExecutionStatus):
+        detail = f"the states of an execution are {', '.join(ExecutionStatus)}"
+        raise InvalidValue(value=shown(status), detail=detail)
     values = {"status": status, "actor": actor, "table": table, "limit": limit}
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["executions"], values).fetchall()
@@ -73,7 +87,13 @@ def read_audit(
     store: Store, *, execution_id: UUID | None, actor: str | None, after: int, limit: int
 ) -> list[AuditEntry]:
     """Read the audit trail in the order of events, from after a position."""
+    _check_limit(limit)
     values = {"execution_id": execution_id, "actor": actor, "after": after, "limit": limit}
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["audit"], values).fetchall()
     return [AuditEntry(**row) for row in rows]
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 0:
+        raise InvalidValue(value=shown(limit), detail="a limit is 0 or more")
