@@ -1,0 +1,119 @@
+"""The options that several commands have, declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .cli_state import state_of
+
+
+def _remember_json(context: typer.Context, value: bool) -> bool:
+    state_of(context).as_json = value
+    return value
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Give JSON, errors too.", callback=_remember_json),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="ACTOR",
+        envvar="ACTION_LEDGER_ACTOR",
+        help="Who asks for this, such as user:42. Needed.",
+    ),
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the audit.")]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, max=64, help="How many work on it at once, in this process."),
+]
+Submit = Annotated[bool, typer.Option("--submit", help="Leave it to the workers.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="How many are listed.")]
+
+# which records, and what is done to them
+
+Table = Annotated[str, typer.Argument(metavar="TABLE", help="A table, as schema.table or table.")]
+Action = Annotated[
+    str, typer.Argument(metavar="ACTION", help="update, archive, delete or restore."),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        "-w",
+        metavar="CONDITION",
+        help='Only records for which this is true: "country = FR". Again for each further condition.',
+    ),
+]
+WhereJson = Annotated[
+    str | None,
+    typer.Option(
+        "--where-json", metavar="FILE|-|JSON", help="A predicate as JSON, for or, not and the like.",
+    ),
+]
+Keys = Annotated[
+    str | None, typer.Option("--keys", metavar="KEY,...", help="The records with these keys."),
+]
+KeysFile = Annotated[
+    str | None,
+    typer.Option(
+        "--keys-file",
+        metavar="FILE|-",
+        help="Keys from a file, one a line; a key of several columns is a JSON array.",
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="Every record of the table.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="COLUMN=VALUE", help="update: a column and its new value."),
+]
+SetNull = Annotated[
+    list[str] | None,
+    typer.Option("--set-null", metavar="COLUMN", help="update: a column to be emptied."),
+]
+ParamsJson = Annotated[
+    str | None,
+    typer.Option(
+        "--params-json",
+        metavar="FILE|-|JSON",
+        help="The action's parameters as JSON; expressions too.",
+    ),
+]
+Hard = Annotated[
+    bool, typer.Option("--hard", help="delete: take the rows out, whatever the table has."),
+]
+Mark = Annotated[
+    str | None,
+    typer.Option("--mark", metavar="deleted|archived", help="restore: which mark to take off."),
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", metavar="RECORDS", help="Records of one batch."),
+]
+
+# which execution
+
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="The id, its beginning or its end if no other has it, or: last.",
+    ),
+]
+OnConflict = Annotated[
+    str,
+    typer.Option(
+        "--on-conflict",
+        metavar="skip|fail|force",
+        help="What to do with records that somebody changed since.",
+    ),
+]
+Batches = Annotated[
+    list[int] | None,
+    typer.Option("--batch", metavar="NUMBER", help="Only this batch. Again for each further one."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Where the embedded PostgreSQL keeps its data."),
+]

@@ -1,0 +1,85 @@
+"""`action-ledger executions`, `show`, `audit` and `history`: what was done, by whom, why, and to which records."""
+
+from typing import Annotated
+
+import typer
+
+from . import cli_options as option
+from .cli_state import state_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("executions")(executions)
+    app.command("show")(show)
+    app.command("audit")(audit)
+    app.command("history")(history)
+
+
+def executions(
+    context: typer.Context,
+    status: Annotated[
+        str | None, typer.Option("--status", help="requested, running, completed or failed.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="Who asked.")] = None,
+    table: Annotated[str | None, typer.Option("--table", help="As schema.table.")] = None,
+    limit: option.Limit = 20,
+    as_json: option.Json = False,
+) -> None:
+    """List what was done lately, the newest first."""
+    from .reading import list_executions
+
+    state = state_of(context)
+    with state.ledger() as ledger:
+        found = ledger.executions(status=status, actor=actor, table=table, limit=limit)
+        list_executions(state.terminal(), found)
+
+
+def show(
+    context: typer.Context,
+    execution: option.Id = "last",
+    limit: option.Limit = 10,
+    as_json: option.Json = False,
+) -> None:
+    """Show an execution or an undo: who, why, what, how far, what failed, and what can be done now."""
+    from .reading import show_job
+
+    state = state_of(context)
+    with state.ledger() as ledger:
+        show_job(ledger, state.terminal(), execution, limit=limit)
+
+
+def audit(
+    context: typer.Context,
+    execution: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="Only what belongs to this execution; its id, or: last."),
+    ] = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="Only what was asked by.")] = None,
+    after: Annotated[int, typer.Option("--after", help="From after this position.")] = 0,
+    limit: option.Limit = 100,
+    as_json: option.Json = False,
+) -> None:
+    """List the events, in the order in which they happened."""
+    from .reading import list_audit
+
+    state = state_of(context)
+    with state.ledger() as ledger:
+        list_audit(ledger, state.terminal(), execution, actor=actor, after=after, limit=limit)
+
+
+def history(
+    context: typer.Context,
+    table: option.Table,
+    key: Annotated[
+        str,
+        typer.Argument(metavar="KEY", help="The record's key; a JSON array if of several columns."),
+    ],
+    as_json: option.Json = False,
+) -> None:
+    """Show every change that was made to one record: when, by whom, why, before and after."""
+    from .reading import show_history
+
+    state = state_of(context)
+    with state.ledger() as ledger:
+        show_history(ledger, state.terminal(), table, key)

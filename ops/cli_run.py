@@ -1,0 +1,157 @@
+"""`action-ledger run` and `preview`: choose records, say what is to be done, and do it or look first."""
+
+from typing import Annotated
+
+import typer
+
+from . import cli_options as option
+from .cli_state import state_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("run")(run)
+    app.command("preview")(preview)
+
+
+def run(  # noqa: PLR0913 - options
+    context: typer.Context,
+    table: option.Table,
+    action: option.Action,
+    where: option.Where = None,
+    where_json: option.WhereJson = None,
+    keys: option.Keys = None,
+    keys_file: option.KeysFile = None,
+    everything: option.All = False,
+    set_: option.Set = None,
+    set_null: option.SetNull = None,
+    params_json: option.ParamsJson = None,
+    hard: option.Hard = False,
+    mark: option.Mark = None,
+    by: option.By = None,
+    reason: option.Reason = None,
+    workers: option.Workers = 1,
+    submit: option.Submit = False,
+    batch_size: option.BatchSize = None,
+    streaming: Annotated[
+        bool,
+        typer.Option("--streaming", help="Plan while the first batches are at work; for very many."),
+    ] = False,
+    frozen: Annotated[
+        bool,
+        typer.Option("--frozen", help="Change a record even if it no longer matches by then."),
+    ] = False,
+    undo_days: Annotated[
+        float | None,
+        typer.Option("--undo-days", metavar="DAYS", help="How long it can be undone, 90 at most."),
+    ] = None,
+    irreversible: Annotated[
+        bool, typer.Option("--irreversible", help="Give up the undo."),
+    ] = False,
+    queue: Annotated[
+        str | None, typer.Option("--queue", help="The queue that workers find it in."),
+    ] = None,
+    priority: Annotated[
+        int, typer.Option("--priority", help="From -100 to 100; the highest goes first."),
+    ] = 0,
+    yes: option.Yes = False,
+    as_json: option.Json = False,
+) -> None:
+    """Change records, in batches, with a record of it all.
+
+    \b
+    action-ledger run places archive --where "country = FR" --where "population < 1000" \\
+        --by user:42 --reason TICKET-4711
+    action-ledger run places update --keys 1,2,3 --set status=open --set-null note --by user:42
+
+    What is archived or deleted is counted first, and has to be confirmed.
+    """
+    from .wanted import Chosen, Told, Wanted
+    from .running import run_wanted
+
+    wanted = Wanted(
+        table=table,
+        action=action,
+        chosen=Chosen(
+            where=tuple(where or ()),
+            where_json=where_json,
+            keys=keys,
+            keys_file=keys_file,
+            everything=everything,
+        ),
+        told=Told(
+            set_=tuple(set_ or ()),
+            set_null=tuple(set_null or ()),
+            params_json=params_json,
+            hard=hard,
+            mark=mark,
+            reason=reason,
+        ),
+        by=by,
+        batch_size=batch_size,
+        queue=queue,
+        priority=priority,
+        undo_days=undo_days,
+        irreversible=irreversible,
+        streaming=streaming,
+        frozen=frozen,
+    )
+    state = state_of(context)
+    with state.ledger() as ledger:
+        code = run_wanted(
+            ledger, state.terminal(), wanted, workers=workers, submit=submit, confirmed=yes,
+        )
+    raise typer.Exit(code)
+
+
+def preview(  # noqa: PLR0913 - options
+    context: typer.Context,
+    table: option.Table,
+    action: option.Action,
+    where: option.Where = None,
+    where_json: option.WhereJson = None,
+    keys: option.Keys = None,
+    keys_file: option.KeysFile = None,
+    everything: option.All = False,
+    set_: option.Set = None,
+    set_null: option.SetNull = None,
+    params_json: option.ParamsJson = None,
+    hard: option.Hard = False,
+    mark: option.Mark = None,
+    batch_size: option.BatchSize = None,
+    sample: Annotated[
+        int, typer.Option("--sample", "-n", min=0, help="How many records to show."),
+    ] = 10,
+    as_json: option.Json = False,
+) -> None:
+    """Count the records that a run would change, and show some of them. Nothing is written.
+
+    \b
+    action-ledger preview places archive --where "country = FR" --where "population < 1000"
+    """
+    from .wanted import Chosen, Told, Wanted
+    from .running import preview_wanted
+
+    wanted = Wanted(
+        table=table,
+        action=action,
+        chosen=Chosen(
+            where=tuple(where or ()),
+            where_json=where_json,
+            keys=keys,
+            keys_file=keys_file,
+            everything=everything,
+        ),
+        told=Told(
+            set_=tuple(set_ or ()),
+            set_null=tuple(set_null or ()),
+            params_json=params_json,
+            hard=hard,
+            mark=mark,
+        ),
+        by="preview",
+        batch_size=batch_size,
+    )
+    state = state_of(context)
+    with state.ledger() as ledger:
+        preview_wanted(ledger, state.terminal(), wanted, sample=sample)

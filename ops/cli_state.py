@@ -1,0 +1,136 @@
+"""What every command of the command line needs: the global options, and how errors become words and exit codes.
+
+Imports nothing that is slow: `action-ledger --help` has to be there at once. So the commands import what they
+need when they run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from .exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import typer
+
+    from .database import Database
+    from .ledger import Ledger
+    from .settings import Settings
+    from .terminal import Terminal
+
+
+@dataclass(slots=True)
+class State:
+    """The global options, and whether the command was asked for JSON."""
+
+    database_url: str | None = None
+    data_dir: Path | None = None
+    as_json: bool = False
+
+    def settings(self) -> Settings:
+        """Read the settings; an option wins over its variable. Raises InvalidSetting."""
+        from pydantic import SecretStr, ValidationError
+
+        from action_ledger.domain.errors import InvalidSetting
+
+        from .settings import Settings
+
+        given: dict[str, object] = {}
+        if self.database_url is not None:
+            given["database_url"] = SecretStr(self.database_url)
+        if self.data_dir is not None:
+            given["data_dir"] = self.data_dir
+        try:
+            return Settings().model_copy(update=given)
+        except ValidationError as error:
+            wrong = error.errors(include_input=False, include_url=False)[0]
+            name = "_".join(map(str, wrong["loc"])).upper()
+            name = name if name.startswith("ACTION_LEDGER_") else f"ACTION_LEDGER_{name}"
+            raise InvalidSetting(setting=name, detail=wrong["msg"]) from error
+
+    def ledger(self) -> Ledger:
+        """Open the ledger; telemetry starts if the environment asks for it."""
+        from .ledger import open_ledger
+        from .telemetry import configure
+
+        settings = self.settings()
+        configure(version())
+        return open_ledger(settings=settings)
+
+    def database(self) -> tuple[Database, Settings]:
+        """Open the database alone, migrated or not."""
+        from .ledger import open_database
+
+        settings = self.settings()
+        return open_database(settings), settings
+
+    def terminal(self) -> Terminal:
+        """Make the terminal that this command speaks on."""
+        from .terminal import Terminal
+
+        return Terminal(as_json=self.as_json)
+
+
+def state_of(context: typer.Context) -> State:
+    """Give the state that the root command made."""
+    return cast("State", context.find_root().obj)
+
+
+def version() -> str:
+    """Give the version of the installed distribution."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as read_version
+
+    try:
+        return read_version("action-ledger")
+    except PackageNotFoundError:
+        return "0 (not installed)"
+
+
+def report(error: Exception, *, as_json: bool) -> ExitCode | None:
+    """Say on stderr what went wrong, and give the exit code; None for an error that is none of ours."""
+    from psycopg import Error, OperationalError
+
+    from action_ledger.domain.errors import ActionLedgerError, StoreUnavailable
+
+    if isinstance(error, OperationalError) and error.sqlstate is None:
+        error = StoreUnavailable(reason=_one_line(error))
+    if isinstance(error, ActionLedgerError):
+        said = error.to_dict()
+    elif isinstance(error, Error):
+        said = {"code": f"database_{error.sqlstate}", "message": _one_line(error)}
+    else:
+        return None
+    text = (
+        json.dumps(said, default=str, ensure_ascii=False)
+        if as_json
+        else f"error[{said['code']}]: {said['message']}"
+    )
+    sys.stderr.write(text + "\n")
+    return code_of(error)
+
+
+def code_of(error: Exception) -> ExitCode:
+    """Give the exit code of an error."""
+    from action_ledger.domain.errors import ConfirmationRequired, InvalidCommand, Refused
+
+    match error:
+        case ConfirmationRequired():
+            return ExitCode.UNCONFIRMED
+        case Refused():
+            return ExitCode.REFUSED
+        case InvalidCommand():
+            return ExitCode.INVALID
+        case _:
+            return ExitCode.STORE
+
+
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,95 @@
+"""`action-ledger undo` and `redo`: take an execution back, and apply again what was taken back."""
+
+from typing import Annotated
+
+import typer
+
+from . import cli_options as option
+from .cli_state import state_of
+
+_Keys = Annotated[
+    str | None,
+    typer.Option("--keys", metavar="KEY,...", help="Only these records."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("undo")(undo)
+    app.command("redo")(redo)
+
+
+def undo(  # noqa: PLR0913 - options
+    context: typer.Context,
+    execution: option.Id,
+    by: option.By = None,
+    reason: option.Reason = None,
+    on_conflict: option.OnConflict = "skip",
+    batch: option.Batches = None,
+    keys: _Keys = None,
+    workers: option.Workers = 1,
+    submit: option.Submit = False,
+    yes: option.Yes = False,
+    as_json: option.Json = False,
+) -> None:
+    """Take an execution back, or some of it.
+
+    \b
+    action-ledger undo last --by user:42
+    action-ledger undo 4f1c --by user:42 --keys 17,18 --on-conflict force
+
+    A record that somebody changed since is left as it is and listed, with what was recorded and what is
+    there now (skip, the default); or the whole undo is refused (fail); or it is overwritten (force).
+    """
+    from .undoing import Back, undo_execution
+
+    back = Back(
+        by=by,
+        reason=reason,
+        on_conflict=on_conflict,
+        batches=tuple(batch or ()),
+        keys=keys,
+        workers=workers,
+        submit=submit,
+        confirmed=yes,
+    )
+    state = state_of(context)
+    with state.ledger() as ledger:
+        code = undo_execution(ledger, state.terminal(), execution, back)
+    raise typer.Exit(code)
+
+
+def redo(  # noqa: PLR0913 - options
+    context: typer.Context,
+    undo: option.Id,
+    by: option.By = None,
+    reason: option.Reason = None,
+    on_conflict: option.OnConflict = "skip",
+    batch: option.Batches = None,
+    keys: _Keys = None,
+    workers: option.Workers = 1,
+    submit: option.Submit = False,
+    yes: option.Yes = False,
+    as_json: option.Json = False,
+) -> None:
+    """Apply again what an undo took back. ID is an undo, or an execution for the newest undo of it.
+
+    \b
+    action-ledger redo last --by user:42
+    """
+    from .undoing import Back, redo_undo
+
+    back = Back(
+        by=by,
+        reason=reason,
+        on_conflict=on_conflict,
+        batches=tuple(batch or ()),
+        keys=keys,
+        workers=workers,
+        submit=submit,
+        confirmed=yes,
+    )
+    state = state_of(context)
+    with state.ledger() as ledger:
+        code = redo_undo(ledger, state.terminal(), undo, back)
+    raise typer.Exit(code)

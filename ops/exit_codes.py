@@ -1,0 +1,21 @@
+"""The exit codes of the command line, and which error ends with which. docs/guide/command-line.md lists them."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    PARTLY = 1
+    """It ended, but records failed or were in conflict, or a verified view differs."""
+    INVALID = 2
+    """The command line or the command is not valid; nothing was written."""
+    REFUSED = 3
+    """It is valid, and the ledger refuses it as things stand; nothing was written."""
+    STORE = 4
+    """The store cannot be reached, is not migrated, or is not in order."""
+    UNCONFIRMED = 5
+    """It wants a yes, and there was none; nothing was written."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells count it."""

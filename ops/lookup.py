@@ -1,0 +1,188 @@
+"""Looks up what a person names: an id by its beginning or end, or ``last``; and all that is known of it."""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from action_ledger.domain.errors import AmbiguousId, ExecutionNotFound
+from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.store import Store
+from action_ledger.workers.sources import SQL as WINDOW
+
+from .views import ExecutionView
+
+SQL = read_blocks("action_ledger.ops", "lookup.sql")
+READS = read_blocks("action_ledger.ops", "reads.sql")
+
+LAST = "last"
+SHOWN_MATCHES = 5
+_PART_OF_ID = re.compile(r"[0-9a-f-]{1,36}")
+
+Kind = Literal["execution", "undo", "redo"]
+
+
+class Found(NamedTuple):
+    """An execution, an undo or a redo, and the execution that it belongs to."""
+
+    id: UUID
+    kind: Kind
+    execution_id: UUID
+
+
+class UndoView(BaseModel):
+    """One undo or redo as a list shows it. applied + failed + skipped + pending = total."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    kind: Kind
+    execution_id: UUID
+    of_undo: UUID | None
+    status: str
+    actor: str
+    policy: str
+    total: int
+    applied: int
+    failed: int
+    skipped: int
+    pending: int
+    batches: int
+    batches_done: int
+    error: str | None
+    requested_at: datetime
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Make it from a row of the progress view."""
+        names = cls.model_fields.keys() - {"id", "kind"}
+        kind = "undo" if row["of_undo"] is None else "redo"
+        return cls(id=row["undo_id"], kind=kind, **{name: row[name] for name in names})
+
+
+class OutcomeCount(BaseModel):
+    """Records that were not changed for one reason."""
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: str
+    reason: str
+    sqlstate: str | None
+    records: int
+
+
+class Waiting(BaseModel):
+    """Units that met a fault and will be tried again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    units: int
+    attempts: int | None
+    error: str | None
+
+
+class Details(BaseModel):
+    """All that is known of one execution."""
+
+    model_config = ConfigDict(frozen=True)
+
+    execution: ExecutionView
+    selection: dict[str, Any] | None
+    parameters: dict[str, Any]
+    reason: str | None
+    undo_until: datetime | None
+    """None while it has not ended, and for ever when it is irreversible."""
+    undo_expired: bool
+    reversible: bool
+    outcomes: list[OutcomeCount]
+    undos: list[UndoView]
+    waiting: Waiting
+
+
+def find(store: Store, given: str, *, newest: Iterable[Kind] = ("execution",)) -> Found:
+    """Find an id by its whole, its beginning, its end, or ``last``, which is the newest of some kinds.
+
+    Raises:
+        ExecutionNotFound: There is none.
+        AmbiguousId: There are several.
+    """
+    text = given.strip().lower()
+    with store.transaction() as transaction:
+        if text == LAST:
+            rows = transaction.execute(SQL["newest"], {"kinds": list(newest)}).fetchall()
+        elif _PART_OF_ID.fullmatch(text):
+            values = {"given": text, "limit": SHOWN_MATCHES}
+            rows = transaction.execute(SQL["candidates"], values).fetchall()
+        else:
+            rows = []
+    if not rows:
+        raise ExecutionNotFound(execution_id=given)
+    if len(rows) > 1:
+        raise AmbiguousId(given=given, matches=tuple(str(row["id"]) for row in rows))
+    return Found(**rows[0])
+
+
+def read_details(store: Store, execution_id: UUID) -> Details:
+    """Read all that is known of one execution, in one transaction. Raises ExecutionNotFound."""
+    id_ = {"id": execution_id}
+    owner = {"execution_id": execution_id, "undo_id": None}
+    with store.transaction() as transaction:
+        row = transaction.execute(READS["execution"], id_).fetchone()
+        if row is None:
+            raise ExecutionNotFound(execution_id=execution_id)
+        stored = transaction.execute(SQL["request"], id_).fetchone()
+        window = transaction.execute(WINDOW["expiry"], {"execution_id": execution_id}).fetchone()
+        outcomes = transaction.execute(SQL["outcomes"], owner).fetchall()
+        undos = transaction.execute(SQL["undos"], id_).fetchall()
+        waiting = transaction.execute(SQL["waiting"], id_).fetchone()
+    body: dict[str, Any] = stored["body"] if stored else {}
+    return Details(
+        execution=ExecutionView.of(row),
+        selection=body.get("selection"),
+        parameters=body.get("parameters", {}),
+        reason=body.get("reason"),
+        undo_until=window["expires_at"] if window else None,
+        undo_expired=bool(window and window["expired"]),
+        reversible=row["undo_seconds"] is not None,
+        outcomes=[OutcomeCount(**count) for count in outcomes],
+        undos=[UndoView.of(undo) for undo in undos],
+        waiting=Waiting.model_validate(waiting),
+    )
+
+
+def read_undo(store: Store, undo_id: UUID) -> UndoView:
+    """Read one undo or redo. Raises ExecutionNotFound."""
+    with store.transaction() as transaction:
+        row = transaction.execute(SQL["undo"], {"id": undo_id}).fetchone()
+    if row is None:
+        raise ExecutionNotFound(execution_id=undo_id)
+    return UndoView.of(row)
+
+
+def read_outcome_counts(
+    store: Store, execution_id: UUID, undo_id: UUID | None
+) -> list[OutcomeCount]:
+    """Count the records that an execution, or one undo of it, left alone, by reason."""
+    owner = {"execution_id": execution_id, "undo_id": undo_id}
+    with store.transaction() as transaction:
+        rows = transaction.execute(SQL["outcomes"], owner).fetchall()
+    return [OutcomeCount(**row) for row in rows]
+
+
+def count_open(store: Store, queues: Iterable[str] | None) -> int:
+    """Count the units of work that are open in some queues, or in all of them."""
+    values = {"queues": None if queues is None else list(queues)}
+    with store.transaction() as transaction:
+        row = transaction.execute(SQL["open_units"], values).fetchone()
+    return int(row["units"]) if row else 0
+
+
+def read_size(store: Store) -> int:
+    """Give the bytes that the ledger takes on disk."""
+    with store.transaction() as transaction:
+        row = transaction.execute(SQL["size"], {"schema_name": store.schema}).fetchone()
+    return int(row["bytes"]) if row else 0

@@ -1,0 +1,102 @@
+"""Tables of records: what failed, what was in conflict, what was changed, and samples of what would be."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from .outcomes import Outcome
+from .terminal import QUIET, Terminal, cell, clean
+
+Image = Mapping[str, str | None] | None
+VALUE_LENGTH = 40
+
+
+def key_text(key: Sequence[str]) -> str:
+    """Show a key as it can be given again: its text, or a JSON array where it has several columns."""
+    return key[0] if len(key) == 1 else json.dumps(list(key), ensure_ascii=False)
+
+
+def failures_table(terminal: Terminal, failures: Iterable[Outcome]) -> None:
+    """Show records that the database refused."""
+    rows = (
+        (key_text(one.key), one.batch, one.sqlstate or one.reason, one.message or "")
+        for one in failures
+    )
+    terminal.table(("KEY", "BATCH", "CODE", "MESSAGE"), rows, right=("BATCH",), whole=("KEY",))
+
+
+def conflicts_table(terminal: Terminal, conflicts: Iterable[Outcome]) -> None:
+    """Show records that somebody changed since: what the ledger had written, and what is there now."""
+    rows = (row for one in conflicts for row in _conflict(one))
+    terminal.table(("KEY", "COLUMN", "RECORDED", "NOW"), rows, whole=("KEY",))
+
+
+def changes_table(terminal: Terminal, changes: Iterable[Mapping[str, Any]]) -> None:
+    """Show records with what they were and what they became, column by column."""
+    rows = (
+        row
+        for one in changes
+        for row in change_rows(key_text(one["key"]), one["before"], one["after"])
+    )
+    terminal.table(("KEY", "COLUMN", "BEFORE", "AFTER"), rows, whole=("KEY",))
+
+
+def change_rows(first: object, before: Image, after: Image) -> Iterator[tuple[object, ...]]:
+    """Give one row for each column that differs; one for a row that came or went as a whole."""
+    if before is None or after is None:
+        gone = Text("(no row)", QUIET)
+        image = _whole(before or after)
+        yield first, Text("(row)", QUIET), gone if before is None else image, (
+            gone if after is None else image
+        )
+        return
+    for name in before:
+        if before[name] != after.get(name):
+            yield first, name, value(before[name]), value(after.get(name))
+            first = ""
+
+
+def sample_table(
+    terminal: Terminal, sample: Sequence[Mapping[str, str | None]], first: Iterable[str],
+) -> None:
+    """Show sample records; on a terminal only the columns that fit, those in ``first`` before the others."""
+    if not sample:
+        return
+    names = list(sample[0])
+    wanted = [name for name in dict.fromkeys([*names[:1], *first, *names]) if name in names]
+    shown: list[str] = []
+    left = terminal.out.width
+    for name in wanted:
+        left -= 2 + max(cell_len(str(_short(row[name]))) for row in ({name: name}, *sample))
+        if left < 0 and shown:
+            break
+        shown.append(name)
+    terminal.table(shown, ([_short(row[name]) for name in shown] for row in sample), whole=shown)
+    if hidden := len(names) - len(shown):
+        terminal.say(f"and {hidden} more columns; --json shows all", QUIET)
+
+
+def value(text: str | None) -> Text:
+    """Show a value, cut where it is long; null in grey."""
+    return cell(None if text is None else clean(text))
+
+
+def _short(text: str | None) -> Text:
+    return cell(None if text is None else clean(text, VALUE_LENGTH))
+
+
+def _conflict(one: Outcome) -> Iterator[tuple[object, ...]]:
+    key = key_text(one.key)
+    if one.reason == "gone" or one.current is None:
+        yield key, Text("(row)", QUIET), _whole(one.recorded), Text("(its row is gone)", QUIET)
+    elif one.reason == "taken":
+        yield key, Text("(row)", QUIET), _whole(one.recorded), _whole(one.current)
+    else:
+        yield from change_rows(key, one.recorded, one.current)
+
+
+def _whole(image: Image) -> Text:
+    return Text(clean(", ".join(f"{name} = {text}" for name, text in (image or {}).items())))

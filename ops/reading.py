@@ -1,0 +1,172 @@
+"""Shows what the reading commands ask for: executions, one of them, the audit trail, one record's history."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.text import Text
+
+from .cards import past_tense, show_execution
+from .handles import ExecutionHandle, UndoHandle
+from .history import HistoryEntry
+from .wanted import parse_key
+from .ledger import Ledger
+from .lookup import Details, find, read_details
+from .outcome_tables import change_rows
+from .terminal import BAD, QUIET, WARN, Terminal, ago, clean, moment, state
+from .undoing import show_undo, undo_as_json
+from .views import AuditEntry, ExecutionView
+
+SHORT_ID = 8
+
+
+def list_executions(terminal: Terminal, found: list[ExecutionView]) -> None:
+    """List executions: on a narrow terminal two lines each, so that no id is cut; else one."""
+    if terminal.as_json:
+        terminal.give(found)
+    elif not found:
+        terminal.say("Nothing was done yet. Begin with: action-ledger run --help")
+    elif terminal.narrow:
+        for view in found:
+            terminal.say(
+                Text.assemble(str(view.id), "  ", state(view.status), f"  {ago(view.requested_at)}")
+            )
+            terminal.say(
+                Text.assemble(f"  {view.action} of {view.table} by {view.actor}: ", _counts(view))
+            )
+    else:
+        headers = ("ID", "STATUS", "ASKED FOR", "ACTION", "TABLE", "BY", "RECORDS")
+        rows = (
+            (
+                view.id,
+                state(view.status),
+                view.requested_at,
+                view.action,
+                view.table,
+                view.actor,
+                _counts(view),
+            )
+            for view in found
+        )
+        terminal.table(headers, rows, whole=("ID", "STATUS", "ASKED FOR", "ACTION"))
+
+
+def show_job(ledger: Ledger, terminal: Terminal, given: str, *, limit: int) -> None:
+    """Show an execution, an undo or a redo."""
+    found = find(ledger.store, given)
+    if found.kind != "execution":
+        undo = UndoHandle(ledger, found.id)
+        if terminal.as_json:
+            terminal.give(undo_as_json(ledger, undo, limit=limit))
+        else:
+            show_undo(terminal, undo, ledger, limit=limit)
+        return
+    execution, details = ledger.execution(found.id), read_details(ledger.store, found.id)
+    if terminal.as_json:
+        terminal.give(_as_json(details, execution, limit))
+    else:
+        show_execution(terminal, details, execution, limit=limit)
+
+
+def list_audit(
+    ledger: Ledger,
+    terminal: Terminal,
+    given: str | None,
+    *,
+    actor: str | None,
+    after: int,
+    limit: int,
+) -> None:
+    """List events of the audit trail."""
+    execution_id = None if given is None else find(ledger.store, given).execution_id
+    entries = ledger.audit(execution_id=execution_id, actor=actor, after=after, limit=limit)
+    if terminal.as_json:
+        terminal.give(entries)
+        return
+    show_audit(terminal, entries, with_id=execution_id is None)
+    if len(entries) == limit:
+        terminal.say(f"There may be more: --after {entries[-1].position}", QUIET)
+
+
+def show_audit(terminal: Terminal, entries: Iterable[AuditEntry], *, with_id: bool) -> None:
+    """Show events, one a line; the execution by the end of its id, where several may be among them."""
+    rows = (
+        (
+            f"{entry.position}",
+            entry.recorded_at,
+            entry.topic,
+            *((f"…{str(entry.execution_id)[-SHORT_ID:]}",) if with_id else ()),
+            entry.actor,
+            _told(entry),
+        )
+        for entry in entries
+    )
+    headers = ("POS", "WHEN", "EVENT", *(("EXECUTION",) if with_id else ()), "BY", "DETAILS")
+    terminal.table(headers, rows, right=("POS",), whole=("POS", "WHEN", "EVENT", "EXECUTION"))
+
+
+def show_history(ledger: Ledger, terminal: Terminal, table: str, given: str) -> None:
+    """Show what was done to one record."""
+    key = parse_key(given, "KEY")
+    entries = ledger.history(table, tuple(key) if isinstance(key, list) else key)
+    if terminal.as_json:
+        terminal.give(entries)
+    elif not entries:
+        terminal.say(f"The ledger changed nothing in record {clean(given)} of {table}.")
+    else:
+        history_lines(terminal, entries)
+
+
+def history_lines(terminal: Terminal, entries: Iterable[HistoryEntry]) -> None:
+    """Show changes of one record, each with its columns."""
+    for entry in entries:
+        what = past_tense(entry.action) if entry.direction == "do" else f"{entry.direction} of {entry.action}"
+        terminal.say(
+            Text.assemble(
+                moment(entry.recorded_at), "  ", (what, "bold"), f" by {clean(entry.actor)}",
+                f", {clean(entry.reason)}" if entry.reason else "",
+            )
+        )
+        terminal.say(f"  execution {entry.execution_id}", QUIET)
+        for _, name, before, after in change_rows("", entry.before, entry.after):
+            terminal.say(Text.assemble("  ", name, ": ", before, " → ", after))
+
+
+def _counts(view: ExecutionView) -> Text:
+    text = Text(f"{view.applied:,} of {view.total:,}{'' if view.total_final else '+'}")
+    if view.skipped:
+        text.append(f", {view.skipped:,} skipped", WARN)
+    if view.failed:
+        text.append(f", {view.failed:,} failed", BAD)
+    if view.error:
+        text.append(f", {view.error}", BAD)
+    return text
+
+
+def _told(entry: AuditEntry) -> str:
+    """Say what an event says, but for digests and what is plain from the rest of the line."""
+    details = {**entry.details, **entry.details.get("tally", {})}
+    names = (
+        "action", "table", "selection", "number", "batches", "records", "applied", "failed", "skipped",
+        "policy", "excepted", "sqlstates", "error",
+    )
+    return " ".join(f"{name}={_flat(details[name])}" for name in names if details.get(name))
+
+
+def _flat(value: object) -> str:
+    match value:
+        case dict():
+            return ",".join(f"{name}:{item}" for name, item in value.items())
+        case list():
+            return ",".join(map(str, value))
+        case _:
+            return str(value)
+
+
+def _as_json(details: Details, execution: ExecutionHandle, limit: int) -> dict[str, Any]:
+    found = details.model_dump(mode="json")
+    return {
+        **found.pop("execution"),
+        **found,
+        "failures": [one for _, one in zip(range(limit), execution.failures(), strict=False)],
+        "progress": execution.progress(),
+    }

@@ -1,0 +1,149 @@
+"""Runs what was asked for on the command line: counts, asks, works with a bar, and says what came of it."""
+
+from collections.abc import Callable
+
+import typer
+
+from action_ledger.domain.errors import ConfirmationRequired, ExecutionNotFound
+from action_ledger.domain.selection import Where, columns_read
+from action_ledger.workers.preview import Preview
+
+from .bars import watching
+from .builder import Request
+from .cards import past_tense, show_result, tally
+from .exit_codes import ExitCode
+from .handles import ExecutionHandle, Handle, UndoHandle
+from .wanted import Wanted
+from .ledger import Ledger
+from .lookup import read_details
+from .outcome_tables import sample_table
+from .progress import Progress
+from .terminal import QUIET, WARN, Terminal, many
+
+SAMPLE = 5
+
+
+def run_wanted(
+    ledger: Ledger,
+    terminal: Terminal,
+    wanted: Wanted,
+    *,
+    workers: int,
+    submit: bool,
+    confirmed: bool,
+) -> ExitCode:
+    """Run it, or leave it to the workers. Raises ConfirmationRequired where nobody can be asked."""
+    request = wanted.request(ledger)
+    command = request.command()
+    if ledger.actions.get(command.action).destructive and not confirmed:
+        _confirm(ledger, terminal, wanted)
+    execution = ExecutionHandle(ledger, command.command_id)
+    if submit:
+        ledger.handle(command, keys=request.target.streamed)
+        return _submitted(ledger, terminal, execution)
+    finish(
+        terminal,
+        execution,
+        command.action,
+        start=lambda: ledger.handle(command, now=True, keys=request.target.streamed),
+        workers=workers,
+    )
+    details = read_details(ledger.store, execution.id)
+    if terminal.as_json:
+        terminal.give(details.execution)
+    else:
+        show_result(terminal, details, execution)
+    whole = details.execution.status == "completed" and not details.execution.failed
+    return ExitCode.DONE if whole else ExitCode.PARTLY
+
+
+def preview_wanted(ledger: Ledger, terminal: Terminal, wanted: Wanted, *, sample: int) -> None:
+    """Show what would be changed."""
+    request = wanted.request(ledger)
+    found = request.preview(sample)
+    if terminal.as_json:
+        terminal.give(found)
+    else:
+        _show_preview(terminal, request, found)
+        terminal.say("Nothing was written.", QUIET)
+
+
+def finish(
+    terminal: Terminal,
+    handle: Handle,
+    label: str,
+    *,
+    start: Callable[[], object],
+    workers: int,
+) -> None:
+    """Start something and work on it to its end, with a bar. On Ctrl-C say what is done and how to go on."""
+    try:
+        with watching(terminal, label) as bar:
+            start()
+            handle.finish(workers=workers, watch=bar.watch)
+    except KeyboardInterrupt:
+        _interrupted(terminal, handle, label)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def ask_first(terminal: Terminal, question: str, *, action: str, reason: str) -> None:
+    """Ask for a yes. Raises ConfirmationRequired where nobody can be asked, and leaves after a no."""
+    if terminal.as_json or not terminal.can_ask():
+        raise ConfirmationRequired(action=action, reason=reason)
+    if not terminal.ask(question):
+        terminal.note("Nothing was changed.")
+        raise typer.Exit(ExitCode.UNCONFIRMED)
+
+
+def _confirm(ledger: Ledger, terminal: Terminal, wanted: Wanted) -> None:
+    reason = "it is destructive, and there is nobody to ask"
+    if terminal.as_json or not terminal.can_ask():
+        raise ConfirmationRequired(action=wanted.action, reason=reason)
+    request = wanted.request(ledger)
+    found = request.preview(SAMPLE)
+    if found.count:
+        _show_preview(terminal, request, found)
+        what = f"{wanted.action.capitalize()} {many(found.count, 'record')} of {found.table}?"
+        ask_first(terminal, what, action=wanted.action, reason=reason)
+
+
+def _show_preview(terminal: Terminal, request: Request, found: Preview) -> None:
+    terminal.say(
+        f"{found.action} of {found.table} would change {many(found.count, 'record')} "
+        f"in {many(found.batches, 'batch')}.",
+        WARN,
+    )
+    if found.sample:
+        terminal.say(f"The first {len(found.sample)}:" if found.count > len(found.sample) else "")
+        sample_table(terminal, found.sample, _telling_columns(request))
+
+
+def _telling_columns(request: Request) -> list[str]:
+    """Name the columns that the command is about, to show them before others."""
+    selection = request.target.selection
+    chosen = columns_read(selection.predicate) if isinstance(selection, Where) else frozenset()
+    return [*sorted(chosen), *request.options["parameters"].get("values", {}), "name", "title"]
+
+
+def _submitted(ledger: Ledger, terminal: Terminal, execution: ExecutionHandle) -> ExitCode:
+    if terminal.as_json:
+        terminal.give(read_details(ledger.store, execution.id).execution)
+    else:
+        terminal.say(f"Execution {execution.id} waits for the workers: action-ledger worker")
+        terminal.say(f"See how it goes: action-ledger show {execution.id}", QUIET)
+    return ExitCode.DONE
+
+
+def _interrupted(terminal: Terminal, handle: Handle, label: str) -> None:
+    try:
+        counts: Progress = handle.progress()
+    except ExecutionNotFound:
+        terminal.note("Interrupted before anything was recorded: nothing was changed.", WARN)
+        return
+    applied = "restored" if isinstance(handle, UndoHandle) else past_tense(label)
+    terminal.note("Interrupted. Every batch that was done is done and recorded; nothing is lost.", WARN)
+    terminal.note(tally(counts, applied=applied))
+    if counts.pending or not counts.total_final:
+        terminal.note("Go on with the rest:  action-ledger worker --until-idle")
+    terminal.note(f"See how it stands:    action-ledger show {handle.id}")
+

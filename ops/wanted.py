@@ -1,0 +1,208 @@
+"""From what was typed to a request: conditions, keys, parameters and options, each checked where it is read."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from action_ledger.domain.actions import BUILT_IN, ArchiveParameters, UpdateParameters
+from action_ledger.domain.errors import InvalidParameters, UnreadableInput, shown
+from action_ledger.domain.selection import And, Predicate
+
+from .builder import Request, Target
+from .conditions import parse_conditions
+from .ledger import Ledger
+
+STANDARD_INPUT = "-"
+_PREDICATE: TypeAdapter[Predicate] = TypeAdapter(Predicate)
+_UPDATE = next(action.name for action in BUILT_IN if action.parameters is UpdateParameters)
+_ARCHIVE = next(action.name for action in BUILT_IN if action.parameters is ArchiveParameters)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """The options that choose records; exactly one kind of them is to be given."""
+
+    where: tuple[str, ...] = ()
+    where_json: str | None = None
+    keys: str | None = None
+    keys_file: str | None = None
+    everything: bool = False
+
+    def apply(self, target: Target) -> Target:
+        """Choose the records. Raises what cannot be read, or UnreadableInput where two kinds are given."""
+        given = {
+            "--where": bool(self.where or self.where_json),
+            "--keys": self.keys is not None,
+            "--keys-file": self.keys_file is not None,
+            "--all": self.everything,
+        }
+        kinds = [name for name, is_given in given.items() if is_given]
+        if len(kinds) > 1:
+            detail = "the records are chosen in one way, and here are several"
+            raise UnreadableInput(source=" and ".join(kinds), detail=detail)
+        if self.everything:
+            return target.all()
+        if self.keys is not None:
+            return target.keys(split_keys(self.keys))
+        if self.keys_file is not None:
+            return target.keys(read_keys(self.keys_file))
+        predicate = self._predicate()
+        return target if predicate is None else target.where(predicate)
+
+    def _predicate(self) -> Predicate | None:
+        predicate = parse_conditions(self.where)
+        if self.where_json is None:
+            return predicate
+        try:
+            more = _PREDICATE.validate_python(read_json(self.where_json, "--where-json"))
+        except ValidationError as error:
+            raise UnreadableInput(source="--where-json", detail=first_error(error)) from error
+        return more if predicate is None else And(terms=(predicate, more))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """The options that become parameters of the action."""
+
+    set_: tuple[str, ...] = ()
+    set_null: tuple[str, ...] = ()
+    params_json: str | None = None
+    hard: bool = False
+    mark: str | None = None
+    reason: str | None = None
+
+    def parameters(self, action: str) -> dict[str, Any]:
+        """Put the parameters together; what the action does not take, its own model refuses."""
+        found: dict[str, Any] = {}
+        if self.params_json is not None:
+            given = read_json(self.params_json, "--params-json")
+            if not isinstance(given, dict):
+                raise UnreadableInput(source="--params-json", detail="it is not a JSON object")
+            found.update(given)
+        values: dict[str, str | None] = dict(_assigned(action, text) for text in self.set_)
+        values |= dict.fromkeys(self.set_null)
+        if values or (action == _UPDATE and "values" not in found):
+            found["values"] = {**found.get("values", {}), **values}
+        if self.hard:
+            found["hard"] = True
+        if self.mark is not None:
+            found["mark"] = self.mark
+        if action == _ARCHIVE and self.reason is not None:
+            found.setdefault("reason", self.reason)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """A whole request as it was typed."""
+
+    table: str
+    action: str
+    chosen: Chosen
+    told: Told
+    by: str | None = None
+    batch_size: int | None = None
+    queue: str | None = None
+    priority: int = 0
+    undo_days: float | None = None
+    irreversible: bool = False
+    streaming: bool = False
+    frozen: bool = False
+
+    def request(self, ledger: Ledger) -> Request:
+        """Build the request. Keys of a file are read when it is sent, so each request is for one use."""
+        if self.undo_days is not None and self.irreversible:
+            detail = "the window of an undo and its absence exclude each other"
+            raise UnreadableInput(source="--undo-days and --irreversible", detail=detail)
+        target = self.chosen.apply(ledger.on(self.table))
+        request = target.apply(self.action, **self.told.parameters(self.action))
+        request = request.by(self.by or "", reason=self.told.reason)
+        if self.batch_size is not None:
+            request = request.batch_size(self.batch_size)
+        if self.queue is not None or self.priority:
+            request = request.queue(self.queue or ledger.settings.queue, priority=self.priority)
+        if self.undo_days is not None:
+            request = request.undoable(days=self.undo_days)
+        if self.irreversible:
+            request = request.irreversible()
+        if self.streaming:
+            request = request.streaming()
+        return request.frozen() if self.frozen else request
+
+
+def read_keys(source: str) -> Iterator[object]:
+    """Read keys, one a line, as they are asked for; a line that begins with [ or " is JSON."""
+    with _opened(source) as lines:
+        for number, line in enumerate(lines, 1):
+            text = line.strip()
+            if text:
+                yield parse_key(text, f"line {number} of {_name(source)}")
+
+
+def split_keys(text: str) -> list[object]:
+    """Read keys that stand in one argument: separated by commas, or a JSON array of keys."""
+    if text.lstrip().startswith("["):
+        return list(parse_key(text.strip(), "--keys"))
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse_key(text: str, place: str) -> Any:  # noqa: ANN401 - JSON is anything
+    """Read one key: its text as it stands, or JSON where it begins with [ (several columns) or a quote."""
+    if not text.startswith(("[", '"')):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UnreadableInput(source=place, detail=f"it is not JSON: {error}") from error
+
+
+def read_json(source: str, option: str) -> Any:  # noqa: ANN401 - JSON is anything
+    """Read JSON that is given in the argument itself, in a file, or on the standard input (-)."""
+    if source.lstrip().startswith(("{", "[")):
+        text, name = source, option
+    else:
+        name = _name(source)
+        with _opened(source) as file:
+            text = file.read()
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UnreadableInput(source=name, detail=f"it is not JSON: {error}") from error
+
+
+def first_error(error: ValidationError) -> str:
+    """Say in one line what pydantic found first."""
+    found = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(map(str, found["loc"]))
+    return f"{place}: {found['msg']}" if place else found["msg"]
+
+
+def _assigned(action: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        detail = f"--set takes column=value, and was given {shown(text)}"
+        raise InvalidParameters(action=action, detail=detail)
+    return name.strip(), value
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[IO[str]]:
+    try:
+        if source == STANDARD_INPUT:
+            yield sys.stdin
+        else:
+            with Path(source).open(encoding="utf-8") as file:
+                yield file
+    except (OSError, UnicodeDecodeError) as error:
+        detail = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnreadableInput(source=_name(source), detail=detail) from error
+
+
+def _name(source: str) -> str:
+    return "the standard input" if source == STANDARD_INPUT else source
