@@ -8,11 +8,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from psycopg import OperationalError
 from pydantic import SecretStr
 
 from action_ledger.domain.actions import BUILT_IN, Actions
@@ -142,12 +144,17 @@ class Ledger:
         return self.projections.catch_up()
 
     def work(self, stop: Callable[[], bool], *, queues: Iterable[str] | None = None) -> None:
-        """Take up whatever is open, and follow the log, until ``stop`` says so. Leaves between two units."""
+        """Take up whatever is open, and follow the log, until ``stop`` says so. Leaves between two units.
+
+        Raises:
+            StoreUnavailable: The database stays out of reach.
+        """
         worker = self.worker(queues=queues)
         while not stop():
             busy = worker.step()
             if not busy:
-                self.projections.catch_up()
+                with suppress(OperationalError):  # where it lasts, the next step says so
+                    self.projections.catch_up()
                 time.sleep(IDLE_SECONDS)
 
     def close(self) -> None:

@@ -50,12 +50,17 @@ class Unit:
 
 
 def claim(
-    transaction: Transaction, *, job: UUID | None, queues: Sequence[str] | None
+    transaction: Transaction, *, job: UUID | None, queues: Sequence[str] | None, silence: float
 ) -> Unit | None:
-    """Take one unit, of a job or of any, without waiting for those that others work on."""
-    row: Any = transaction.execute(
-        SQL["claim"], {"job": job, "queues": None if queues is None else list(queues)}
-    ).fetchone()
+    """Take one unit, of a job or of any, without waiting for those that others work on.
+
+    From here on the server ends the transaction when nothing is heard of it for ``silence`` seconds: a worker
+    that is frozen would hold the unit, its rows and perhaps the append lock for ever.
+    """
+    wanted = {"job": job, "queues": None if queues is None else list(queues)}
+    with transaction.connection.pipeline():
+        transaction.execute(SQL["lease"], {"milliseconds": str(int(silence * 1000))})
+        row: Any = transaction.execute(SQL["claim"], wanted).fetchone()
     return None if row is None else Unit(**row)
 
 

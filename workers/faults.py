@@ -5,7 +5,7 @@ The classes are PostgreSQL's: https://www.postgresql.org/docs/current/errcodes-a
 
 from enum import StrEnum
 
-from psycopg import Error
+from psycopg import Error, InterfaceError, OperationalError
 
 _RECORD_CLASSES = ("22", "23", "P0", "44")
 """Data exception, integrity constraint violation, an error raised in PL/pgSQL, WITH CHECK OPTION."""
@@ -15,7 +15,12 @@ _PASSING_CODES = frozenset({"40001", "40P01", "55P03", "55006", "57014", "25P03"
 """Serialization failure, deadlock, lock not available, object in use, and the time-outs."""
 _PASSING_CLASSES = ("08", "53", "57", "58")
 """The connection, resources, an operator's intervention, the system."""
-DEADLOCK = "40P01"
+_WAITED_OUT_CODES = frozenset({"40001", "40P01", "55P03", "55006", "57P03"})
+_WAITED_OUT_CLASSES = ("53",)
+"""Somebody else is in the way, or room is short: worth many tries, since it is not the unit's own fault."""
+TRIES = 10
+PATIENT_TRIES = 500
+"""About twenty minutes, at the longest delay between two tries."""
 
 
 class Scope(StrEnum):
@@ -30,13 +35,24 @@ class Scope(StrEnum):
 
 
 def scope_of(error: Error) -> Scope:
-    """Say whom an error of the driver concerns. One without an SQLSTATE is a lost connection."""
+    """Say whom an error of the driver concerns. One of the driver's own is a lost connection, or a fault of ours."""
     code = error.sqlstate
-    if code is None or code in _PASSING_CODES or code.startswith(_PASSING_CLASSES):
+    if code is None:
+        return Scope.PASSING if isinstance(error, OperationalError | InterfaceError) else Scope.ALL
+    if code in _PASSING_CODES or code.startswith(_PASSING_CLASSES):
         return Scope.PASSING
     if code in _RECORD_CODES or code.startswith(_RECORD_CLASSES):
         return Scope.RECORD
     return Scope.ALL
+
+
+def tries_of(error: Error) -> int:
+    """Say how often a unit is tried that meets this error."""
+    if scope_of(error) is not Scope.PASSING:
+        return 1
+    code = error.sqlstate or ""
+    waited_out = code in _WAITED_OUT_CODES or code.startswith(_WAITED_OUT_CLASSES)
+    return PATIENT_TRIES if waited_out else TRIES
 
 
 def message_of(error: Error) -> str:

@@ -1,3 +1,7 @@
+-- name: lease
+-- How long the server waits to hear of this transaction before it ends it.
+SELECT set_config('idle_in_transaction_session_timeout', %(milliseconds)s, true)
+
 -- name: claim
 -- Takes one open unit of work and its row lock, which is the lease: it goes with the transaction.
 SELECT w.unit_id, w.kind, w.job_id, w.execution_id, w.undo_id, w.batch_id, w.records, w.attempts + 1 AS attempt,
@@ -21,10 +25,10 @@ LIMIT 1
 FOR UPDATE OF w SKIP LOCKED
 
 -- name: postpone
--- After a fault that passes: later, and with a note of what it was.
+-- After a fault that passes: later, and with a note of what it was. Unless another has taken it up meanwhile.
 UPDATE {work_queue} SET attempts = attempts + 1, last_error = %(error)s,
     available_at = clock_timestamp() + make_interval(secs => %(delay)s)
-WHERE unit_id = %(unit_id)s
+WHERE unit_id = (SELECT unit_id FROM {work_queue} WHERE unit_id = %(unit_id)s FOR UPDATE SKIP LOCKED)
 
 -- name: job_open
 -- Whether anything of a job is still to be done.
