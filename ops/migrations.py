@@ -31,8 +31,10 @@ _CREATE_TABLE = SQL("""
         checksum text NOT NULL,
         applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
     )""")
+# The time as text of one form: the driver cannot read that of every DateStyle.
 _READ = SQL(
-    "SELECT version, name, checksum, applied_at FROM {schema}.schema_migrations ORDER BY version"
+    "SELECT version, name, checksum, to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00:00')"
+    " AS applied_at FROM {schema}.schema_migrations ORDER BY version"
 )
 _RECORD = SQL(
     "INSERT INTO {schema}.schema_migrations (version, name, checksum) VALUES (%s, %s, %s)"
@@ -139,7 +141,7 @@ def status(
     with connection.cursor(row_factory=dict_row) as cursor:
         applied = _applied(cursor, schema)
     _check(schema, known, applied)
-    times: dict[int, datetime] = {row["version"]: row["applied_at"] for row in applied}
+    times = {row["version"]: datetime.fromisoformat(row["applied_at"]) for row in applied}
     return [MigrationState(step.version, step.name, times.get(step.version)) for step in known]
 
 
@@ -163,6 +165,7 @@ def require_current(
 def _begin(cursor: Cursor[dict[str, Any]], schema: str) -> None:
     # READ COMMITTED: what is read after the lock must be what the last holder committed.
     cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    cursor.execute("SET LOCAL standard_conforming_strings = on")
     cursor.execute(_LOCK, (schema,))
     cursor.execute("SET LOCAL search_path = ''")
 

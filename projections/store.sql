@@ -1,6 +1,6 @@
 -- name: pin
 -- The session settings under which images are captured, parsed and compared: text written under another
--- DateStyle comes back as another day. For this transaction only.
+-- DateStyle comes back as another day, and NULL in an array may be a text. For this transaction only.
 SELECT
     set_config('DateStyle', 'ISO', true),
     set_config('IntervalStyle', 'postgres', true),
@@ -9,6 +9,9 @@ SELECT
     set_config('bytea_output', 'hex', true),
     set_config('lc_monetary', 'C', true),
     set_config('xmloption', 'content', true),
+    set_config('array_nulls', 'on', true),
+    set_config('standard_conforming_strings', 'on', true),
+    set_config('quote_all_identifiers', 'off', true),
     set_config('search_path', %(search_path)s, true)
 
 -- name: generations

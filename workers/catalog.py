@@ -54,7 +54,8 @@ class Column:
     ``type`` is its declared type with modifiers, as in ``character varying(3)``. ``plain_type`` is what
     values are cast to: without modifiers, and for a domain the type below it, because an explicit cast to
     the declared type would cut a longer value short without a word. Both mean the same under any search path.
-    ``is_array`` and ``is_json`` speak of ``plain_type``; ``delimiter`` stands between its values in an array.
+    ``is_array``, ``is_json`` and ``is_composite`` speak of ``plain_type``; ``delimiter`` stands between its
+    values in an array.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Column:
     not_null: bool
     is_array: bool
     is_json: bool
+    is_composite: bool
     is_domain: bool
     delimiter: str
 

@@ -66,6 +66,7 @@ typed AS (
         own.typtype = 'd' AS is_domain,
         base.is_array,
         base.is_json,
+        base.typtype = 'c' AS is_composite,
         base.typdelim,
         base.type || CASE WHEN base.is_array AND NOT base.is_builtin THEN '[]' ELSE '' END AS plain_type,
         CASE
@@ -104,6 +105,7 @@ SELECT
                 'not_null', typed.attnotnull,
                 'is_array', typed.is_array,
                 'is_json', typed.is_json,
+                'is_composite', typed.is_composite,
                 'is_domain', typed.is_domain,
                 'delimiter', typed.typdelim
             )

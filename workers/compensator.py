@@ -18,13 +18,13 @@ from action_ledger.projections.store import Transaction
 
 from .catalog import Column, Table
 from .change import Assignment
-from .images import aliases, columns_of, equal, listed, numbered, same_key, unnested
+from .images import aliases, columns_of, decoded, equal, listed, numbered, same_key, unnested, value
 from .slices import Slices
 from .sources import SQL, Reading, find_sources
 from .writer import Owner, Write, Writer
 
 
-def compensate_batch(  # noqa: PLR0913 - what a compensation is, spelt out
+def compensate_batch(
     transaction: Transaction,
     table: Table,
     batch: Batch,
@@ -90,6 +90,7 @@ def compensation(reading: Reading, policy: ConflictPolicy) -> Write:
 def unchanged_since(reading: Reading, columns: tuple[Column, ...]) -> sql.Composable:
     """Compare a row with what the ledger had written to it."""
     return equal(
+        columns,
         columns_of("t", columns),
         [sql.Identifier("q", reading.after_name(column)) for column in columns],
     )
@@ -171,7 +172,8 @@ def _excepted(transaction: Transaction, reading: Reading, owner: UUID, parts: ra
             listed(
                 sql.SQL("CASE WHEN bool_or(NOT {}) THEN {} END").format(
                     equal(
-                        [sql.Identifier("x", f"n{n}")],
+                        [column],
+                        [value(column, sql.Identifier("x", f"n{n}"))],
                         [sql.Identifier("q", reading.before_name(column))],
                     ),
                     sql.Literal(column.name.replace("%", "%%")),
@@ -182,7 +184,7 @@ def _excepted(transaction: Transaction, reading: Reading, owner: UUID, parts: ra
         new_arrays=listed([*unnested("n.keys", key), *unnested("n.after", captured)]),
         new_names=listed([*numbered("k", len(key)), *numbered("n", len(captured))]),
         planned=reading.planned(),
-        same_key=same_key(aliases("x", "k", len(key)), aliases("q", "k", len(key))),
+        same_key=same_key(decoded("x", "k", key), aliases("q", "k", len(key))),
     )
     for part in parts:
         values = {

@@ -13,17 +13,44 @@ from .catalog import Column
 
 TEXT_ARRAY = sql.SQL("text[]")
 
+_VECTORS = frozenset({"int2vector", "oidvector"})
+"""They count as arrays of numbers: an array of them would have one dimension more."""
+
 
 def _as_text(column: Column) -> bool:
-    """Arrays do not nest in arrays; the output of xml drops its declaration, its cast to text keeps it."""
-    return column.is_array or column.plain_type == "xml"
+    """Say whether a column is gathered as text.
+
+    Arrays do not nest in arrays; unnest takes composite values apart; the output of xml drops its
+    declaration, its cast to text keeps it; and where another character than a comma stands between values,
+    nobody but the server can read the array.
+    """
+    type_ = column.plain_type
+    return (
+        column.is_array
+        or column.is_composite
+        or type_ == "xml"
+        or type_ in _VECTORS
+        or column.delimiter != ","
+    )
+
+
+def _number(column: Column) -> sql.SQL | None:
+    """Give the type of the numbers that a column's values stand for in the catalog, if it is such a column.
+
+    Their names are no images: that of a function may be the name of several, that of a table may go to another.
+    """
+    if not column.plain_type.startswith("reg"):
+        return None
+    return sql.SQL("oid[]") if column.is_array else sql.SQL("oid")
 
 
 def element(column: Column, reference: sql.Composable) -> sql.Composable:
-    """Give what is gathered of a column: the value, or its text."""
+    """Give what is gathered of a column: the value, its number, or its text."""
+    if (number := _number(column)) is not None:
+        reference = sql.SQL("{}::{}").format(reference, number)
     if _as_text(column):
         return sql.SQL("{}::text").format(reference)
-    return undomained(column, reference)
+    return reference if number else undomained(column, reference)
 
 
 def undomained(column: Column, reference: sql.Composable) -> sql.Composable:
@@ -45,16 +72,19 @@ def gathered(
 
 def array_type(column: Column) -> sql.Composable:
     """Give the type of the array that a column was gathered into."""
-    return TEXT_ARRAY if _as_text(column) else sql.SQL("{}[]").format(column.plain_type_sql)
+    if _as_text(column):
+        return TEXT_ARRAY
+    return sql.SQL("{}[]").format(_number(column) or column.plain_type_sql)
 
 
 def value(column: Column, reference: sql.Composable) -> sql.Composable:
     """Read an element back as the column's own type, without its length: that is checked when it is assigned."""
-    return (
-        sql.SQL("{}::{}").format(reference, column.plain_type_sql)
-        if _as_text(column)
-        else reference
-    )
+    number = _number(column)
+    if number and _as_text(column):
+        reference = sql.SQL("{}::{}").format(reference, number)
+    if number or _as_text(column):
+        return sql.SQL("{}::{}").format(reference, column.plain_type_sql)
+    return reference
 
 
 def numbered(prefix: str, count: int) -> list[sql.Identifier]:
@@ -65,6 +95,12 @@ def numbered(prefix: str, count: int) -> list[sql.Identifier]:
 def aliases(relation: str, prefix: str, count: int) -> list[sql.Identifier]:
     """Name the same, qualified by the relation they belong to."""
     return [sql.Identifier(relation, f"{prefix}{n}") for n in range(1, count + 1)]
+
+
+def decoded(relation: str, prefix: str, columns: Sequence[Column]) -> list[sql.Composable]:
+    """Refer to unnested columns as values of their own types."""
+    names = aliases(relation, prefix, len(columns))
+    return [value(column, name) for column, name in zip(columns, names, strict=True)]
 
 
 def unnested(field: str, columns: Sequence[Column]) -> list[sql.Composable]:
@@ -78,19 +114,26 @@ def unnested(field: str, columns: Sequence[Column]) -> list[sql.Composable]:
     ]
 
 
-def equal(left: Sequence[sql.Composable], right: Sequence[sql.Composable]) -> sql.Composable:
-    """Compare as images: the same bytes, or else the same pinned text.
+def equal(
+    columns: Sequence[Column],
+    left: Sequence[sql.Composable],
+    right: Sequence[sql.Composable],
+) -> sql.Composable:
+    """Compare values of columns as images: the same bytes, or else the same pinned text.
 
     Never ``=``: it fails on json, xml and point, and takes 1.0 for 1.00. Text is looked at second since
     a value that went through text may differ in bytes that mean nothing (the sign of a NaN).
     """
+    values = [
+        [undomained(c, r) for c, r in zip(columns, side, strict=True)] for side in (left, right)
+    ]
     return sql.SQL(
-        "(record_image_eq(ROW({l}), ROW({r})) OR record_image_eq(ROW({lt}), ROW({rt})))"
+        "(record_image_eq(ROW({l}), ROW({r})) OR ROW({lt})::text = ROW({rt})::text)"
     ).format(
-        l=sql.SQL(", ").join(left),
-        r=sql.SQL(", ").join(right),
-        lt=_texts(left),
-        rt=_texts(right),
+        l=listed(values[0]),
+        r=listed(values[1]),
+        lt=_texts(columns, values[0]),
+        rt=_texts(columns, values[1]),
     )
 
 
@@ -121,5 +164,9 @@ def array_of(parts: Sequence[sql.Composable]) -> sql.Composable:
     return sql.SQL("ARRAY[{}]::text[]").format(listed(parts))
 
 
-def _texts(references: Sequence[sql.Composable]) -> sql.Composable:
-    return listed(sql.SQL("{}::text").format(reference) for reference in references)
+def _texts(columns: Sequence[Column], values: Sequence[sql.Composable]) -> sql.Composable:
+    """Within a row each value is written by its type's output: a cast to text would cut the blanks of char(n)."""
+    return listed(
+        sql.SQL("{}::text").format(value_) if column.plain_type == "xml" else value_
+        for column, value_ in zip(columns, values, strict=True)
+    )

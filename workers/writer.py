@@ -21,6 +21,7 @@ from .images import (
     aliases,
     array_of,
     columns_of,
+    decoded,
     equal,
     gathered,
     listed,
@@ -82,7 +83,7 @@ class Written:
 class Writer:
     """Runs a write for slices of one batch, in one transaction."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         transaction: Transaction,
         owner: Owner,
@@ -266,7 +267,7 @@ class Writer:
         relation = "q" if write.kind == "insert" else "c"
         wanted = [sql.Identifier(relation, name) for name in write.target]
         return sql.SQL("coalesce(NOT bool_and({}), false)").format(
-            equal(aliases("c", "n", len(write.captured)), wanted)
+            equal(write.captured, aliases("c", "n", len(write.captured)), wanted),
         )
 
     def _compose_missed(self) -> sql.Composed:
@@ -281,7 +282,7 @@ class Writer:
             located=write.located,
             reason=write.reason,
             current=sql.SQL(", {}").format(current) if compared else sql.SQL(""),
-            same_key=same_key(aliases("w", "k", keys), aliases("q", "k", keys)),
+            same_key=same_key(decoded("w", "k", write.table.key), aliases("q", "k", keys)),
             columns=sql.SQL("%(acted)s") if compared else sql.SQL("NULL::text[]"),
             keys=self._keys("missed"),
             recorded=array_of(
