@@ -54,4 +54,4 @@ SELECT body FROM {schema}.request_bodies WHERE owner = %(owner)s
 
 -- name: sample
 -- The first planned records as they are now, column by column as text.
-SELECT {columns} FROM ({planned}) q JOIN {table} t ON {same_key} ORDER BY {key} LIMIT %(hi)s
+SELECT {columns} FROM ({planned}) q JOIN {table} t ON {same_key} ORDER BY {key} LIMIT %(size)s

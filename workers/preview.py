@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.errors import InvalidValue, shown
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.store import Store, Transaction
 
@@ -44,6 +45,8 @@ def preview(
     sample: int,
 ) -> Preview:
     """Plan and roll back. Raises what the command itself would raise."""
+    if sample < 0:
+        raise InvalidValue(value=shown(sample), detail="a sample has 0 records or more")
     with store.rehearsal() as transaction:
         body = body_of(command)
         compiled = compile_request(transaction, actions, body)
@@ -56,13 +59,14 @@ def preview(
             table=reference_of(table),
             count=sum(cut.records for cut in cuts),
             batches=len(cuts),
-            sample=_sample(transaction, table, cuts[0], sample) if cuts and sample > 0 else [],
+            sample=_sample(transaction, table, cuts, sample),
         )
 
 
 def _sample(
-    transaction: Transaction, table: Table, cut: Cut, size: int
+    transaction: Transaction, table: Table, cuts: Iterable[Cut], size: int
 ) -> list[dict[str, str | None]]:
+    """Read batch after batch until there are enough: of keys that were given, any may be missing."""
     names = numbered("c", len(table.columns))
     statement = transaction.compose(
         SQL["sample"],
@@ -75,9 +79,13 @@ def _sample(
         same_key=same_key(columns_of("t", table.key), aliases("q", "k", len(table.key))),
         key=listed(columns_of("t", table.key)),
     )
-    rows = transaction.cursor.execute(
-        statement, {"batch_id": cut.owner, "lo": 1, "hi": size}
-    ).fetchall()
-    return [
-        {column.name: row[f"c{n}"] for n, column in enumerate(table.columns, 1)} for row in rows
-    ]
+    found: list[dict[str, str | None]] = []
+    for cut in cuts:
+        if len(found) >= size:
+            break
+        values = {"batch_id": cut.owner, "lo": 1, "hi": cut.records, "size": size - len(found)}
+        found += [
+            {column.name: row[f"c{n}"] for n, column in enumerate(table.columns, 1)}
+            for row in transaction.cursor.execute(statement, values)
+        ]
+    return found
