@@ -157,8 +157,7 @@ class Request:
         """Build the command that this chain stands for. Raises what is missing or wrong in it."""
         if self.target.selection is None:
             raise SelectionMissing
-        if not self.options.get("actor"):
-            raise ActorMissing
+        check_actor(self.options.get("actor"))
         try:
             return RequestExecution.model_validate(
                 {
@@ -203,6 +202,12 @@ def invalid(action: str, error: ValidationError) -> InvalidParameters:
         for item in error.errors(include_input=False)
     )
     return InvalidParameters(action=action, detail=detail)
+
+
+def check_actor(actor: object) -> None:
+    """Raise ActorMissing when nobody was named; what else is wrong with a name, the command says."""
+    if actor is None or (isinstance(actor, str) and not actor.strip()):
+        raise ActorMissing
 
 
 def _without_operands(value: object) -> object:

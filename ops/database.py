@@ -5,6 +5,7 @@ All of them are in autocommit mode with dictionaries as rows: a transaction is a
 """
 
 import os
+import select
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Self
@@ -153,6 +154,7 @@ class Database:
                 "prepare_threshold": self._prepare_threshold,
             },
             configure=_configure,
+            check=_check,
             min_size=self._min_size,
             max_size=self._max_size,
             open=False,
@@ -171,6 +173,17 @@ class Database:
 def _configure(connection: Connection[DictRow]) -> None:
     # Sent with each BEGIN, so it costs no round trip, and a pooler in transaction mode cannot lose it.
     connection.isolation_level = IsolationLevel.READ_COMMITTED
+
+
+def _check(connection: Connection[DictRow]) -> None:
+    """Find out that the server has ended a session, before it is lent: then the pool takes another.
+
+    Nothing is sent to a server that is silent: what is there to be read unasked is almost always a farewell.
+    """
+    ready = select.poll()
+    ready.register(connection.fileno(), select.POLLIN)
+    if ready.poll(0):
+        connection.execute("SELECT 1")
 
 
 def _one_line(error: Exception) -> str:

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.commands import RequestUndo
-from action_ledger.domain.errors import ActorMissing, CommandTimedOut, ExecutionNotFound
+from action_ledger.domain.errors import CommandTimedOut, ExecutionNotFound
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
-from .builder import invalid, key_list
+from .builder import check_actor, invalid, key_list
 from .outcomes import Outcome, read_changes, read_outcomes
 from .progress import Progress
 
@@ -180,8 +180,7 @@ class UndoRequest:
 
     def command(self) -> RequestUndo:
         """Build the command. Raises what is missing or wrong in it."""
-        if not self.options.get("actor"):
-            raise ActorMissing
+        check_actor(self.options.get("actor"))
         try:
             return RequestUndo(command_id=uuid7(), **self.options)
         except ValidationError as error:

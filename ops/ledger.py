@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -189,10 +189,13 @@ def open_ledger(url: str | None = None, *, settings: Settings | None = None) -> 
     if url is not None:
         settings = settings.model_copy(update={"database_url": SecretStr(url)})
     database = open_database(settings)
-    with database.connection() as connection:
-        if settings.database_url is None:
-            migrate(connection, settings.db_schema)
-        require_current(connection, settings.db_schema)
+    with ExitStack() as undone:
+        undone.callback(database.close)
+        with database.connection() as connection:
+            if settings.database_url is None:
+                migrate(connection, settings.db_schema)
+            require_current(connection, settings.db_schema)
+        undone.pop_all()
     return Ledger(database, settings)
 
 

@@ -69,6 +69,11 @@ class Transaction:
         return sql.Identifier(self._store.schema)
 
     @property
+    def schema_name(self) -> str:
+        """The same by its name."""
+        return self._store.schema
+
+    @property
     def views(self) -> Views:
         """The views as they stand. What is read before the append lock may be switched until then."""
         if self._views is None:

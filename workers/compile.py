@@ -55,7 +55,9 @@ class Compiled(NamedTuple):
 def compile_request(transaction: Transaction, actions: Actions, request: Request) -> Compiled:
     """Compile. Raises what is wrong with the table, its columns, the parameters, or what it would take along."""
     parameters = actions.validate(request.action, request.parameters)
-    table = read_table(transaction.cursor, request.resource.table)
+    table = read_table(
+        transaction.cursor, request.resource.table, ledger_schema=transaction.schema_name
+    )
     if table.row_security:
         reason = "it has row-level security, and an execution cannot say yet whose rights count"
         raise UnsupportedTable(table=table.label, reason=reason)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -82,6 +83,8 @@ class UndoRequest:
             raise NothingToUndo(execution_id=command.execution_id)
         counts = self._count(table, sources, chosen)
         if not counts:
+            if chosen is not None and not self._ever_held(table, sources, chosen):
+                raise NothingToUndo(execution_id=command.execution_id)
             raise AlreadyUndone(execution_id=command.execution_id)
         digest = save_body(
             transaction,
@@ -151,6 +154,12 @@ class UndoRequest:
         if conflicts:
             raise UndoConflicts(execution_id=self._command.execution_id, conflicts=conflicts)
         return {batch_id: count for batch_id, count in counts.items() if count}
+
+    def _ever_held(self, table: Table, sources: Sequence[Source], chosen: UUID) -> bool:
+        """Say whether any of the chosen records was ever changed, whatever was undone since."""
+        whole = (replace(source, superseded=False) for source in sources)
+        readings = (Reading(self._transaction, table, one, chosen=chosen) for one in whole)
+        return any(self._ask("count_planned", reading) for reading in readings)
 
     def _ask(self, block: str, reading: Reading, **parts: Any) -> int:  # noqa: ANN401
         statement = self._transaction.compose(SQL[block], planned=reading.planned(), **parts)

@@ -1,0 +1,306 @@
+"""Bad input: each mistake is a typed error with a stable code and a helpful message, and nothing is written."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from action_ledger.domain import RequestExecution, Resource, col
+from action_ledger.domain.errors import ActionLedgerError, StoreNotMigrated, StoreUnavailable
+from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
+from action_ledger.ops.migrations import migrate
+from tests.dump import assert_at_rest, dump_ledger, dump_table
+from tests.integration.conftest import PLACES
+
+OBJECTS = """
+CREATE TABLE unkeyed (id int);
+CREATE VIEW a_view AS SELECT * FROM places;
+CREATE MATERIALIZED VIEW a_matview AS SELECT * FROM places;
+CREATE FOREIGN DATA WRAPPER nothing;
+CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing;
+CREATE FOREIGN TABLE far (id int) SERVER elsewhere;
+CREATE TABLE secured (id int PRIMARY KEY, note text);
+ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+CREATE TABLE ruled (id int PRIMARY KEY, note text);
+CREATE RULE elsewhere AS ON UPDATE TO ruled DO INSTEAD NOTHING;
+CREATE TABLE parent (id int PRIMARY KEY, note text);
+CREATE TABLE child () INHERITS (parent);
+CREATE SEQUENCE a_sequence;
+CREATE INDEX an_index ON places (name);
+CREATE TABLE cascaded (id int PRIMARY KEY);
+CREATE TABLE cascading (id int REFERENCES cascaded ON DELETE CASCADE);
+CREATE TABLE plain (id int PRIMARY KEY, note text, total int GENERATED ALWAYS AS (id * 2) STORED);
+"""
+
+
+@pytest.fixture
+def objects(places: str, connection: Connection[DictRow]) -> str:
+    connection.execute(OBJECTS)
+    return places
+
+
+def says(error: ActionLedgerError) -> str:
+    """The code, and a check that the message tells what happened and keeps to one line."""
+    message = str(error)
+    assert error.to_dict()["code"] == error.code
+    assert error.to_dict()["message"] == message
+    assert len(message) > 20, message
+    assert message.endswith((".", "?")), message
+    assert "\n" not in message, message
+    return error.code
+
+
+@contextmanager
+def nothing_written(connection: Connection[DictRow], *tables: str) -> Generator[None]:
+    before = dump_ledger(connection), [dump_table(connection, table) for table in tables]
+    yield
+    assert (dump_ledger(connection), [dump_table(connection, t) for t in tables]) == before
+
+
+def test_commands(
+    ledger: Ledger, objects: str, connection: Connection[DictRow], subtests: pytest.Subtests
+) -> None:
+    def update(table: str) -> Callable[[], object]:
+        return lambda: ledger.on(table).all().update(note="x").by("a").run()
+
+    on = ledger.on(objects)
+    some = on.keys([1])
+
+    def command(**changes: object) -> Callable[[], object]:
+        asked = on.all().update(note="x").by("a").command()
+        return lambda: ledger.handle(asked.model_copy(update=changes))
+
+    wrong: dict[str, tuple[str, Callable[[], object]]] = {
+        "no such table": ("unknown_table", update("public.nowhere")),
+        "no such schema": ("unknown_table", update("nowhere.places")),
+        "no name": ("unknown_table", update(" ")),
+        "three parts": ("unknown_table", update("a.b.c")),
+        "no primary key": ("no_primary_key", update("unkeyed")),
+        "a view": ("unsupported_table", update("a_view")),
+        "a materialized view": ("unsupported_table", update("a_matview")),
+        "a foreign table": ("unsupported_table", update("far")),
+        "a sequence": ("unsupported_table", update("a_sequence")),
+        "an index": ("unsupported_table", update("an_index")),
+        "row-level security": ("unsupported_table", update("secured")),
+        "rewrite rules": ("unsupported_table", update("ruled")),
+        "inherited": ("unsupported_table", update("parent")),
+        "of the system": ("unsupported_table", update("pg_catalog.pg_class")),
+        "of the information schema": ("unsupported_table", update("information_schema.sql_parts")),
+        "of the ledger": ("unsupported_table", update("action_ledger.request_bodies")),
+        "the ledger's log": ("unsupported_table", update("action_ledger.stored_events")),
+        "unknown column": ("unknown_column", on.all().update(noet="x").by("a").run),
+        "unknown in where": ("unknown_column", on.where(col("i") == 1).delete().by("a").run),
+        "unknown in expression": ("unknown_column", some.update(score=col("sc") + 1).by("a").run),
+        "unknown convention": (
+            "unknown_column",
+            ledger.on(Resource(table=objects, archive="gone")).all().archive().by("a").run,
+        ),
+        "wrong type": ("invalid_value", some.update(score="many").by("a").run),
+        "wrong type in where": ("invalid_value", on.where(col("id") == "x").delete().by("a").run),
+        "too long": ("invalid_value", some.update(name="x" * 41).by("a").run),
+        "null in not null": ("invalid_value", some.update(name=None).by("a").run),
+        "no text": ("invalid_value", lambda: some.update(note=object())),
+        "generated": (
+            "column_not_writable",
+            ledger.on("plain").all().update(total=1).by("a").run,
+        ),
+        "no operator": (
+            "unsupported_comparison",
+            on.where(col("score").like("1%")).delete().by("a").run,
+        ),
+        "unknown action": ("unknown_action", lambda: some.apply("explode")),
+        "unknown action in a command": ("unknown_action", command(action="explode")),
+        "no values": ("invalid_parameters", some.update),
+        "unknown parameter": ("invalid_parameters", lambda: some.apply("delete", soft=True)),
+        "wrong parameters in a command": ("invalid_parameters", command(parameters={"x": 1})),
+        "no convention": ("invalid_parameters", ledger.on("plain").all().archive().by("a").run),
+        "nobody": ("actor_missing", some.update(note="x").run),
+        "no name of anybody": ("actor_missing", some.update(note="x").by("").run),
+        "a blank name": ("actor_missing", some.update(note="x").by(" \t ").run),
+        "None for a name": ("actor_missing", some.update(note="x").by(None).run),  # type: ignore[arg-type]
+        "a name of another type": (
+            "invalid_parameters",
+            some.update(note="x").by(42).run,  # type: ignore[arg-type]
+        ),
+        "no selection": ("selection_missing", on.update(note="x").by("a").run),
+        "batches of none": ("invalid_parameters", some.update(note="x").by("a").batch_size(0).run),
+        "a cascade": (
+            "irreversible_cascade",
+            ledger.on("cascaded").all().delete(hard=True).by("a").run,
+        ),
+    }
+    for name, (code, mistake) in wrong.items():
+        with subtests.test(name), nothing_written(connection, objects):
+            with pytest.raises(ActionLedgerError) as caught:
+                mistake()
+            assert says(caught.value) == code
+    assert_at_rest(ledger)
+
+
+def test_undos(
+    ledger: Ledger, places: str, connection: Connection[DictRow], subtests: pytest.Subtests
+) -> None:
+    def updated(*, finish: bool = True) -> ExecutionHandle:
+        asked = ledger.on(places).all().update(score=col("score") + 1).by("a").batch_size(60)
+        return asked.run() if finish else asked.submit()
+
+    unplanned, planned, nothing = (
+        updated(finish=False),
+        updated(finish=False),
+        ledger.on(places).where(col("id") < 0).update(note="x").by("a").run(),
+    )
+    ledger.worker().step(planned.id)
+    irreversible = ledger.on(places).keys([1]).update(note="x").irreversible().by("a").run()
+    late, undone, half, conflicting, kept = (updated() for _ in range(5))
+    undone.undo(by="a").on_conflict("force").run()
+    half.undo(by="a").on_conflict("force").submit()
+    kept.undo(by="a").keys([5]).on_conflict("force").run()
+    connection.execute(
+        "UPDATE action_ledger.view_executions_g1 SET ended_at = ended_at - interval '8 days'"
+        " WHERE execution_id = %s",
+        [late.id],
+    )
+    wrong: dict[str, tuple[str, Callable[[], object]]] = {
+        "of nothing": ("execution_not_found", ledger.execution(uuid4()).undo(by="a").run),
+        "by nobody": ("actor_missing", late.undo().run),
+        "by a blank": ("actor_missing", late.undo(by="  ").run),
+        "late": ("undo_expired", late.undo(by="a").run),
+        "twice": ("already_undone", undone.undo(by="a").run),
+        "of what another is at": ("undo_in_progress", half.undo(by="a").run),
+        "before planning": ("not_reversible", unplanned.undo(by="a").run),
+        "before the end": ("not_reversible", planned.undo(by="a").run),
+        "of the irreversible": ("not_reversible", irreversible.undo(by="a").run),
+        "of what changed nothing": ("nothing_to_undo", nothing.undo(by="a").run),
+        "of batches there are not": ("nothing_to_undo", kept.undo(by="a").batches([7]).run),
+        "of no batches": ("nothing_to_undo", kept.undo(by="a").batches([]).run),
+        "of no keys": ("nothing_to_undo", kept.undo(by="a").keys([]).run),
+        "of keys it never had": ("nothing_to_undo", kept.undo(by="a").keys([PLACES + 1]).run),
+        "of a key that is undone": ("already_undone", kept.undo(by="a").keys([5]).run),
+        "of keys that are none": ("invalid_value", kept.undo(by="a").keys(["x"]).run),
+        "with conflicts": (
+            "undo_conflicts",
+            conflicting.undo(by="a").on_conflict("fail").run,
+        ),
+        "with no such policy": ("invalid_parameters", kept.undo(by="a").on_conflict("ask").run),
+        "with batches that are no numbers": (
+            "invalid_parameters",
+            kept.undo(by="a").batches(["x"]).run,  # type: ignore[list-item]
+        ),
+    }
+    for name, (code, mistake) in wrong.items():
+        with subtests.test(name), nothing_written(connection, places):
+            with pytest.raises(ActionLedgerError) as caught:
+                mistake()
+            assert says(caught.value) == code
+
+
+def test_what_restricts_a_delete_fails_record_by_record(
+    ledger: Ledger, places: str, connection: Connection[DictRow]
+) -> None:
+    connection.execute(
+        "CREATE TABLE visits (place bigint REFERENCES places ON DELETE RESTRICT);"
+        "INSERT INTO visits VALUES (3), (5)"
+    )
+    execution = ledger.on(places).keys(range(1, 9)).delete(hard=True).by("a").run()
+    progress = execution.progress()
+    assert (execution.status, progress.applied, progress.failed) == ("completed", 6, 2)
+    failures = list(execution.failures())
+    assert [(each.key, each.sqlstate, each.constraint) for each in failures] == [
+        (
+            ("3",),
+            "23001" if connection.info.server_version >= 180_000 else "23503",
+            "visits_place_fkey",
+        ),
+        (
+            ("5",),
+            "23001" if connection.info.server_version >= 180_000 else "23503",
+            "visits_place_fkey",
+        ),
+    ]
+    assert all(each.message for each in failures)
+
+
+class TestStores:
+    def test_an_unmigrated_server(self, empty_database_url: str) -> None:
+        with pytest.raises(StoreNotMigrated) as caught:
+            open_ledger(empty_database_url)
+        assert says(caught.value) == "store_not_migrated"
+        assert "action-ledger migrate" in str(caught.value)
+        with psycopg.connect(empty_database_url, autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            ).fetchone()
+            assert row == (0,), "the pool was left open"
+            row = connection.execute(
+                "SELECT count(*) FROM pg_namespace WHERE nspname = 'action_ledger'"
+            ).fetchone()
+            assert row == (0,)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://user:hunter2@127.0.0.1:1/nowhere",
+            "host=/nowhere/at/all password=hunter2 dbname=x",
+            "postgres;hunter2",
+        ],
+    )
+    def test_an_unreachable_server(self, url: str) -> None:
+        settings = Settings.model_validate({"pool_timeout_seconds": 0.3})
+        with pytest.raises(StoreUnavailable) as caught:
+            open_ledger(url, settings=settings)
+        assert says(caught.value) == "store_unavailable"
+        assert "hunter2" not in str(caught.value)
+
+    def test_sessions_that_the_server_ended_are_replaced_unseen(
+        self, ledger: Ledger, places: str, connection: Connection[DictRow]
+    ) -> None:
+        execution = ledger.on(places).keys([1]).update(note="x").by("a").run()
+        for _ in range(2):
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'action-ledger'"
+            )
+            assert execution.status == "completed"
+            assert ledger.history(places, 1)
+            assert ledger.on(places).keys([2]).update(note="x").by("a").run().status == "completed"
+
+    def test_the_tables_of_a_ledger_in_another_schema_are_its_own_too(
+        self, empty_database_url: str
+    ) -> None:
+        with psycopg.connect(empty_database_url, autocommit=True) as connection:
+            migrate(connection, "books")
+        settings = Settings.model_validate({"db_schema": "books"})
+        with open_ledger(empty_database_url, settings=settings) as ledger:
+            with pytest.raises(ActionLedgerError) as caught:
+                ledger.on("books.request_bodies").all().update(body="{}").by("a").run()
+            assert caught.value.code == "unsupported_table"
+
+
+def test_json_that_never_went_through_the_chain(
+    ledger: Ledger, places: str, connection: Connection[DictRow], subtests: pytest.Subtests
+) -> None:
+    asked = ledger.on(places).where(col("name") == "x").update(note="x").by("a").command()
+    fields = asked.model_dump(mode="json")
+    wrong: dict[str, dict[str, Any]] = {
+        "value": {"selection": {"kind": "where", "predicate": {"kind": "comparison", "column": "name", "op": "eq", "value": "a\0b"}}},
+        "column": {"selection": {"kind": "where", "predicate": {"kind": "null_check", "column": "a\0b"}}},
+        "key": {"selection": {"kind": "keys", "keys": ["a\0b"]}},
+        "parameter": {"parameters": {"values": {"note": "a\0b"}}},
+        "parameter's name": {"parameters": {"values": {"a\0b": "x"}}},
+        "table": {"resource": {"table": "a\0b"}},
+        "convention": {"resource": {"table": places, "archive": "a\0b"}, "action": "archive", "parameters": {}},
+        "reason": {"action": "archive", "parameters": {"reason": "a\0b"}},
+        "infinite": {"parameters": {"values": {"score": {"kind": "json", "text": "NaN"}}}},
+    }  # fmt: skip
+    for name, changes in wrong.items():
+        with subtests.test(name), nothing_written(connection, places):
+            command = RequestExecution.model_validate(fields | changes)
+            with pytest.raises(ActionLedgerError) as caught:
+                ledger.handle(command, now=True)
+            assert says(caught.value)
