@@ -11,8 +11,10 @@ from action_ledger.projections.store import Transaction
 from .catalog import Table
 from .change import Change
 from .images import aliases, columns_of, listed, numbered, same_key, unnested, value
-from .slices import Slices
-from .writer import SQL, Owner, Write, Writer
+from .slices import Slices, digest_of
+from .statements import SQL
+from .write import Owner, Write
+from .writer import Writer
 
 
 def apply_batch(
@@ -42,13 +44,15 @@ def apply_batch(
     writer = Writer(transaction, owner, _write(transaction, change), ordered=attempt > 1)
     slices = Slices(transaction, writer)
     slices.apply(1, records)
+    if change.kind == "update" and change.table.may_follow("update"):
+        slices.read_again()
     return batch.trigger(
         Completed,
         metadata,
         execution_id=execution_id,
         number=number,
         tally=slices.tally,
-        change_digest=slices.digest,
+        change_digest=digest_of(slices.digests),
         sqlstates=dict(slices.sqlstates),
         attempt=attempt,
         worker=worker,
@@ -69,8 +73,15 @@ def _write(transaction: Transaction, change: Change) -> Write:
         target=(),
         recorded=(),
         reason=sql.SQL(
-            "CASE WHEN {gone} IS NULL THEN 'vanished' WHEN {match} THEN 'trigger' ELSE 'no_longer_matches' END"
-        ).format(gone=columns_of("t", table.key)[0], match=change.match),
+            "CASE WHEN {gone} IS NULL THEN 'vanished' WHEN {match} THEN {missed} ELSE 'no_longer_matches' END"
+        ).format(
+            gone=columns_of("t", table.key)[0],
+            match=change.match,
+            # A row that matches now may not have done so a moment ago.
+            missed=sql.Literal(
+                "trigger" if table.may_swallow(change.kind) else "no_longer_matches"
+            ),
+        ),
         parameters=change.parameters,
     )
 

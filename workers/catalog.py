@@ -121,7 +121,8 @@ class Table:
     """A table that actions can run on.
 
     ``key`` is its primary key, in index order. ``writes`` names the events ("insert", "update", "delete")
-    that have a BEFORE ROW trigger, which may write other columns than the action does or swallow the change.
+    that have a BEFORE ROW trigger, which may write other columns than the action does or swallow the change;
+    ``followed`` those that have an AFTER trigger, which may write the rows again.
     """
 
     oid: int
@@ -130,6 +131,7 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[Column, ...]
     writes: frozenset[str]
+    followed: frozenset[str]
     referenced_by: tuple[Reference, ...]
     row_security: bool
     partitioned: bool
@@ -143,6 +145,20 @@ class Table:
     def label(self) -> str:
         """The name with its schema, for people to read."""
         return f"{self.schema}.{self.name}"
+
+    def may_swallow(self, kind: str) -> bool:
+        """Say whether a trigger may write along when a row is changed, or leave it as it is."""
+        return bool(self.writes & self._fired_by(kind))
+
+    def may_follow(self, kind: str) -> bool:
+        """Say whether a trigger may write rows again after the statement that changed them."""
+        return bool(self.followed & self._fired_by(kind))
+
+    def _fired_by(self, kind: str) -> frozenset[str]:
+        """An update that moves a row to another partition is a delete and an insert to the triggers as well."""
+        return (
+            frozenset(TRIGGER_BITS) if self.partitioned and kind == "update" else frozenset({kind})
+        )
 
     def column(self, name: str) -> Column:
         """Give the column of exactly that name, or raise UnknownColumn with those that look like it."""
@@ -188,11 +204,16 @@ def read_table(
         name=row["name"],
         columns=tuple(columns.values()),
         key=tuple(columns[part] for part in row["key"]),
-        writes=frozenset(event for event, bit in TRIGGER_BITS.items() if row["triggers"] & bit),
+        writes=_events(row["triggers"]),
+        followed=_events(row["after_triggers"]),
         referenced_by=tuple(Reference.from_json(item) for item in row["referenced_by"] or ()),
         row_security=row["row_security"],
         partitioned=row["kind"] == "p",
     )
+
+
+def _events(bits: int) -> frozenset[str]:
+    return frozenset(event for event, bit in TRIGGER_BITS.items() if bits & bit)
 
 
 def _unsupported(row: dict[str, Any], ledger_schema: str) -> str | None:

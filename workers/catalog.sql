@@ -120,13 +120,19 @@ SELECT
         JOIN attribute ON attribute.attnum = part.attnum
         WHERE i.indrelid = named.oid AND i.indisprimary AND part.place <= i.indnkeyatts
     ) AS key,
-    -- BEFORE ROW triggers that fire in an ordinary session, as pg_trigger's bits.
+    -- BEFORE ROW triggers, and AFTER triggers, that fire in an ordinary session, as pg_trigger's bits.
     (
         SELECT coalesce(pg_catalog.bit_or(t.tgtype::integer), 0)
         FROM tree
         JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = tree.oid
         WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype::integer & 3 = 3
     ) AS triggers,
+    (
+        SELECT coalesce(pg_catalog.bit_or(t.tgtype::integer), 0)
+        FROM tree
+        JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = tree.oid
+        WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype::integer & 66 = 0
+    ) AS after_triggers,
     -- Foreign keys to the table. Each has copies for the partitions on both of its sides: only the topmost counts.
     (
         SELECT pg_catalog.jsonb_agg(

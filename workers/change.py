@@ -43,8 +43,9 @@ class Change:
     @property
     def captured(self) -> tuple[Column, ...]:
         """The columns of the images: those that are set, or all where a trigger may write others."""
-        if self.kind == "delete" or "update" in self.table.writes:
-            return images_of(self.table)
+        table = self.table
+        if self.kind == "delete" or table.may_swallow("update") or table.may_follow("update"):
+            return images_of(table)
         return self.acted
 
 

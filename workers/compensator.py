@@ -4,9 +4,10 @@ What was updated is set back, what was deleted is inserted, and what an undo ins
 is redone. Each leaves a change set of its own, so that a redo is an undo like any other.
 """
 
-import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import assert_never
 from uuid import UUID
 
 from psycopg import sql
@@ -19,9 +20,10 @@ from action_ledger.projections.store import Transaction
 from .catalog import Column, Table
 from .change import Assignment
 from .images import aliases, columns_of, decoded, equal, listed, numbered, same_key, unnested, value
-from .slices import Slices
+from .slices import Slices, digest_of
 from .sources import SQL, Reading, find_sources
-from .writer import Owner, Write, Writer
+from .write import Owner, Write
+from .writer import Writer
 
 
 def compensate_batch(
@@ -39,8 +41,7 @@ def compensate_batch(
     metadata: Metadata,
 ) -> Compensated:
     """Bring the batch's records back; give the event that says so, to be appended in this transaction."""
-    tally, digests, sqlstates = Tally(), list[str](), Counter[str]()
-    excepted: set[str] = set()
+    done: list[tuple[Reading, Slices]] = []
     part, outcomes = 0, 0
     for source in find_sources(transaction, batch_id=batch.id, of_undo=of_undo):
         reading = Reading(transaction, table, source, chosen=chosen)
@@ -50,16 +51,18 @@ def compensate_batch(
         )
         slices = Slices(transaction, writer)
         slices.apply(1, source.records)
-        if slices.inexact:
-            excepted |= _excepted(transaction, reading, owner.id, range(part + 1, writer.part + 1))
         part, outcomes = writer.part, writer.outcomes
+        done.append((reading, slices))
+    tally, digests, sqlstates = Tally(), list[str](), Counter[str]()
+    excepted: set[str] = set()
+    for reading, slices in done:
+        if reading.inverse != "delete" and table.may_follow(reading.inverse):
+            slices.read_again()
+        if slices.inexact:
+            excepted |= _excepted(transaction, reading, owner.id, slices.parts)
         tally += slices.tally
         sqlstates += slices.sqlstates
-        if slices.digest is not None:
-            digests.append(slices.digest)
-    digest = (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
+        digests += slices.digests
     return batch.trigger(
         Compensated,
         metadata,
@@ -68,7 +71,7 @@ def compensate_batch(
         compensation_id=owner.id,
         number=number,
         tally=tally,
-        change_digest=digest if digests else None,
+        change_digest=digest_of(digests),
         excepted=tuple(sorted(excepted)),
         sqlstates=dict(sqlstates),
         attempt=attempt,
@@ -78,13 +81,15 @@ def compensate_batch(
 
 def compensation(reading: Reading, policy: ConflictPolicy) -> Write:
     """Give the write that takes a source back."""
-    match reading.source.kind:
+    match reading.inverse:
         case "update":
             return _set_back(reading, policy)
-        case "delete":
+        case "insert":
             return _insert_again(reading)
-        case _:
+        case "delete":
             return _delete_again(reading, policy)
+        case _:
+            assert_never(reading.inverse)
 
 
 def unchanged_since(reading: Reading, columns: tuple[Column, ...]) -> sql.Composable:
@@ -122,10 +127,19 @@ def _write(reading: Reading, policy: ConflictPolicy) -> Write:
         target=tuple(map(reading.before_name, reading.captured)),
         recorded=tuple(map(reading.after_name, reading.acted)),
         reason=sql.SQL(
-            "CASE WHEN {key} IS NULL THEN 'gone' WHEN {match} THEN 'trigger' ELSE 'changed_since' END"
-        ).format(key=columns_of("t", reading.table.key)[0], match=match),
+            "CASE WHEN {key} IS NULL THEN 'gone' WHEN {match} THEN {missed} ELSE 'changed_since' END"
+        ).format(
+            key=columns_of("t", reading.table.key)[0],
+            match=match,
+            missed=_missed(reading, otherwise="changed_since"),
+        ),
         parameters=reading.parameters,
     )
+
+
+def _missed(reading: Reading, *, otherwise: str) -> sql.Literal:
+    """Say why a record was left that could be changed now: without a trigger, it could not a moment ago."""
+    return sql.Literal("trigger" if reading.table.may_swallow(reading.inverse) else otherwise)
 
 
 def _set_back(reading: Reading, policy: ConflictPolicy) -> Write:
@@ -152,8 +166,8 @@ def _insert_again(reading: Reading) -> Write:
         kind="insert",
         located=same_key(columns_of("t", reading.table.key), aliases("q", "k", keys)),
         recorded=tuple(map(reading.before_name, reading.acted)),
-        reason=sql.SQL("CASE WHEN {} IS NULL THEN 'trigger' ELSE 'taken' END").format(
-            columns_of("t", reading.table.key)[0]
+        reason=sql.SQL("CASE WHEN {} IS NULL THEN {} ELSE 'taken' END").format(
+            columns_of("t", reading.table.key)[0], _missed(reading, otherwise="taken")
         ),
     )
 
@@ -162,7 +176,9 @@ def _delete_again(reading: Reading, policy: ConflictPolicy) -> Write:
     return replace(_write(reading, policy), kind="delete", target=())
 
 
-def _excepted(transaction: Transaction, reading: Reading, owner: UUID, parts: range) -> set[str]:
+def _excepted(
+    transaction: Transaction, reading: Reading, owner: UUID, parts: Sequence[int]
+) -> set[str]:
     """Find the columns in which records did not come back as they had been."""
     key, captured = reading.table.key, reading.captured
     found: set[str] = set()

@@ -6,6 +6,7 @@ are checked too, so nothing is left that could fail at COMMIT.
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 
 from psycopg import Error
 
@@ -13,6 +14,7 @@ from action_ledger.domain.event import Tally
 from action_ledger.projections.store import Transaction
 
 from .faults import Scope, message_of, scope_of
+from .write import KeyRewritten
 from .writer import Writer
 
 
@@ -22,7 +24,7 @@ class Slices:
     def __init__(self, transaction: Transaction, writer: Writer) -> None:
         self._transaction = transaction
         self._writer = writer
-        self._digests: list[str] = []
+        self._digests: dict[int, str] = {}
         self.applied = 0
         self.failed = 0
         self.reasons: Counter[str] = Counter()
@@ -35,11 +37,14 @@ class Slices:
         return Tally(applied=self.applied, failed=self.failed, skipped=self.reasons.total())
 
     @property
-    def digest(self) -> str | None:
-        """The change set's digest: that of its one part, or SHA-256 over those of its parts."""
-        if len(self._digests) <= 1:
-            return self._digests[0] if self._digests else None
-        return hashlib.sha256("".join(self._digests).encode()).hexdigest()
+    def digests(self) -> list[str]:
+        """The digests of the change set's parts, in their order."""
+        return list(self._digests.values())
+
+    @property
+    def parts(self) -> list[int]:
+        """The numbers of those parts."""
+        return list(self._digests)
 
     def apply(self, lo: int, hi: int) -> None:
         """Change the records number ``lo`` to ``hi``, both included.
@@ -53,8 +58,8 @@ class Slices:
                 written = self._writer.apply(lo, hi)
                 self._transaction.cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 missed = self._writer.record_missed(lo, hi) if written.records < hi - lo + 1 else {}
-        except Error as error:
-            if scope_of(error) is not Scope.RECORD:
+        except (Error, KeyRewritten) as error:
+            if isinstance(error, Error) and scope_of(error) is not Scope.RECORD:
                 raise
             if lo == hi:
                 self._fail(lo, error)
@@ -67,12 +72,27 @@ class Slices:
         self.reasons.update(missed)
         self.inexact = self.inexact or written.inexact
         if written.digest is not None:
-            self._digests.append(written.digest)
+            self._digests[written.part] = written.digest
 
-    def _fail(self, at: int, error: Error) -> None:
-        sqlstate = error.sqlstate or ""
-        self._writer.record_failed(
-            at, sqlstate=sqlstate, constraint=error.diag.constraint_name, message=message_of(error)
-        )
+    def read_again(self) -> None:
+        """Let the after-images be what the rows are by now. Nothing may write to them after this."""
+        for part in self._digests:
+            digest = self._writer.read_again(part)
+            if digest is not None:
+                self._digests[part] = digest
+                self.inexact = True
+
+    def _fail(self, at: int, error: Error | KeyRewritten) -> None:
+        sqlstate, constraint, message = error.sqlstate or "", None, str(error)
+        if isinstance(error, Error):
+            constraint, message = error.diag.constraint_name, message_of(error)
+        self._writer.record_failed(at, sqlstate=sqlstate, constraint=constraint, message=message)
         self.failed += 1
         self.sqlstates[sqlstate] += 1
+
+
+def digest_of(parts: Sequence[str]) -> str | None:
+    """Give the digest of a change set: that of its one part, or SHA-256 over those of its parts."""
+    if len(parts) <= 1:
+        return parts[0] if parts else None
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -1,8 +1,8 @@
 """The sources of an undo: which change sets it takes back, and how each is read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import sql
@@ -13,9 +13,15 @@ from action_ledger.projections.store import Transaction
 
 from .catalog import Column, Table
 from .images import aliases, columns_of, listed, numbered, same_key, unnested, value
-from .writer import SQL as WRITER
+from .statements import SQL as WRITER
 
 SQL = read_blocks("action_ledger.workers", "undo.sql")
+
+INVERSE: Mapping[str, Literal["update", "delete", "insert"]] = {
+    "update": "update",
+    "delete": "insert",
+    "insert": "delete",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,11 @@ class Reading:
         )
         self._transaction = transaction
         self._chosen = chosen
+
+    @property
+    def inverse(self) -> Literal["update", "delete", "insert"]:
+        """What takes it back."""
+        return INVERSE[self.source.kind]
 
     @property
     def parameters(self) -> dict[str, object]:

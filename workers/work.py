@@ -21,7 +21,7 @@ from .planner import PAGES_AT_ONCE, batch_events, cut_selection, planned_event
 from .settle import settle
 from .steps import reached
 from .undo_request import UndoBody
-from .writer import Owner
+from .write import Owner
 
 
 class Workbench:

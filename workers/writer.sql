@@ -48,7 +48,7 @@ RETURNING {returned}
 -- Changes the rows, keeps what they were and have become, and gives back counts and the digest only.
 WITH planned AS ({planned}) {found},
 changed AS ({change}),
-summary AS (SELECT count(*) AS records, {keys} AS keys, {before} AS before, {after} AS after, {inexact} AS inexact
+summary AS (SELECT count(*) AS records, {written} AS written, {keys} AS keys, {before} AS before, {after} AS after, {inexact} AS inexact
     FROM {changed}),
 stored AS (
     INSERT INTO {schema}.change_sets (owner, part, batch_id, batch_version, undo_id, direction, kind, records,
@@ -58,7 +58,21 @@ stored AS (
     FROM summary WHERE records > 0
     RETURNING {schema}.digest(salt, keys || before || after) AS digest
 )
-SELECT summary.records, summary.inexact, stored.digest FROM summary LEFT JOIN stored ON true
+SELECT summary.records, summary.written, summary.inexact, stored.digest FROM summary LEFT JOIN stored ON true
+
+-- name: read_again
+-- After triggers that fire behind the statement: what the rows of a part are in the end. A row that is gone by
+-- then stays as it was recorded.
+WITH found AS (
+    SELECT {found}, u.n
+    FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) WITH ORDINALITY AS u ({names}, n)
+    LEFT JOIN {table} t ON {same_row}
+    WHERE s.owner = %(owner)s AND s.part = %(part)s
+),
+summary AS (SELECT {after} AS after FROM found)
+UPDATE {schema}.change_sets s SET after = summary.after FROM summary
+WHERE s.owner = %(owner)s AND s.part = %(part)s AND s.after <> summary.after
+RETURNING {schema}.digest(s.salt, s.keys || s.before || s.after) AS digest
 
 -- name: missed
 -- Planned records that were not changed, by the reason that can be seen now.

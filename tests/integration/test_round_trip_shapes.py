@@ -1,5 +1,7 @@
 """Undo brings back, bit for bit, what users make of types: lengths, domains, enums, composites, generated columns."""
 
+from typing import LiteralString
+
 import pytest
 from psycopg import Connection, sql
 from psycopg.rows import DictRow
@@ -92,6 +94,19 @@ CHANGED = {
 }
 
 
+EXTENSIONS: dict[str, LiteralString] = {
+    "hstore": "CREATE EXTENSION hstore; ALTER TABLE shapes ADD h hstore, ADD ha hstore[];"
+    """UPDATE shapes SET h = '"a %s"=>"NULL", b=>NULL', ha = ARRAY['', NULL]::hstore[]""",
+    "citext": "CREATE EXTENSION citext; ALTER TABLE shapes ADD ci citext, ADD cia citext[];"
+    "UPDATE shapes SET ci = 'NuLL', cia = ARRAY['NULL', NULL]::citext[]",
+    "ltree": "CREATE EXTENSION ltree; ALTER TABLE shapes ADD l ltree, ADD la ltree[];"
+    "UPDATE shapes SET l = 'a.b', la = ARRAY['', NULL]::ltree[]",
+    "vector": "CREATE EXTENSION vector; ALTER TABLE shapes ADD e vector(2), ADD ea vector[];"
+    "UPDATE shapes SET e = '[1,0.1]', ea = ARRAY['[1]', NULL]::vector[]",
+}
+"""Columns of types that come with extensions, where these are on the server."""
+
+
 @pytest.fixture
 def shapes(connection: Connection[DictRow]) -> str:
     run(connection, SCHEMA)
@@ -100,23 +115,10 @@ def shapes(connection: Connection[DictRow]) -> str:
             connection,
             "ALTER TABLE shapes ADD virtual text GENERATED ALWAYS AS (upper(v) || n) VIRTUAL",
         )
-    for extension, column in (
-        ("hstore", "h hstore"),
-        ("citext", "ci citext"),
-        ("ltree", "l ltree"),
-    ):
-        if connection.execute(
-            "SELECT FROM pg_available_extensions WHERE name = %s", [extension]
-        ).fetchone():
-            connection.execute(
-                f"CREATE EXTENSION {extension}; ALTER TABLE shapes ADD {column},"  # pyright: ignore[reportArgumentType]
-                f" ADD {column.replace(' ', 'a ', 1)}[]"
-            )
-            name = column.split()[0]
-            value = {"h": """'"a %s"=>"NULL", b=>NULL'""", "ci": "'NuLL'", "l": "'a.b'"}[name]
-            connection.execute(
-                f"UPDATE shapes SET {name} = {value}, {name}a = ARRAY[{value}, NULL]::{extension}[]"  # pyright: ignore[reportArgumentType]
-            )
+    there = {row["name"] for row in connection.execute("SELECT name FROM pg_available_extensions")}
+    for extension, statements in EXTENSIONS.items():
+        if extension in there:
+            run(connection, statements)
     return "public.shapes"
 
 

@@ -1,0 +1,63 @@
+"""What a write is: a change of planned records, in the parts that its statement is put together from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg import sql
+
+from .catalog import Column, Table
+from .change import Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """To whom the bulk data of a write belongs: a batch, or a compensation of one."""
+
+    id: UUID
+    batch_id: UUID
+    execution_id: UUID
+    undo_id: UUID | None
+    batch_version: int
+    direction: Literal["do", "undo", "redo"]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a statement is put together from. Planned records are ``q``, rows of the table are ``t``."""
+
+    table: Table
+    kind: Literal["update", "delete", "insert"]
+    planned: sql.Composable
+    located: sql.Composable
+    """Which row is a planned record's."""
+    match: sql.Composable
+    """What must be true of the row for it to be changed."""
+    assignments: tuple[Assignment, ...]
+    captured: tuple[Column, ...]
+    acted: tuple[Column, ...]
+    target: tuple[str, ...]
+    """For an undo: the columns of ``q`` that say what each captured column should become. Otherwise empty."""
+    recorded: tuple[str, ...]
+    """For an undo: the columns of ``q`` that say what the ledger had written to each acted-on column."""
+    reason: sql.Composable
+    """Why a planned record was not changed, as an expression over ``q`` and ``t``."""
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of one statement: a part of the owner's change set, or none when nothing was changed."""
+
+    records: int
+    part: int
+    digest: str | None
+    inexact: bool
+
+
+class KeyRewritten(Exception):  # noqa: N818 - it says what happened, as the errors of the domain do
+    """A trigger gave a row that was inserted again another key, so that nobody would know whose it is."""
+
+    sqlstate = "27000"
+    """PostgreSQL's triggered_data_change_violation."""
