@@ -7,6 +7,7 @@ own ``==`` and ``hash``. ``col("a") == 1`` is a predicate, so columns cannot be 
 from collections.abc import Iterable
 from typing import NoReturn
 
+from pydantic import ValidationError
 from typing_extensions import override
 
 from .errors import InvalidExpression, InvalidValue, shown
@@ -188,7 +189,12 @@ class Column(Operand):
         """Name a column."""
         if not name:
             raise InvalidExpression(detail="a column needs a name")
-        super().__init__(ColumnReference(name=name))
+        try:
+            reference = ColumnReference(name=name)
+        except ValidationError as error:
+            detail = f"{shown(name)} cannot be the name of a column"
+            raise InvalidExpression(detail=detail) from error
+        super().__init__(reference)
         self.name = name
 
     def in_(self, values: Iterable[object]) -> Membership:

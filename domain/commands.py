@@ -10,18 +10,23 @@ from .selection import KeyValue, Selection
 from .undo import ConflictPolicy
 
 
-def _without_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\0" in text:
         message = "PostgreSQL text cannot hold the character NUL"
         raise ValueError(message)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        message = "it is not valid Unicode (a lone surrogate)"
+        raise ValueError(message) from error
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(_storable)]
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(_without_nul),
+    AfterValidator(_storable),
 ]
 Actor = Name
 """Who asks, as the host has verified it: ``user:42``."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import ArchiveParameters, DeleteParameters, RestoreParameters
@@ -170,6 +170,9 @@ class Request:
             )
         except ValidationError as error:
             raise invalid(self.options["action"], error) from error
+        except (PydanticSerializationError, UnicodeError) as error:
+            detail = "a text among them is not valid Unicode (a lone surrogate)"
+            raise InvalidParameters(action=self.options["action"], detail=detail) from error
 
     def run(
         self, *, workers: int = 1, watch: Callable[[ExecutionHandle], None] | None = None

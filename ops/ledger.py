@@ -15,10 +15,11 @@ from typing import Self
 from uuid import UUID
 
 from psycopg import OperationalError
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, Actions
 from action_ledger.domain.commands import AnyCommand, RequestExecution
+from action_ledger.domain.errors import UnknownTable, shown
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.audit import Audit
@@ -65,7 +66,12 @@ class Ledger:
 
     def on(self, table: str | Resource) -> Target:
         """Begin a command on a table, named as ``schema.table`` or described by a Resource."""
-        return Target(self, table if isinstance(table, Resource) else Resource(table=table))
+        if isinstance(table, Resource):
+            return Target(self, table)
+        try:
+            return Target(self, Resource(table=table))
+        except ValidationError as error:  # no text at all, or none that PostgreSQL can hold
+            raise UnknownTable(table=shown(table)) from error
 
     def handle(
         self, command: AnyCommand, *, now: bool = False, keys: Iterable[KeyValue] | None = None

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.errors import ExecutionNotFound, InvalidValue, shown
 from action_ledger.domain.execution import ExecutionStatus
+from action_ledger.domain.values import encode
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store
 
@@ -77,7 +78,12 @@ def read_executions(
     if status is not None and status not in set(ExecutionStatus):
         detail = f"the states of an execution are {', '.join(ExecutionStatus)}"
         raise InvalidValue(value=shown(status), detail=detail)
-    values = {"status": status, "actor": actor, "table": table, "limit": limit}
+    values = {
+        "status": status,
+        "actor": encode(actor),
+        "table": encode(table),
+        "limit": limit,
+    }
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["executions"], values).fetchall()
     return [ExecutionView.of(row) for row in rows]
@@ -88,7 +94,7 @@ def read_audit(
 ) -> list[AuditEntry]:
     """Read the audit trail in the order of events, from after a position."""
     _check_limit(limit)
-    values = {"execution_id": execution_id, "actor": actor, "after": after, "limit": limit}
+    values = {"execution_id": execution_id, "actor": encode(actor), "after": after, "limit": limit}
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["audit"], values).fetchall()
     return [AuditEntry(**row) for row in rows]
