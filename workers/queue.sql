@@ -4,6 +4,8 @@ SELECT set_config('idle_in_transaction_session_timeout', %(milliseconds)s, true)
 
 -- name: claim
 -- Takes one open unit of work and its row lock, which is the lease: it goes with the transaction.
+-- A unit that met a fault lets the others go first, so that a few that cannot get on do not hold up the rest;
+-- after ten seconds it has its old place again, so that it is not forgotten while ever new work comes in.
 SELECT w.unit_id, w.kind, w.job_id, w.execution_id, w.undo_id, w.batch_id, w.records, w.attempts + 1 AS attempt,
     b.number, b.version AS batch_version,
     e.action, e.table_name, e.batch_size, e.planning, e.status,
@@ -20,7 +22,9 @@ WHERE (%(job)s::uuid IS NULL OR w.job_id = %(job)s)
     AND w.available_at <= clock_timestamp()
     AND NOT (w.serial AND EXISTS (
         SELECT FROM {work_queue} p WHERE p.job_id = w.job_id AND p.ordinal < w.ordinal))
-ORDER BY coalesce(u.priority, e.priority) DESC, w.job_id, w.ordinal
+ORDER BY coalesce(u.priority, e.priority) DESC,
+    w.attempts > 0 AND w.available_at > clock_timestamp() - interval '10 seconds',
+    w.job_id, w.ordinal
 LIMIT 1
 FOR UPDATE OF w SKIP LOCKED
 

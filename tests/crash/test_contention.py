@@ -1,0 +1,302 @@
+"""Several workers and foreign transactions in each other's way: everything completes, each record once."""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import Connection, sql
+from psycopg.rows import DictRow
+
+from action_ledger.domain.columns import col
+from action_ledger.ops.builder import Request
+from action_ledger.ops.ledger import Ledger, open_ledger
+from action_ledger.workers import loop
+from tests.crash.harness import Watcher, finished, make_places, scores, topics, until
+from tests.crash.test_connections import struck
+from tests.invariants import check_invariants
+
+RECORDS = 20_000
+ISOLATIONS = ["read committed", "repeatable read", "serializable"]
+
+
+def add_one(ledger: Ledger, batch: int, table: str = "places") -> Request:
+    return ledger.on(table).all().update(score=col("score") + 1).by("user:1").batch_size(batch)
+
+
+def default(connection: Connection[DictRow], setting: str, value: str) -> None:
+    """Set a default of the database, for sessions that are opened from now on."""
+    connection.execute(
+        sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+            sql.Identifier(connection.info.dbname), sql.SQL(setting), sql.Literal(value)  # pyright: ignore[reportArgumentType]
+        )
+    )
+
+
+@contextmanager
+def foreign(url: str, statement: str) -> Generator[Callable[[], None]]:
+    """Hold what a statement locks, in a transaction of an outsider; gives the function that lets go."""
+    with psycopg.connect(url, application_name="outsider") as outsider:
+        outsider.execute(statement)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        yield outsider.rollback
+        outsider.rollback()
+
+
+@contextmanager
+def working(*works: Callable[[], None]) -> Generator[None]:
+    """Do things in threads of their own meanwhile; what one raises is raised here at the end."""
+    died: list[BaseException] = []
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+            traceback.print_exc()
+            died.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for thread in threads:
+            thread.join(60)
+    if died:
+        raise died[0]
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_on_one_execution(
+    database_url: str, connection: Connection[DictRow], isolation: str, workers: int
+) -> None:
+    make_places(connection, RECORDS)
+    default(connection, "default_transaction_isolation", isolation)
+    with open_ledger(database_url) as ledger, Watcher(database_url):
+        execution = add_one(ledger, 500).submit()
+        finished(*[{"url": database_url, "job": execution.id}] * workers)
+        assert scores(connection) == {1: RECORDS}
+        counted = topics(connection)
+        assert counted["execution.completed"] == 1
+        assert counted["batch.completed"] == RECORDS // 500
+        undo = execution.undo(by="user:2").submit()
+        finished(*[{"url": database_url, "job": undo.id}] * workers)
+        assert scores(connection) == {0: RECORDS}
+        assert topics(connection)["undo.completed"] == 1
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_threads_and_streaming(
+    database_url: str, connection: Connection[DictRow], isolation: str
+) -> None:
+    make_places(connection, RECORDS)
+    default(connection, "default_transaction_isolation", isolation)
+    with open_ledger(database_url) as ledger, Watcher(database_url):
+        execution = add_one(ledger, 500).streaming().run(workers=4)
+        assert execution.status == "completed"
+        assert scores(connection) == {1: RECORDS}
+        assert topics(connection)["execution.completed"] == 1
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_executions_that_overlap(
+    database_url: str, connection: Connection[DictRow], isolation: str
+) -> None:
+    """In opposite order: one finds its rows by the index, the other in the table, where they lie reversed."""
+    connection.execute("CREATE TABLE places (id bigint PRIMARY KEY, name text, score bigint NOT NULL)")
+    connection.execute("INSERT INTO places SELECT i, 'p', i FROM generate_series(4000, 1, -1) i")
+    connection.execute("VACUUM ANALYZE places")
+    default(connection, "default_transaction_isolation", isolation)
+    default(connection, "deadlock_timeout", "20ms")
+    with open_ledger(database_url) as ledger, Watcher(database_url):
+        large = [add_one(ledger, 4000).submit() for _ in range(3)]
+        small = [add_one(ledger, 100).submit() for _ in range(3)]
+        orders = [{"url": database_url, "job": e.id} for e in (*large, *small)]
+        finished(*orders)
+        assert {e.status for e in (*large, *small)} == {"completed"}
+        assert scores(connection) == {6: 4000}
+        assert topics(connection)["execution.completed"] == 6
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.every_postgres
+def test_deadlock_with_an_outsider(database_url: str, connection: Connection[DictRow]) -> None:
+    """40P01: the batch is the victim, is put off, and then takes its rows in order."""
+    make_places(connection, 100)
+    connection.execute("CREATE TABLE attempts (id int)")
+    default(connection, "deadlock_timeout", "200ms")
+    with open_ledger(database_url) as ledger, psycopg.connect(database_url) as outsider:
+        execution = add_one(ledger, 100).submit()
+        ledger.worker().step(execution.id)
+        outsider.execute("SET deadlock_timeout = '1min'")
+        outsider.execute("UPDATE places SET name = 'mine' WHERE id = 100")
+        with working(lambda: ledger.worker().finish(execution.id)):
+            until(lambda: waiting(connection) == 1)
+            outsider.execute("UPDATE places SET name = 'mine' WHERE id = 1")
+            outsider.commit()
+        assert execution.status == "completed"
+        assert scores(connection) == {1: 100}
+        assert attempts(connection) == [2]
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def waiting(connection: Connection[DictRow]) -> int:
+    """Count the ledger's sessions that wait for a lock."""
+    row = connection.execute(
+        "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'action-ledger' AND wait_event_type = 'Lock'"
+    ).fetchone()
+    return row["waiting"] if row else 0
+
+
+def attempts(connection: Connection[DictRow]) -> list[int]:
+    """Give the attempts that the batches took, by their numbers."""
+    rows = connection.execute(
+        "SELECT (convert_from(state, 'UTF8')::jsonb ->> 'attempt')::int AS attempt"
+        " FROM action_ledger.stored_events WHERE topic = 'batch.completed'"
+        " ORDER BY (convert_from(state, 'UTF8')::jsonb ->> 'number')::int"
+    ).fetchall()
+    return [row["attempt"] for row in rows]
+
+
+@pytest.mark.every_postgres
+@pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
+def test_foreign_transaction_holds_rows(
+    database_url: str, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    """55P03 and 57014: put off as often as it takes, and done when the rows are free."""
+    monkeypatch.setattr(loop, "LONGEST_DELAY", 0.1)
+    make_places(connection, 400)
+    default(connection, setting, "100ms")
+    with open_ledger(database_url) as ledger, Watcher(database_url):
+        execution = add_one(ledger, 100).submit()
+        held = "UPDATE places SET name = 'mine' WHERE id IN (150, 250)"
+        with (
+            foreign(database_url, held) as release,
+            working(lambda: ledger.worker().finish(execution.id)),
+        ):
+            until(lambda: execution.progress().applied == 200)
+            until(lambda: len(tried(connection)) == 2)
+            assert scores(connection) == {0: 200, 1: 200}
+            assert set(tried(connection)) == {"55P03" if setting == "lock_timeout" else "57014"}
+            release()
+        assert execution.status == "completed"
+        assert scores(connection) == {1: 400}
+        first, second, third, fourth = attempts(connection)
+        assert (first, fourth) == (1, 1)
+        assert min(second, third) > 1
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def tried(connection: Connection[DictRow]) -> list[str]:
+    """Give the faults that open units have met."""
+    rows = connection.execute(
+        "SELECT last_error FROM action_ledger.work_queue WHERE last_error IS NOT NULL"
+    ).fetchall()
+    return [row["last_error"] for row in rows]
+
+
+def test_patience_outlasts_a_long_foreign_transaction(
+    database_url: str, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that somebody else holds is no fault of the batch: it does not fail for it."""
+    monkeypatch.setattr(loop, "LONGEST_DELAY", 0.01)
+    make_places(connection, 100)
+    default(connection, "lock_timeout", "10ms")
+    with open_ledger(database_url) as ledger:
+        execution = add_one(ledger, 100).submit()
+        held = "UPDATE places SET name = 'mine' WHERE id = 50"
+        with (
+            foreign(database_url, held) as release,
+            working(lambda: ledger.worker().finish(execution.id)),
+        ):
+            time.sleep(1)
+            release()
+        assert execution.status == "completed"
+        assert attempts(connection)[0] > 12
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def test_foreign_transaction_stops_one_execution_only(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
+    """A batch that waits for a row holds neither the append lock nor anything else that others need."""
+    make_places(connection, 400)
+    make_places(connection, 400, table="others")
+    with open_ledger(database_url) as ledger:
+        stuck = add_one(ledger, 100).submit()
+        free = add_one(ledger, 100, "others").submit()
+        with (
+            foreign(database_url, "UPDATE places SET name = 'mine' WHERE id = 50") as release,
+            working(lambda: ledger.worker().finish(stuck.id)),
+        ):
+            until(lambda: waiting(connection) == 1)
+            ledger.worker().finish(free.id)
+            assert free.status == "completed"
+            ledger.worker().step(stuck.id)  # the batches of the stuck one that nobody stands in front of
+            assert add_one(ledger, 400, "others").run().status == "completed"
+            assert stuck.progress().applied == 100
+            release()
+        assert stuck.status == "completed"
+        assert scores(connection) == {1: 400}
+        check_invariants(connection, ledger=ledger, tables=["places", "others"])
+
+
+def test_append_lock_held_by_somebody_else(
+    database_url: str, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer does not wait for its turn for ever, and its work is done in the end."""
+    monkeypatch.setenv("ACTION_LEDGER_APPEND_LOCK_TIMEOUT_MS", "50")
+    monkeypatch.setattr(loop, "LONGEST_DELAY", 0.05)
+    make_places(connection, 400)
+    with open_ledger(database_url) as ledger:
+        execution = add_one(ledger, 100).submit()
+        held = "LOCK TABLE action_ledger.stored_events IN EXCLUSIVE MODE"
+        with (
+            foreign(database_url, held) as release,
+            working(lambda: ledger.worker().finish(execution.id)),
+        ):
+            until(lambda: "55P03" in tried(connection))
+            assert scores(connection) == {0: 400}
+            release()
+        assert execution.status == "completed"
+        assert scores(connection) == {1: 400}
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.parametrize("step", ["batch.claimed", "batch.applied", "batch.appended"])
+def test_nothing_waits_for_a_queue_row_under_the_append_lock(
+    database_url: str, connection: Connection[DictRow], step: str
+) -> None:
+    """While a worker stands still with its queue row, at any step before the append lock, others go on."""
+    make_places(connection, 1_000)
+    with open_ledger(database_url) as ledger:
+        execution = add_one(ledger, 100).submit()
+        ledger.worker().step(execution.id)
+
+        def meanwhile() -> None:
+            if step == "batch.appended":  # it holds the append lock: nobody may hold what it needs next
+                return
+            with working(*[lambda: drain(ledger, execution.id)] * 2):
+                pass
+            assert execution.progress().applied == 900
+
+        with struck(step, 1, meanwhile):
+            ledger.worker().finish(execution.id)
+        assert execution.status == "completed"
+        assert scores(connection) == {1: 1_000}
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def drain(ledger: Ledger, job: UUID) -> None:
+    """Do every unit that is free."""
+    worker = ledger.worker()
+    while worker.step(job):
+        pass
