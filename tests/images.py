@@ -1,6 +1,7 @@
 """The images that a ledger keeps, put together to the newest of each record, and the rows to compare them with."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from psycopg import Connection, sql
 from psycopg.adapt import Transformer
@@ -26,7 +27,7 @@ def newest_images(connection: Connection[DictRow], table: str) -> dict[Key, Imag
     names = [name for name, is_key, _ in _columns(connection, table) if is_key]
     rows = connection.execute(
         sql.SQL(
-            "SELECT c.columns, c.kind, c.keys, c.after FROM action_ledger.change_sets c"
+            "SELECT c.batch_id, c.columns, c.kind, c.keys, c.after FROM action_ledger.change_sets c"
             " JOIN action_ledger.stored_events p"
             "  ON p.originator_id = c.batch_id AND p.topic = 'batch.planned'"
             " JOIN action_ledger.stored_events e"
@@ -37,15 +38,19 @@ def newest_images(connection: Connection[DictRow], table: str) -> dict[Key, Imag
         [table],
     ).fetchall()
     newest: dict[Key, Image | None] = {}
+    # A record goes by the key under which its batch planned it, wherever the change moved it.
+    places: dict[tuple[UUID, Key], Key] = {}
     for row in rows:
         after = _arrays(connection, row["after"] or ())
         for n, key in enumerate(zip(*_arrays(connection, row["keys"]), strict=True)):
+            place = places.get((row["batch_id"], key), key)
             if row["kind"] == "delete":
-                newest[key] = None
+                newest[place] = None
                 continue
             image = {name: values[n] for name, values in zip(row["columns"], after, strict=True)}
-            before = newest.pop(key, None)
+            before = newest.pop(place, None)
             moved = tuple(image.get(name, part) for name, part in zip(names, key, strict=True))
+            places[row["batch_id"], key] = moved
             newest[moved] = {**(before or {}), **image}
     return newest
 

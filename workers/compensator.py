@@ -46,8 +46,10 @@ def compensate_batch(
     for source in find_sources(transaction, batch_id=batch.id, of_undo=of_undo):
         reading = Reading(transaction, table, source, chosen=chosen)
         write = compensation(reading, policy)
+        # What takes an undo back does again what it undid: so the redo of a redo is an undo.
+        turned = replace(owner, direction="redo" if source.direction == "undo" else "undo")
         writer = Writer(
-            transaction, owner, write, ordered=attempt > 1, part=part, outcomes=outcomes
+            transaction, turned, write, ordered=attempt > 1, part=part, outcomes=outcomes
         )
         slices = Slices(transaction, writer)
         slices.apply(1, source.records)

@@ -97,7 +97,7 @@ class Workbench:
             execution_id=unit.execution_id,
             undo_id=unit.undo_id,
             batch_version=version + 1,
-            direction="undo" if unit.of_undo is None else "redo",
+            direction="undo",
         )
         return compensate_batch(
             transaction,
