@@ -54,6 +54,7 @@ class Column:
     ``type`` is its declared type with modifiers, as in ``character varying(3)``. ``plain_type`` is what
     values are cast to: without modifiers, and for a domain the type below it, because an explicit cast to
     the declared type would cut a longer value short without a word. Both mean the same under any search path.
+    ``collation`` is one that takes values for equal which are not the same, as SQL, or else None.
     ``is_array``, ``is_json`` and ``is_composite`` speak of ``plain_type``; ``delimiter`` stands between its
     values in an array.
     """
@@ -68,6 +69,7 @@ class Column:
     is_json: bool
     is_composite: bool
     is_domain: bool
+    collation: str | None
     delimiter: str
 
     @property
@@ -84,6 +86,11 @@ class Column:
     def plain_type_sql(self) -> sql.SQL:
         """The type to cast values to, as a part of a statement."""
         return _type_sql(self.plain_type)
+
+    @property
+    def collation_sql(self) -> sql.SQL | None:
+        """The collation, as a part of a statement."""
+        return None if self.collation is None else _type_sql(self.collation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ tree (oid) AS (
     SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.oid
 ),
 attribute AS (
-    SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated, a.attidentity, a.attnotnull
+    SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attgenerated, a.attidentity, a.attnotnull
     FROM named
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = named.oid
     WHERE a.attnum > 0 AND NOT a.attisdropped
@@ -68,6 +68,13 @@ typed AS (
         base.is_json,
         base.typtype = 'c' AS is_composite,
         base.typdelim,
+        -- Only where values can be equal and not the same.
+        (
+            SELECT pg_catalog.format('%%I.%%I', n.nspname, c.collname)
+            FROM pg_catalog.pg_collation AS c
+            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.collnamespace
+            WHERE c.oid = a.attcollation AND NOT c.collisdeterministic
+        ) AS collation,
         base.type || CASE WHEN base.is_array AND NOT base.is_builtin THEN '[]' ELSE '' END AS plain_type,
         CASE
             WHEN own.is_builtin THEN pg_catalog.format_type(a.atttypid, a.atttypmod)
@@ -107,6 +114,7 @@ SELECT
                 'is_json', typed.is_json,
                 'is_composite', typed.is_composite,
                 'is_domain', typed.is_domain,
+                'collation', typed.collation,
                 'delimiter', typed.typdelim
             )
             ORDER BY typed.attnum

@@ -83,7 +83,9 @@ def value(column: Column, reference: sql.Composable) -> sql.Composable:
     if number and _as_text(column):
         reference = sql.SQL("{}::{}").format(reference, number)
     if number or _as_text(column):
-        return sql.SQL("{}::{}").format(reference, column.plain_type_sql)
+        reference = sql.SQL("{}::{}").format(reference, column.plain_type_sql)
+    if column.collation_sql is not None:
+        reference = sql.SQL("({} COLLATE {})").format(reference, column.collation_sql)
     return reference
 
 

@@ -12,7 +12,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .catalog import Column, Table
-from .images import aliases, columns_of, listed, numbered, same_key, unnested, value
+from .images import aliases, columns_of, decoded, listed, numbered, same_key, unnested, value
 from .statements import SQL as WRITER
 
 SQL = read_blocks("action_ledger.workers", "undo.sql")
@@ -94,6 +94,8 @@ class Reading:
         return {
             "source": self.source.owner,
             "source_part": self.source.part,
+            "source_batch": self.source.batch_id,
+            "source_version": self.source.batch_version,
             "chosen": self._chosen,
         }
 
@@ -144,7 +146,8 @@ class Reading:
     def _restrictions(self) -> list[sql.Composable]:
         key = self.table.key
         names = listed(numbered("k", len(key)))
-        same = same_key(aliases("w", "k", len(key)), aliases("u", "k", len(key)))
+        own = listed(decoded("u", "k", key))
+        others = listed(decoded("w", "k", key))
         found: list[sql.Composable] = []
         if self.source.superseded:
             found.append(
@@ -152,7 +155,8 @@ class Reading:
                     WRITER["not_superseded"],
                     arrays=listed(unnested("l.keys", key)),
                     key_names=names,
-                    same_key=same,
+                    others=others,
+                    key=own,
                 )
             )
         if self._chosen is not None:
@@ -161,7 +165,8 @@ class Reading:
                     WRITER["chosen"],
                     arrays=listed(unnested("c.keys", key)),
                     key_names=names,
-                    same_key=same,
+                    others=others,
+                    key=own,
                 )
             )
         return found

@@ -155,7 +155,8 @@ class Statements:
             located=write.located,
             reason=write.reason,
             current=sql.SQL(", {}").format(current) if compared else sql.SQL(""),
-            same_key=same_key(decoded("w", "k", write.table.key), aliases("q", "k", keys)),
+            planned_key=listed(aliases("q", "k", keys)),
+            done_key=listed(decoded("w", "k", write.table.key)),
             columns=sql.SQL("%(acted)s") if compared else sql.SQL("NULL::text[]"),
             keys=self._keys("missed"),
             recorded=array_of(

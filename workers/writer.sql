@@ -12,17 +12,18 @@ WHERE s.owner = %(source)s AND s.part = %(source_part)s AND u.n BETWEEN %(lo)s A
 
 -- name: not_superseded
 -- Leaves out records that a later change set of the same batch holds: their newest image is there.
-AND NOT EXISTS (
-    SELECT FROM {schema}.change_sets l CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
-    WHERE l.batch_id = s.batch_id AND l.batch_version > s.batch_version AND {same_key}
+AND ({key}) NOT IN (
+    SELECT {others} FROM {schema}.change_sets l CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE l.batch_id = %(source_batch)s AND l.batch_version > %(source_version)s
 )
 
 -- name: chosen
--- Leaves out records that the undo was not asked for.
-AND EXISTS (
-    SELECT FROM {schema}.key_sets c CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
-    WHERE c.owner = %(chosen)s AND {same_key}
-)
+-- Leaves out records that the undo was not asked for. IS TRUE keeps it from becoming a join, which the planner
+-- would do as a nested loop, as in missed.
+AND (({key}) IN (
+    SELECT {others} FROM {schema}.key_sets c CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE c.owner = %(chosen)s
+)) IS TRUE
 
 -- name: lock_rows
 -- Takes the rows in key order, so that what is read next is what will be changed.
@@ -75,7 +76,8 @@ WHERE s.owner = %(owner)s AND s.part = %(part)s AND s.after <> summary.after
 RETURNING {schema}.digest(s.salt, s.keys || s.before || s.after) AS digest
 
 -- name: missed
--- Planned records that were not changed, by the reason that can be seen now.
+-- Planned records that were not changed, by the reason that can be seen now. NOT IN, which is always hashed: the
+-- planner takes both sides for a few rows, and NOT EXISTS became a nested loop over a whole batch squared.
 WITH planned AS ({planned}),
 done AS (
     SELECT w.* FROM {schema}.change_sets d CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
@@ -84,7 +86,7 @@ done AS (
 missed AS (
     SELECT q.*, {reason} AS reason {current}
     FROM planned q LEFT JOIN {table} t ON {located}
-    WHERE NOT EXISTS (SELECT FROM done w WHERE {same_key})
+    WHERE ({planned_key}) NOT IN (SELECT {done_key} FROM done w)
 )
 INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason, records,
     columns, salt, keys, recorded, current)
