@@ -20,8 +20,15 @@ from tests.crash.harness import Watcher, finished, make_places, scores, topics, 
 from tests.crash.test_connections import struck
 from tests.invariants import check_invariants
 
-RECORDS = 20_000
-ISOLATIONS = ["read committed", "repeatable read", "serializable"]
+RECORDS = 8_000
+BATCH = 200
+
+crash = pytest.mark.crash
+ISOLATIONS = [
+    "repeatable read",
+    pytest.param("read committed", marks=crash),
+    pytest.param("serializable", marks=crash),
+]
 
 
 def add_one(ledger: Ledger, batch: int, table: str = "places") -> Request:
@@ -70,20 +77,29 @@ def working(*works: Callable[[], None]) -> Generator[None]:
         raise died[0]
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize(
+    ("workers", "isolation"),
+    [
+        (2, "read committed"),
+        (4, "repeatable read"),
+        pytest.param(2, "repeatable read", marks=crash),
+        pytest.param(4, "read committed", marks=crash),
+        pytest.param(2, "serializable", marks=crash),
+        pytest.param(4, "serializable", marks=crash),
+    ],
+)
 def test_workers_on_one_execution(
     database_url: str, connection: Connection[DictRow], isolation: str, workers: int
 ) -> None:
     make_places(connection, RECORDS)
     default(connection, "default_transaction_isolation", isolation)
     with open_ledger(database_url) as ledger, Watcher(database_url):
-        execution = add_one(ledger, 500).submit()
+        execution = add_one(ledger, BATCH).submit()
         finished(*[{"url": database_url, "job": execution.id}] * workers)
         assert scores(connection) == {1: RECORDS}
         counted = topics(connection)
         assert counted["execution.completed"] == 1
-        assert counted["batch.completed"] == RECORDS // 500
+        assert counted["batch.completed"] == RECORDS // BATCH
         undo = execution.undo(by="user:2").submit()
         finished(*[{"url": database_url, "job": undo.id}] * workers)
         assert scores(connection) == {0: RECORDS}
@@ -98,7 +114,7 @@ def test_threads_and_streaming(
     make_places(connection, RECORDS)
     default(connection, "default_transaction_isolation", isolation)
     with open_ledger(database_url) as ledger, Watcher(database_url):
-        execution = add_one(ledger, 500).streaming().run(workers=4)
+        execution = add_one(ledger, BATCH).streaming().run(workers=4)
         assert execution.status == "completed"
         assert scores(connection) == {1: RECORDS}
         assert topics(connection)["execution.completed"] == 1
@@ -109,20 +125,34 @@ def test_threads_and_streaming(
 def test_executions_that_overlap(
     database_url: str, connection: Connection[DictRow], isolation: str
 ) -> None:
-    """In opposite order: one finds its rows by the index, the other in the table, where they lie reversed."""
-    connection.execute("CREATE TABLE places (id bigint PRIMARY KEY, name text, score bigint NOT NULL)")
-    connection.execute("INSERT INTO places SELECT i, 'p', i FROM generate_series(4000, 1, -1) i")
+    """In opposite order: some find their rows by the index, others as they lie, which is reversed."""
+    records = 600
+    connection.execute("CREATE TABLE places (id bigint PRIMARY KEY, score bigint NOT NULL)")
+    connection.execute("INSERT INTO places SELECT i, i FROM generate_series(%s, 1, -1) i", [records])
     connection.execute("VACUUM ANALYZE places")
+    connection.execute(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(0.0002); RETURN new; END'"
+    )
+    connection.execute(
+        "CREATE TRIGGER dawdle BEFORE UPDATE ON places FOR EACH ROW EXECUTE FUNCTION dawdle()"
+    )
     default(connection, "default_transaction_isolation", isolation)
     default(connection, "deadlock_timeout", "20ms")
+    upwards = "&options=-cenable_hashjoin%3Doff%20-cenable_mergejoin%3Doff%20-cenable_seqscan%3Doff"
+    downwards = "&options=-cenable_nestloop%3Doff%20-cenable_mergejoin%3Doff%20-cenable_indexscan%3Doff"
     with open_ledger(database_url) as ledger, Watcher(database_url):
-        large = [add_one(ledger, 4000).submit() for _ in range(3)]
-        small = [add_one(ledger, 100).submit() for _ in range(3)]
-        orders = [{"url": database_url, "job": e.id} for e in (*large, *small)]
-        finished(*orders)
-        assert {e.status for e in (*large, *small)} == {"completed"}
-        assert scores(connection) == {6: 4000}
-        assert topics(connection)["execution.completed"] == 6
+        executions = [add_one(ledger, records).submit() for _ in range(4)]
+        finished(
+            *[
+                {"url": database_url + (upwards if n % 2 else downwards), "job": execution.id}
+                for n, execution in enumerate(executions)
+            ]
+        )
+        assert {execution.status for execution in executions} == {"completed"}
+        assert scores(connection) == {4: records}
+        assert max(attempts(connection)) > 1, "no deadlock came about: the test shows nothing"
+        assert topics(connection)["execution.completed"] == 4
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
