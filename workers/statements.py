@@ -65,7 +65,10 @@ class Statements:
         )
         changed: sql.Composable = sql.SQL("changed c")
         if write.kind == "insert":
-            changed = sql.SQL("changed c JOIN planned q ON {}").format(
+            # An inner join as a full one: see the block excepted of undo.sql.
+            changed = sql.SQL(
+                "changed c FULL JOIN planned q ON {} WHERE num_nulls(c.k1, q.k1) = 0"
+            ).format(
                 same_key(
                     aliases("c", "k", len(write.table.key)), aliases("q", "k", len(write.table.key))
                 )

@@ -31,9 +31,12 @@ FROM {executions} WHERE execution_id = %(execution_id)s
 SELECT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = %(oid)s AND confrelid = %(oid)s) AS yes
 
 -- name: excepted
--- The columns in which records did not come back as they had been: a trigger wrote them.
+-- The columns in which records did not come back as they had been: a trigger wrote them. An inner join, written as
+-- a full one whose condition the planner cannot see through, so that it is hashed or merged: it takes both sides for
+-- a few rows, and an inner join became a nested loop over a whole batch squared.
 SELECT {differing} AS columns
-FROM {schema}.change_sets n
-CROSS JOIN LATERAL unnest({new_arrays}) AS x ({new_names})
-JOIN ({planned}) q ON {same_key}
-WHERE n.owner = %(owner)s AND n.part = %(part)s
+FROM (
+    SELECT x.* FROM {schema}.change_sets n CROSS JOIN LATERAL unnest({new_arrays}) AS x ({new_names})
+    WHERE n.owner = %(owner)s AND n.part = %(part)s
+) x FULL JOIN ({planned}) q ON {same_key}
+WHERE num_nulls(x.k1, q.k1) = 0
