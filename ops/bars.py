@@ -34,7 +34,10 @@ class Bar:
     def show(self, counts: Counts) -> None:
         """Show counts."""
         self._progress.update(
-            self._task, completed=counts.processed, total=counts.total or None, facts=_facts(counts),
+            self._task,
+            completed=counts.processed,
+            total=counts.total or None,
+            facts=_facts(counts),
         )
 
 

@@ -28,7 +28,11 @@ REASONS = {
 
 
 def show_execution(
-    terminal: Terminal, details: Details, execution: ExecutionHandle, *, limit: int = SHOWN,
+    terminal: Terminal,
+    details: Details,
+    execution: ExecutionHandle,
+    *,
+    limit: int = SHOWN,
 ) -> None:
     """Show everything that is known of an execution."""
     view = details.execution
@@ -60,7 +64,10 @@ def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle
 
 
 def show_failures(
-    terminal: Terminal, execution: ExecutionHandle, failed: int, limit: int,
+    terminal: Terminal,
+    execution: ExecutionHandle,
+    failed: int,
+    limit: int,
 ) -> None:
     """Show the first records that failed."""
     if failed and limit:
@@ -75,7 +82,15 @@ def show_undos(terminal: Terminal, undos: list[UndoView]) -> None:
         return
     terminal.say("\nUndos and redos", "bold")
     rows = (
-        (undo.id, undo.kind, state(undo.status), undo.applied, undo.skipped, undo.failed, undo.actor)
+        (
+            undo.id,
+            undo.kind,
+            state(undo.status),
+            undo.applied,
+            undo.skipped,
+            undo.failed,
+            undo.actor,
+        )
         for undo in undos
     )
     headers = ("ID", "KIND", "STATUS", "RESTORED", "LEFT", "FAILED", "BY")

@@ -14,7 +14,8 @@ def _remember_json(context: typer.Context, value: bool) -> bool:
 
 
 Json = Annotated[
-    bool, typer.Option("--json", help="Give JSON, errors too.", callback=_remember_json),
+    bool,
+    typer.Option("--json", help="Give JSON, errors too.", callback=_remember_json),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 By = Annotated[
@@ -28,7 +29,8 @@ By = Annotated[
 ]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the audit.")]
 Workers = Annotated[
-    int, typer.Option("--workers", min=1, max=64, help="How many work on it at once, in this process."),
+    int,
+    typer.Option("--workers", min=1, max=64, help="How many work on it at once, in this process."),
 ]
 Submit = Annotated[bool, typer.Option("--submit", help="Leave it to the workers.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="How many are listed.")]
@@ -37,7 +39,8 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="How many are l
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="A table, as schema.table or table.")]
 Action = Annotated[
-    str, typer.Argument(metavar="ACTION", help="update, archive, delete or restore."),
+    str,
+    typer.Argument(metavar="ACTION", help="update, archive, delete or restore."),
 ]
 Where = Annotated[
     list[str] | None,
@@ -51,11 +54,14 @@ Where = Annotated[
 WhereJson = Annotated[
     str | None,
     typer.Option(
-        "--where-json", metavar="FILE|-|JSON", help="A predicate as JSON, for or, not and the like.",
+        "--where-json",
+        metavar="FILE|-|JSON",
+        help="A predicate as JSON, for or, not and the like.",
     ),
 ]
 Keys = Annotated[
-    str | None, typer.Option("--keys", metavar="KEY,...", help="The records with these keys."),
+    str | None,
+    typer.Option("--keys", metavar="KEY,...", help="The records with these keys."),
 ]
 KeysFile = Annotated[
     str | None,
@@ -83,14 +89,16 @@ ParamsJson = Annotated[
     ),
 ]
 Hard = Annotated[
-    bool, typer.Option("--hard", help="delete: take the rows out, whatever the table has."),
+    bool,
+    typer.Option("--hard", help="delete: take the rows out, whatever the table has."),
 ]
 Mark = Annotated[
     str | None,
     typer.Option("--mark", metavar="deleted|archived", help="restore: which mark to take off."),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", metavar="RECORDS", help="Records of one batch."),
+    int | None,
+    typer.Option("--batch-size", metavar="RECORDS", help="Records of one batch."),
 ]
 
 # which execution
@@ -98,7 +106,8 @@ BatchSize = Annotated[
 Id = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="The id, its beginning or its end if no other has it, or: last.",
+        metavar="ID",
+        help="The id, its beginning or its end if no other has it, or: last.",
     ),
 ]
 OnConflict = Annotated[

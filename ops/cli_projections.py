@@ -8,7 +8,8 @@ from . import cli_options as option
 from .cli_state import state_of
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Some views only; all if none is named.")
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="Some views only; all if none is named."),
 ]
 
 
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="projections")
 
 
-def status(context: typer.Context, as_json: option.Json = False) -> None:
+def status(context: typer.Context, _json: option.Json = False) -> None:
     """Show where each view stands: inline ones are never behind, the others follow."""
     from .views_upkeep import show_status
 
@@ -32,7 +33,7 @@ def status(context: typer.Context, as_json: option.Json = False) -> None:
         show_status(ledger, state.terminal())
 
 
-def rebuild(context: typer.Context, names: Names = None, as_json: option.Json = False) -> None:
+def rebuild(context: typer.Context, names: Names = None, _json: option.Json = False) -> None:
     """Build views anew from the first event, beside the live ones, and switch to them. Nobody waits for it."""
     from .views_upkeep import run_rebuild
 
@@ -41,7 +42,7 @@ def rebuild(context: typer.Context, names: Names = None, as_json: option.Json = 
         run_rebuild(ledger, state.terminal(), names or ())
 
 
-def verify(context: typer.Context, names: Names = None, as_json: option.Json = False) -> None:
+def verify(context: typer.Context, names: Names = None, _json: option.Json = False) -> None:
     """Compare the live views with what the events make of them. Exit code 1 when one differs."""
     from .views_upkeep import run_verify
 

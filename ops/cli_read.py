@@ -24,7 +24,7 @@ def executions(
     actor: Annotated[str | None, typer.Option("--actor", help="Who asked.")] = None,
     table: Annotated[str | None, typer.Option("--table", help="As schema.table.")] = None,
     limit: option.Limit = 20,
-    as_json: option.Json = False,
+    _json: option.Json = False,
 ) -> None:
     """List what was done lately, the newest first."""
     from .reading import list_executions
@@ -39,7 +39,7 @@ def show(
     context: typer.Context,
     execution: option.Id = "last",
     limit: option.Limit = 10,
-    as_json: option.Json = False,
+    _json: option.Json = False,
 ) -> None:
     """Show an execution or an undo: who, why, what, how far, what failed, and what can be done now."""
     from .reading import show_job
@@ -53,12 +53,14 @@ def audit(
     context: typer.Context,
     execution: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="Only what belongs to this execution; its id, or: last."),
+        typer.Argument(
+            metavar="[ID]", help="Only what belongs to this execution; its id, or: last."
+        ),
     ] = None,
     actor: Annotated[str | None, typer.Option("--actor", help="Only what was asked by.")] = None,
     after: Annotated[int, typer.Option("--after", help="From after this position.")] = 0,
     limit: option.Limit = 100,
-    as_json: option.Json = False,
+    _json: option.Json = False,
 ) -> None:
     """List the events, in the order in which they happened."""
     from .reading import list_audit
@@ -75,7 +77,7 @@ def history(
         str,
         typer.Argument(metavar="KEY", help="The record's key; a JSON array if of several columns."),
     ],
-    as_json: option.Json = False,
+    _json: option.Json = False,
 ) -> None:
     """Show every change that was made to one record: when, by whom, why, before and after."""
     from .reading import show_history

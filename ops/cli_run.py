@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command("preview")(preview)
 
 
-def run(  # noqa: PLR0913 - options
+def run(
     context: typer.Context,
     table: option.Table,
     action: option.Action,
@@ -35,7 +35,9 @@ def run(  # noqa: PLR0913 - options
     batch_size: option.BatchSize = None,
     streaming: Annotated[
         bool,
-        typer.Option("--streaming", help="Plan while the first batches are at work; for very many."),
+        typer.Option(
+            "--streaming", help="Plan while the first batches are at work; for very many."
+        ),
     ] = False,
     frozen: Annotated[
         bool,
@@ -46,16 +48,19 @@ def run(  # noqa: PLR0913 - options
         typer.Option("--undo-days", metavar="DAYS", help="How long it can be undone, 90 at most."),
     ] = None,
     irreversible: Annotated[
-        bool, typer.Option("--irreversible", help="Give up the undo."),
+        bool,
+        typer.Option("--irreversible", help="Give up the undo."),
     ] = False,
     queue: Annotated[
-        str | None, typer.Option("--queue", help="The queue that workers find it in."),
+        str | None,
+        typer.Option("--queue", help="The queue that workers find it in."),
     ] = None,
     priority: Annotated[
-        int, typer.Option("--priority", help="From -100 to 100; the highest goes first."),
+        int,
+        typer.Option("--priority", help="From -100 to 100; the highest goes first."),
     ] = 0,
     yes: option.Yes = False,
-    as_json: option.Json = False,
+    _json: option.Json = False,
 ) -> None:
     """Change records, in batches, with a record of it all.
 
@@ -66,8 +71,8 @@ def run(  # noqa: PLR0913 - options
 
     What is archived or deleted is counted first, and has to be confirmed.
     """
-    from .wanted import Chosen, Told, Wanted
     from .running import run_wanted
+    from .wanted import Chosen, Told, Wanted
 
     wanted = Wanted(
         table=table,
@@ -99,12 +104,17 @@ def run(  # noqa: PLR0913 - options
     state = state_of(context)
     with state.ledger() as ledger:
         code = run_wanted(
-            ledger, state.terminal(), wanted, workers=workers, submit=submit, confirmed=yes,
+            ledger,
+            state.terminal(),
+            wanted,
+            workers=workers,
+            submit=submit,
+            confirmed=yes,
         )
     raise typer.Exit(code)
 
 
-def preview(  # noqa: PLR0913 - options
+def preview(
     context: typer.Context,
     table: option.Table,
     action: option.Action,
@@ -120,17 +130,18 @@ def preview(  # noqa: PLR0913 - options
     mark: option.Mark = None,
     batch_size: option.BatchSize = None,
     sample: Annotated[
-        int, typer.Option("--sample", "-n", min=0, help="How many records to show."),
+        int,
+        typer.Option("--sample", "-n", min=0, help="How many records to show."),
     ] = 10,
-    as_json: option.Json = False,
+    _json: option.Json = False,
 ) -> None:
     """Count the records that a run would change, and show some of them. Nothing is written.
 
     \b
     action-ledger preview places archive --where "country = FR" --where "population < 1000"
     """
-    from .wanted import Chosen, Told, Wanted
     from .running import preview_wanted
+    from .wanted import Chosen, Told, Wanted
 
     wanted = Wanted(
         table=table,

@@ -130,7 +130,5 @@ def code_of(error: Exception) -> ExitCode:
             return ExitCode.STORE
 
 
-
-
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())

@@ -35,7 +35,7 @@ def worker(
     raise typer.Exit(code)
 
 
-def migrate(context: typer.Context, as_json: option.Json = False) -> None:
+def migrate(context: typer.Context, _json: option.Json = False) -> None:
     """Bring the ledger's schema to this release. Safe to run again, and by several at once."""
     from .upkeep import run_migrate
 
@@ -47,7 +47,7 @@ def rollback(
     context: typer.Context,
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many migrations.")] = 1,
     yes: option.Yes = False,
-    as_json: option.Json = False,
+    _json: option.Json = False,
 ) -> None:
     """Take the newest migrations back, with the data in their tables: events, change sets, all of it."""
     from .upkeep import run_rollback

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command("redo")(redo)
 
 
-def undo(  # noqa: PLR0913 - options
+def undo(
     context: typer.Context,
     execution: option.Id,
     by: option.By = None,
@@ -30,7 +30,7 @@ def undo(  # noqa: PLR0913 - options
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
-    as_json: option.Json = False,
+    _json: option.Json = False,
 ) -> None:
     """Take an execution back, or some of it.
 
@@ -59,7 +59,7 @@ def undo(  # noqa: PLR0913 - options
     raise typer.Exit(code)
 
 
-def redo(  # noqa: PLR0913 - options
+def redo(
     context: typer.Context,
     undo: option.Id,
     by: option.By = None,
@@ -70,7 +70,7 @@ def redo(  # noqa: PLR0913 - options
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
-    as_json: option.Json = False,
+    _json: option.Json = False,
 ) -> None:
     """Apply again what an undo took back. ID is an undo, or an execution for the newest undo of it.
 

@@ -152,7 +152,9 @@ def _list(reader: _Reader) -> tuple[str, ...]:
         if reader.mark(")"):
             return tuple(values)
         if not reader.mark(","):
-            raise reader.wrong("the values of in are separated by commas and end with a parenthesis")
+            raise reader.wrong(
+                "the values of in are separated by commas and end with a parenthesis"
+            )
 
 
 def _value(reader: _Reader) -> str:
@@ -164,7 +166,9 @@ def _value(reader: _Reader) -> str:
     if bare is None:
         raise reader.wrong(f"a value is missing, or has to be quoted: {_QUOTE_IT}")
     if bare[0].lower() == "null":
-        raise reader.wrong("nothing equals null; write is null, is not null, or 'null' for the text")
+        raise reader.wrong(
+            "nothing equals null; write is null, is not null, or 'null' for the text"
+        )
     return bare[0]
 
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -70,7 +71,9 @@ class Demo:
             rows = read_places()
             load_places(self.outsider, rows, watch)
         seconds = time.monotonic() - started
-        self.terminal.say(f"  {len(rows):,} places in {TABLE}, read and copied in {duration(seconds)}")
+        self.terminal.say(
+            f"  {len(rows):,} places in {TABLE}, read and copied in {duration(seconds)}"
+        )
 
     def change(self) -> tuple[ExecutionHandle, ExecutionHandle]:
         """Archive the small places of some countries, then update others by an expression."""
@@ -107,15 +110,24 @@ class Demo:
         undos = [self._undo("undo of update", updated), self._undo("undo of archive", archived)]
         for undo in undos:
             progress = undo.progress()
-            self.terminal.say(tally(progress, applied="restored", skipped="in conflict, left as they are"))
-        self.terminal.say("\n  The conflicts, with what the ledger had written and what is there now:")
+            self.terminal.say(
+                tally(progress, applied="restored", skipped="in conflict, left as they are")
+            )
+        self.terminal.say(
+            "\n  The conflicts, with what the ledger had written and what is there now:"
+        )
         conflicts = [one for undo in undos for one in undo.conflicts()]
         conflicts_table(self.terminal, islice(conflicts, 10))
 
     def prove(self) -> None:
         """Compare every column of every row that no hand touched with the original."""
         self.title()
-        row = self.outsider.execute(SQL["checksums"], {"touched": list(self.touched.values())}).fetchone() or {}
+        row = (
+            self.outsider.execute(
+                SQL["checksums"], {"touched": list(self.touched.values())}
+            ).fetchone()
+            or {}
+        )
         same = row["original"] == row["now"]
         self.terminal.say(f"  original {row['original']}\n  now      {row['now']}")
         verdict = Text("equal", GOOD) if same else Text("DIFFERENT", BAD)
@@ -126,7 +138,9 @@ class Demo:
     def tell(self, archived: ExecutionHandle) -> None:
         """Show the audit trail, and the history of one place."""
         self.title()
-        show_audit(self.terminal, self.ledger.audit(execution_id=archived.id, limit=6), with_id=False)
+        show_audit(
+            self.terminal, self.ledger.audit(execution_id=archived.id, limit=6), with_id=False
+        )
         self.terminal.say()
         self.title(place=self.touched["renamed"])
         history_lines(self.terminal, self.ledger.history(TABLE, self.touched["renamed"]))
@@ -177,9 +191,7 @@ class Demo:
     def _measure(self, label: str, handle: Handle, size: int, started: float) -> None:
         seconds = time.monotonic() - started
         counts, grown = handle.progress(), read_size(self.ledger.store) - size
-        self.measured.append(
-            Measured(label, counts.applied, counts.batches, seconds, grown)
-        )
+        self.measured.append(Measured(label, counts.applied, counts.batches, seconds, grown))
         self.terminal.say(
             f"  {many(counts.applied, 'record')} in {many(counts.batches, 'batch')}, {duration(seconds)}"
         )
@@ -213,10 +225,8 @@ def _program() -> str:
     called = Path(sys.argv[0])
     if shutil.which("action-ledger") == str(called.absolute()) or called.name != "action-ledger":
         return "action-ledger"
-    try:
+    with suppress(ValueError):
         called = called.absolute().relative_to(Path.cwd())
-    except ValueError:
-        pass
     return shlex.quote(str(called))
 
 

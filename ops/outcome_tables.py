@@ -49,8 +49,11 @@ def change_rows(first: object, before: Image, after: Image) -> Iterator[tuple[ob
     if before is None or after is None:
         gone = Text("(no row)", QUIET)
         image = _whole(before or after)
-        yield first, Text("(row)", QUIET), gone if before is None else image, (
-            gone if after is None else image
+        yield (
+            first,
+            Text("(row)", QUIET),
+            gone if before is None else image,
+            (gone if after is None else image),
         )
         return
     for name in before:
@@ -60,7 +63,9 @@ def change_rows(first: object, before: Image, after: Image) -> Iterator[tuple[ob
 
 
 def sample_table(
-    terminal: Terminal, sample: Sequence[Mapping[str, str | None]], first: Iterable[str],
+    terminal: Terminal,
+    sample: Sequence[Mapping[str, str | None]],
+    first: Iterable[str],
 ) -> None:
     """Show sample records; on a terminal only the columns that fit, those in ``first`` before the others."""
     if not sample:

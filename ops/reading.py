@@ -8,13 +8,13 @@ from rich.text import Text
 from .cards import past_tense, show_execution
 from .handles import ExecutionHandle, UndoHandle
 from .history import HistoryEntry
-from .wanted import parse_key
 from .ledger import Ledger
 from .lookup import Details, find, read_details
 from .outcome_tables import change_rows
 from .terminal import BAD, QUIET, WARN, Terminal, ago, clean, moment, state
 from .undoing import show_undo, undo_as_json
 from .views import AuditEntry, ExecutionView
+from .wanted import parse_key
 
 SHORT_ID = 8
 
@@ -119,10 +119,17 @@ def show_history(ledger: Ledger, terminal: Terminal, table: str, given: str) -> 
 def history_lines(terminal: Terminal, entries: Iterable[HistoryEntry]) -> None:
     """Show changes of one record, each with its columns."""
     for entry in entries:
-        what = past_tense(entry.action) if entry.direction == "do" else f"{entry.direction} of {entry.action}"
+        what = (
+            past_tense(entry.action)
+            if entry.direction == "do"
+            else f"{entry.direction} of {entry.action}"
+        )
         terminal.say(
             Text.assemble(
-                moment(entry.recorded_at), "  ", (what, "bold"), f" by {clean(entry.actor)}",
+                moment(entry.recorded_at),
+                "  ",
+                (what, "bold"),
+                f" by {clean(entry.actor)}",
                 f", {clean(entry.reason)}" if entry.reason else "",
             )
         )
@@ -146,8 +153,19 @@ def _told(entry: AuditEntry) -> str:
     """Say what an event says, but for digests and what is plain from the rest of the line."""
     details = {**entry.details, **entry.details.get("tally", {})}
     names = (
-        "action", "table", "selection", "number", "batches", "records", "applied", "failed", "skipped",
-        "policy", "excepted", "sqlstates", "error",
+        "action",
+        "table",
+        "selection",
+        "number",
+        "batches",
+        "records",
+        "applied",
+        "failed",
+        "skipped",
+        "policy",
+        "excepted",
+        "sqlstates",
+        "error",
     )
     return " ".join(f"{name}={_flat(details[name])}" for name in names if details.get(name))
 

@@ -13,12 +13,12 @@ from .builder import Request
 from .cards import past_tense, show_result, tally
 from .exit_codes import ExitCode
 from .handles import ExecutionHandle, Handle, UndoHandle
-from .wanted import Wanted
 from .ledger import Ledger
 from .lookup import read_details
 from .outcome_tables import sample_table
 from .progress import Progress
 from .terminal import QUIET, WARN, Terminal, many
+from .wanted import Wanted
 
 SAMPLE = 5
 
@@ -141,9 +141,10 @@ def _interrupted(terminal: Terminal, handle: Handle, label: str) -> None:
         terminal.note("Interrupted before anything was recorded: nothing was changed.", WARN)
         return
     applied = "restored" if isinstance(handle, UndoHandle) else past_tense(label)
-    terminal.note("Interrupted. Every batch that was done is done and recorded; nothing is lost.", WARN)
+    terminal.note(
+        "Interrupted. Every batch that was done is done and recorded; nothing is lost.", WARN
+    )
     terminal.note(tally(counts, applied=applied))
     if counts.pending or not counts.total_final:
         terminal.note("Go on with the rest:  action-ledger worker --until-idle")
     terminal.note(f"See how it stands:    action-ledger show {handle.id}")
-

@@ -73,7 +73,9 @@ class Terminal:
 
     def give(self, value: object) -> None:
         """Print JSON."""
-        self.out.file.write(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n")
+        self.out.file.write(
+            json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n"
+        )
 
     def table(
         self,

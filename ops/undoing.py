@@ -1,16 +1,23 @@
 """Undoes and redoes what was named on the command line, and shows what came back and what did not."""
 
 from dataclasses import dataclass
+from itertools import islice
+from uuid import UUID
+
+from rich.text import Text
 
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo
 from action_ledger.domain.undo import ConflictPolicy
 
+from .cards import outcome_lines, pace, past_tense, tally
 from .exit_codes import ExitCode
 from .handles import UndoHandle, UndoRequest
-from .wanted import split_keys
 from .ledger import Ledger
-from .lookup import Found, find, read_details
-from .terminal import Terminal
+from .lookup import Found, find, read_details, read_outcome_counts, read_undo
+from .outcome_tables import conflicts_table, failures_table, key_text
+from .running import ask_first, finish
+from .terminal import QUIET, WARN, Terminal, ago, state
+from .wanted import split_keys
 
 SHOWN = 10
 
@@ -54,7 +61,9 @@ def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> Exi
     """Redo an undo, or the newest undo of an execution."""
     found = find(ledger.store, given, newest=("undo",))
     if found.kind == "redo":
-        detail = f"{found.id} is itself a redo; to take it back: action-ledger undo {found.execution_id}"
+        detail = (
+            f"{found.id} is itself a redo; to take it back: action-ledger undo {found.execution_id}"
+        )
         raise InvalidParameters(action="redo", detail=detail)
     if found.kind == "execution":
         undos = [undo for undo in read_details(ledger.store, found.id).undos if undo.kind == "undo"]
@@ -71,7 +80,9 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     conflicts = read_outcome_counts(ledger.store, view.execution_id, undo.id)
     left = sum(count.records for count in conflicts if count.outcome == "conflict")
     terminal.say(
-        Text.assemble((f"{view.kind.capitalize()} ", "bold"), str(view.id), "  ", state(view.status))
+        Text.assemble(
+            (f"{view.kind.capitalize()} ", "bold"), str(view.id), "  ", state(view.status)
+        )
     )
     terminal.say(f"  of execution {view.execution_id}, by {view.actor}, {ago(view.requested_at)}")
     done = "restored" if view.kind == "undo" else "done again"

@@ -61,7 +61,9 @@ def run_verify(ledger: Ledger, terminal: Terminal, names: Iterable[str]) -> Exit
 
 def rebuilt_table(terminal: Terminal, found: Iterable[Rebuilt]) -> None:
     """Show what rebuilds did."""
-    rows = ((one.name, one.generation, one.events, one.rows, duration(one.seconds)) for one in found)
+    rows = (
+        (one.name, one.generation, one.events, one.rows, duration(one.seconds)) for one in found
+    )
     headers = ("NAME", "GENERATION", "EVENTS", "ROWS", "TOOK")
     terminal.table(headers, rows, right=headers[1:])
 
