@@ -7,10 +7,33 @@ from enum import StrEnum
 
 from psycopg import Error, InterfaceError, OperationalError
 
-_RECORD_CLASSES = ("22", "23", "P0", "44")
-"""Data exception, integrity constraint violation, an error raised in PL/pgSQL, WITH CHECK OPTION."""
-_RECORD_CODES = frozenset({"54000", "54001", "38000", "39000"})
-"""A limit (a row or a batch's images too large), and errors out of external routines: smaller slices may pass."""
+_ALL_CLASSES = (
+    "0A",
+    "0B",
+    "0L",
+    "0P",
+    "25",
+    "26",
+    "28",
+    "2B",
+    "2D",
+    "34",
+    "3B",
+    "3D",
+    "3F",
+    "42",
+    "54",
+    "55",
+)
+_ALL_CLASSES += ("72", "F0", "HV", "XX")
+"""What the statement, the session, the rights or the server are to blame for. All other classes are a record's:
+its data, the constraints and triggers that judge them, and the SQLSTATEs that people make up for RAISE."""
+_RECORD_CODES = frozenset({"54000", "54001"})
+"""A limit (a row or a batch's images too large, a trigger that calls itself): smaller slices may pass."""
+_RAISE = "exec_stmt_raise"
+"""The server's function behind RAISE: whatever SQLSTATE it was given, a trigger speaks of a record."""
+_TOO_LARGE = "invalid memory alloc request size"
+"""Said with the SQLSTATE of an internal error when an image, or an array of them, passes one gigabyte."""
 _PASSING_CODES = frozenset({"40001", "40P01", "55P03", "55006", "57014", "25P03", "25P04", "57P05"})
 """Serialization failure, deadlock, lock not available, object in use, and the time-outs."""
 _PASSING_CLASSES = ("08", "53", "57", "58")
@@ -41,9 +64,11 @@ def scope_of(error: Error) -> Scope:
         return Scope.PASSING if isinstance(error, OperationalError | InterfaceError) else Scope.ALL
     if code in _PASSING_CODES or code.startswith(_PASSING_CLASSES):
         return Scope.PASSING
-    if code in _RECORD_CODES or code.startswith(_RECORD_CLASSES):
+    if code in _RECORD_CODES or not code.startswith(_ALL_CLASSES):
         return Scope.RECORD
-    return Scope.ALL
+    raised = error.diag.source_function == _RAISE
+    too_large = (error.diag.message_primary or "").startswith(_TOO_LARGE)
+    return Scope.RECORD if raised or too_large else Scope.ALL
 
 
 def tries_of(error: Error) -> int:
@@ -57,5 +82,5 @@ def tries_of(error: Error) -> int:
 
 def message_of(error: Error) -> str:
     """Give what the database said, with its detail. It may hold values of the record: it stays out of events."""
-    primary = error.diag.message_primary or type(error).__name__
+    primary = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
     return f"{primary} ({error.diag.message_detail})" if error.diag.message_detail else primary
