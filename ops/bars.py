@@ -1,7 +1,7 @@
 """Progress bars: how far an execution or an undo has come, on a terminal; nothing where nobody looks on."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
@@ -42,7 +42,7 @@ class Bar:
 
 
 @contextmanager
-def watching(terminal: Terminal, label: str) -> Iterator[Bar]:
+def watching(terminal: Terminal, label: str) -> Generator[Bar]:
     """Show a bar while something runs; it is gone afterwards, and what came of it is said in words."""
     progress = Progress(
         SpinnerColumn(),
@@ -72,7 +72,7 @@ def _facts(counts: Counts) -> str:
 
 
 @contextmanager
-def counting(terminal: Terminal, things: str) -> Iterator[Callable[[int, int], None]]:
+def counting(terminal: Terminal, things: str) -> Generator[Callable[[int, int], None]]:
     """Show a bar for something that counts by itself: ``watch(done, total)``."""
     progress = Progress(
         SpinnerColumn(),

@@ -60,7 +60,7 @@ class UndoView(BaseModel):
     def of(cls, row: dict[str, Any]) -> Self:
         """Make it from a row of the progress view."""
         names = cls.model_fields.keys() - {"id", "kind"}
-        kind = "undo" if row["of_undo"] is None else "redo"
+        kind: Kind = "undo" if row["of_undo"] is None else "redo"
         return cls(id=row["undo_id"], kind=kind, **{name: row[name] for name in names})
 
 

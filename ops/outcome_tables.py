@@ -11,6 +11,7 @@ from .outcomes import Outcome
 from .terminal import QUIET, Terminal, cell, clean
 
 Image = Mapping[str, str | None] | None
+ChangeRow = tuple[str, str | Text, Text, Text]
 VALUE_LENGTH = 40
 
 
@@ -44,7 +45,7 @@ def changes_table(terminal: Terminal, changes: Iterable[Mapping[str, Any]]) -> N
     terminal.table(("KEY", "COLUMN", "BEFORE", "AFTER"), rows, whole=("KEY",))
 
 
-def change_rows(first: object, before: Image, after: Image) -> Iterator[tuple[object, ...]]:
+def change_rows(first: str, before: Image, after: Image) -> Iterator[ChangeRow]:
     """Give one row for each column that differs; one for a row that came or went as a whole."""
     if before is None or after is None:
         gone = Text("(no row)", QUIET)
@@ -93,7 +94,7 @@ def _short(text: str | None) -> Text:
     return cell(None if text is None else clean(text, VALUE_LENGTH))
 
 
-def _conflict(one: Outcome) -> Iterator[tuple[object, ...]]:
+def _conflict(one: Outcome) -> Iterator[ChangeRow]:
     key = key_text(one.key)
     if one.reason == "gone" or one.current is None:
         yield key, Text("(row)", QUIET), _whole(one.recorded), Text("(its row is gone)", QUIET)

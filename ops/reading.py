@@ -1,7 +1,7 @@
 """Shows what the reading commands ask for: executions, one of them, the audit trail, one record's history."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from rich.text import Text
 
@@ -106,8 +106,7 @@ def show_audit(terminal: Terminal, entries: Iterable[AuditEntry], *, with_id: bo
 
 def show_history(ledger: Ledger, terminal: Terminal, table: str, given: str) -> None:
     """Show what was done to one record."""
-    key = parse_key(given, "KEY")
-    entries = ledger.history(table, tuple(key) if isinstance(key, list) else key)
+    entries = ledger.history(table, parse_key(given, "KEY"))
     if terminal.as_json:
         terminal.give(entries)
     elif not entries:
@@ -173,9 +172,10 @@ def _told(entry: AuditEntry) -> str:
 def _flat(value: object) -> str:
     match value:
         case dict():
-            return ",".join(f"{name}:{item}" for name, item in value.items())
+            pairs = cast("dict[object, object]", value).items()
+            return ",".join(f"{name}:{item}" for name, item in pairs)
         case list():
-            return ",".join(map(str, value))
+            return ",".join(map(str, cast("list[object]", value)))
         case _:
             return str(value)
 

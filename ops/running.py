@@ -121,8 +121,8 @@ def _show_preview(terminal: Terminal, request: Request, found: Preview) -> None:
 def _telling_columns(request: Request) -> list[str]:
     """Name the columns that the command is about, to show them before others."""
     selection = request.target.selection
-    chosen = columns_read(selection.predicate) if isinstance(selection, Where) else frozenset()
-    return [*sorted(chosen), *request.options["parameters"].get("values", {}), "name", "title"]
+    chosen = sorted(columns_read(selection.predicate)) if isinstance(selection, Where) else []
+    return [*chosen, *request.options["parameters"].get("values", {}), "name", "title"]
 
 
 def _submitted(ledger: Ledger, terminal: Terminal, execution: ExecutionHandle) -> ExitCode:

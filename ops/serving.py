@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -66,7 +66,7 @@ def _until_idle(ledger: Ledger, stop: threading.Event, queues: Sequence[str] | N
 
 
 @contextmanager
-def _stopping(stop: threading.Event, terminal: Terminal) -> Iterator[None]:
+def _stopping(stop: threading.Event, terminal: Terminal) -> Generator[None]:
     """Let the first signal ask for the end, and the second take it: what was not committed is undone then."""
 
     def ask(number: int, _frame: FrameType | None) -> None:

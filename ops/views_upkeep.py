@@ -1,6 +1,6 @@
 """Shows the status of the projections, rebuilds them and verifies them, with a bar."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -88,7 +88,7 @@ def verified_table(terminal: Terminal, found: Iterable[Verified]) -> None:
 
 
 @contextmanager
-def watched(terminal: Terminal, label: str) -> Iterator[Watch]:
+def watched(terminal: Terminal, label: str) -> Generator[Watch]:
     """Show a bar for each view that is read through."""
     progress = Progress(
         TextColumn("{task.description}"),

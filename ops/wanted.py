@@ -2,11 +2,11 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -84,7 +84,7 @@ class Told:
             given = read_json(self.params_json, "--params-json")
             if not isinstance(given, dict):
                 raise UnreadableInput(source="--params-json", detail="it is not a JSON object")
-            found.update(given)
+            found.update(cast("dict[str, Any]", given))
         values: dict[str, str | None] = dict(_assigned(action, text) for text in self.set_)
         values |= dict.fromkeys(self.set_null)
         if values or (action == _UPDATE and "values" not in found):
@@ -192,7 +192,7 @@ def _assigned(action: str, text: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _opened(source: str) -> Iterator[IO[str]]:
+def _opened(source: str) -> Generator[IO[str]]:
     try:
         if source == STANDARD_INPUT:
             yield sys.stdin

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from action_ledger.domain.columns import col
+from action_ledger.domain.columns import Column, col
 from action_ledger.domain.errors import InvalidCondition
 from action_ledger.domain.selection import And, Predicate
 from action_ledger.ops.conditions import parse_condition, parse_conditions
@@ -86,15 +86,16 @@ def test_several_are_joined_with_and() -> None:
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 COLUMNS = TEXTS.filter(bool).map(col)
-LEAVES = st.one_of(
-    st.builds(lambda c, v: c == v, COLUMNS, TEXTS),
-    st.builds(lambda c, v: c >= v, COLUMNS, TEXTS),
-    st.builds(lambda c, v: c.like(v), COLUMNS, TEXTS),
-    st.builds(lambda c, v: c.in_(v), COLUMNS, st.lists(TEXTS, max_size=3)),
-    st.builds(lambda c, v: c.not_in(v), COLUMNS, st.lists(TEXTS, min_size=1, max_size=3)),
-    st.builds(lambda c, v, w: c.between(v, w), COLUMNS, TEXTS, TEXTS),
-    st.builds(lambda c: c.is_null(), COLUMNS),
-    st.builds(lambda c: c.is_not_null(), COLUMNS),
+LISTS = st.lists(TEXTS, max_size=3)
+LEAVES: st.SearchStrategy[Predicate] = st.one_of(
+    st.builds(Column.__eq__, COLUMNS, TEXTS),
+    st.builds(Column.__ge__, COLUMNS, TEXTS),
+    st.builds(Column.like, COLUMNS, TEXTS),
+    st.builds(Column.in_, COLUMNS, LISTS),
+    st.builds(Column.not_in, COLUMNS, LISTS),
+    st.builds(Column.between, COLUMNS, TEXTS, TEXTS),
+    st.builds(Column.is_null, COLUMNS),
+    st.builds(Column.is_not_null, COLUMNS),
 )
 
 
