@@ -1,5 +1,7 @@
 """Commands: what somebody asks the ledger to do. Frozen, validated, JSON in and out."""
 
+import hashlib
+import json
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -47,6 +49,18 @@ class Command(BaseModel):
     correlation_id: UUID | None = None
     queue: Name = "default"
     priority: int = Field(default=0, ge=-100, le=100)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that the command says, to tell it from another under the same id.
+
+        What is as by default is left out, so that an option of a later release does not make it another.
+        """
+        said = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            if getattr(self, name) == field.get_default(call_default_factory=True):
+                del said[name]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 class RequestExecution(Command):

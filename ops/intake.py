@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.commands import AnyCommand, RequestExecution, RequestUndo
 from action_ledger.domain.errors import (
+    ActionLedgerError,
     CommandReused,
     CommandTimedOut,
     DatabaseRefused,
@@ -26,16 +27,20 @@ from action_ledger.workers.undo_request import UndoRequest
 TRIES = 6
 FIRST_PAUSE = 0.05
 """Seconds before the second try at most; twice as long before each further one."""
+_NEVER = "the last try returns or raises"
 
 
 class Intake:
     """The way in for every command."""
 
-    def __init__(self, store: Store, actions: Actions, *, worker: str) -> None:
+    def __init__(
+        self, store: Store, actions: Actions, *, worker: str, lease_seconds: float
+    ) -> None:
         """``worker`` is the name under which batches are recorded that are applied on the way in."""
         self._store = store
         self._actions = actions
         self._worker = worker
+        self._silence = lease_seconds / 2
 
     def accept(
         self, command: AnyCommand, *, now: bool, keys: Iterable[KeyValue] | None = None
@@ -69,12 +74,12 @@ class Intake:
         now: bool,
         keys: Iterable[KeyValue] | None,
     ) -> bool:
-        with self._store.transaction() as transaction:
+        with self._store.transaction(silence=self._silence) as transaction:
             request = ExecutionRequest(transaction, self._actions, command, self._worker)
             return request.accept(now=now, streamed=keys)
 
     def _undo(self, command: RequestUndo) -> bool:
-        with self._store.transaction() as transaction:
+        with self._store.transaction(silence=self._silence) as transaction:
             UndoRequest(transaction, command, uuid7).accept()
         return True
 
@@ -88,28 +93,48 @@ class Intake:
             try:
                 return accept()
             except psycopg.Error as error:
-                if self._is_in(command, error):
+                if self._is_in(command):
                     return True
                 passing = scope_of(error) is Scope.PASSING
                 if not passing or once or tried == TRIES:
                     raise _translated(error, seconds=time.monotonic() - started) from error
-            time.sleep(random.uniform(0, FIRST_PAUSE * 2**tried))  # noqa: S311 - no secret
-        message = "the last try returns or raises"
-        raise AssertionError(message)
+            except StoreUnavailable:
+                raise  # there was no connection to ask on
+            except ActionLedgerError:
+                if self._is_in(command):
+                    return (
+                        True  # it was taken in before: what has changed since is no concern of it
+                    )
+                raise
+            _pause(tried)
+        raise AssertionError(_NEVER)
 
-    def _is_in(self, command: AnyCommand, error: psycopg.Error) -> bool:
-        """Say whether the command is in the ledger, after an error that leaves it open."""
-        if not isinstance(error, psycopg.OperationalError | psycopg.errors.UniqueViolation):
-            return False
-        try:
-            with self._store.transaction() as transaction:
-                if not is_known(transaction, command.command_id):
-                    return False
-                if not is_same_request(transaction, command):
-                    raise CommandReused(command_id=command.command_id)
-                return True
-        except psycopg.OperationalError:
-            return False  # the next try asks again
+    def _is_in(self, command: AnyCommand) -> bool:
+        """Say whether the command is in the ledger, however often it takes to hear the answer.
+
+        Raises:
+            CommandReused: Another command is there under its id.
+            StoreUnavailable: The question could not be asked. Sent again, the command is taken in once.
+        """
+        for tried in range(1, TRIES + 1):
+            try:
+                with self._store.transaction(silence=self._silence) as transaction:
+                    known = is_known(transaction, command.command_id)
+                    if known and not is_same_request(transaction, command):
+                        raise CommandReused(command_id=command.command_id)
+                    return known
+            except psycopg.OperationalError as error:
+                if tried == TRIES:
+                    raise StoreUnavailable(
+                        reason=f"whether command {command.command_id} was taken in is not known"
+                        f" ({message_of(error)}); it is safe to send it again"
+                    ) from error
+            _pause(tried)
+        raise AssertionError(_NEVER)
+
+
+def _pause(tried: int) -> None:
+    time.sleep(random.uniform(0, FIRST_PAUSE * 2**tried))  # noqa: S311 - no secret
 
 
 def _translated(error: psycopg.Error, *, seconds: float) -> Exception:

@@ -157,9 +157,15 @@ class Store:
 
     @contextmanager
     def transaction(
-        self, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+        self,
+        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+        *,
+        silence: float | None = None,
     ) -> Generator[Transaction]:
         """Begin, pin the session's settings, and commit at the end; an exception rolls back.
+
+        With ``silence`` the server ends the transaction when nothing is heard of it for so many seconds: a
+        process that is frozen, or cut off, would hold its locks for ever, the append lock perhaps among them.
 
         READ COMMITTED, whatever the database's default: a decision made on a snapshot older than the lock
         under which it is made would be wrong. Only a comparison of views wants one snapshot for all.
@@ -168,7 +174,13 @@ class Store:
             connection.isolation_level = isolation
             with connection.transaction():
                 transaction = Transaction(self, connection)
-                transaction.cursor.execute(SQL["pin"], {"search_path": self._search_path})
+                transaction.cursor.execute(
+                    SQL["pin"],
+                    {
+                        "search_path": self._search_path,
+                        "silence": None if silence is None else str(round(silence * 1000)),
+                    },
+                )
                 yield transaction
 
     @contextmanager

@@ -12,7 +12,9 @@ SELECT
     set_config('array_nulls', 'on', true),
     set_config('standard_conforming_strings', 'on', true),
     set_config('quote_all_identifiers', 'off', true),
-    set_config('search_path', %(search_path)s, true)
+    set_config('search_path', %(search_path)s, true),
+    set_config('idle_in_transaction_session_timeout',
+        coalesce(%(silence)s, current_setting('idle_in_transaction_session_timeout')), true)
 
 -- name: generations
 -- Which generation of its tables stands for each projection.

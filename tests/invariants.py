@@ -84,7 +84,12 @@ def check_one_effect_set(connection: Connection[DictRow]) -> None:
             once["end of the batch", id_] += 1
         elif topic in ("batch.compensated", "batch.compensation_failed"):
             once["end of the compensation", body["compensation_id"]] += 1
-        elif topic in ("execution.requested", "execution.planned", "undo.requested", "batch.planned"):
+        elif topic in (
+            "execution.requested",
+            "execution.planned",
+            "undo.requested",
+            "batch.planned",
+        ):
             once[topic, id_] += 1
     twice = {what: count for what, count in once.items() if count > 1}
     assert not twice, f"I1: more than once: {twice}"
@@ -130,8 +135,8 @@ def check_records(connection: Connection[DictRow]) -> None:
     """I8, record by record: a planned record is planned once, and came to one end, in its own batch."""
     sizes = _rows(connection, "SELECT DISTINCT cardinality(keys) AS n FROM {schema}.key_sets")
     for n in (row["n"] for row in sizes):
-        keys = sql.SQL(", ").join(sql.SQL(f"s.keys[{i + 1}]::text[]") for i in range(n))
-        names = sql.SQL(", ").join(sql.SQL(f"k{i + 1}") for i in range(n))
+        keys = sql.SQL(", ").join(sql.SQL("s.keys[{}]::text[]").format(i + 1) for i in range(n))
+        names = sql.SQL(", ").join(sql.Identifier(f"k{i + 1}") for i in range(n))
         twice = _rows(
             connection,
             "SELECT execution_id, {names}, count(*) FROM {schema}.key_sets s, unnest({keys}) AS u ({names})"
@@ -188,7 +193,9 @@ def check_sums(connection: Connection[DictRow]) -> None:
             " WHERE v.applied <> c.applied OR v.failed <> o.failed + f.records OR v.skipped <> o.skipped",
             key=sql.Identifier(key),
             key_text=sql.Literal(key),
-            topic=sql.Literal("batch.failed" if view == "executions" else "batch.compensation_failed"),
+            topic=sql.Literal(
+                "batch.failed" if view == "executions" else "batch.compensation_failed"
+            ),
             view=view_of(connection, view),
             batches=view_of(connection, "batches"),
             where=where,
@@ -257,12 +264,16 @@ def check_images(connection: Connection[DictRow], table: str, touched: frozenset
 def view_of(connection: Connection[DictRow], table: str) -> sql.Identifier:
     """Name the live generation of one of the progress view's tables."""
     row = connection.execute(
-        sql.SQL("SELECT generation FROM {}.projections WHERE name = 'progress'").format(sql.Identifier(SCHEMA))
+        sql.SQL("SELECT generation FROM {}.projections WHERE name = 'progress'").format(
+            sql.Identifier(SCHEMA)
+        )
     ).fetchone()
     assert row is not None
     return sql.Identifier(SCHEMA, f"view_{table}_g{row['generation']}")
 
 
-def _rows(connection: Connection[DictRow], text: LiteralString, **parts: sql.Composable) -> list[DictRow]:
+def _rows(
+    connection: Connection[DictRow], text: LiteralString, **parts: sql.Composable
+) -> list[DictRow]:
     statement = sql.SQL(text).format(schema=sql.Identifier(SCHEMA), **parts)
     return connection.execute(statement).fetchall()

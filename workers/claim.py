@@ -50,17 +50,11 @@ class Unit:
 
 
 def claim(
-    transaction: Transaction, *, job: UUID | None, queues: Sequence[str] | None, silence: float
+    transaction: Transaction, *, job: UUID | None, queues: Sequence[str] | None
 ) -> Unit | None:
-    """Take one unit, of a job or of any, without waiting for those that others work on.
-
-    From here on the server ends the transaction when nothing is heard of it for ``silence`` seconds: a worker
-    that is frozen would hold the unit, its rows and perhaps the append lock for ever.
-    """
+    """Take one unit, of a job or of any, without waiting for those that others work on."""
     wanted = {"job": job, "queues": None if queues is None else list(queues)}
-    with transaction.connection.pipeline():
-        transaction.execute(SQL["lease"], {"milliseconds": str(int(silence * 1000))})
-        row: Any = transaction.execute(SQL["claim"], wanted).fetchone()
+    row: Any = transaction.execute(SQL["claim"], wanted).fetchone()
     return None if row is None else Unit(**row)
 
 
@@ -76,11 +70,14 @@ def is_open(transaction: Transaction, job: UUID) -> bool:
 
 
 def is_known(transaction: Transaction, command_id: UUID) -> bool:
-    """Say whether a command is in the ledger: this answers a COMMIT whose own answer was lost."""
-    return any(
-        transaction.execute(SQL[block], {name: command_id}).fetchone() is not None
-        for block, name in (("execution", "execution_id"), ("undo", "undo_id"))
-    )
+    """Say whether a command is in the ledger: this answers a COMMIT whose own answer was lost.
+
+    It asks by taking the command's place, in a savepoint that is rolled back: so it waits for a transaction that
+    is still on its way to the ledger, where a look would miss it and the caller would be told a lie.
+    """
+    with transaction.connection.transaction(force_rollback=True):
+        row = transaction.execute(SQL["take_place"], {"command_id": command_id}).fetchone()
+    return row is None
 
 
 def holds(transaction: Transaction, unit: Unit) -> bool:

@@ -9,12 +9,19 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.actions import Actions, UpdateParameters
-from action_ledger.domain.errors import IrreversibleCascade, UnsupportedTable
+from action_ledger.domain.errors import (
+    InvalidParameters,
+    IrreversibleCascade,
+    PermissionDenied,
+    UnsupportedTable,
+)
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import Selection, Where
+from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .builtin import COMPILERS, EVERY_ROW, both
@@ -28,6 +35,10 @@ from .predicate import compile_predicate
 _TAKES_ALONG = frozenset("cnd")
 """pg_constraint's letters for cascade, set null and set default."""
 
+SQL = read_blocks("action_ledger.workers", "catalog.sql")
+
+MOST_FIELDS = 1_600
+"""Of one row in a query; PostgreSQL's own limit is 1,664."""
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -43,6 +54,8 @@ class Request(BaseModel):
     frozen: bool
     reversible: bool
     reason: str | None
+    fingerprint: str
+    """Of the command: when it is sent again, it must be the same."""
 
 
 class Compiled(NamedTuple):
@@ -55,9 +68,7 @@ class Compiled(NamedTuple):
 def compile_request(transaction: Transaction, actions: Actions, request: Request) -> Compiled:
     """Compile. Raises what is wrong with the table, its columns, the parameters, or what it would take along."""
     parameters = actions.validate(request.action, request.parameters)
-    table = read_table(
-        transaction.cursor, request.resource.table, ledger_schema=transaction.schema_name
-    )
+    table = read_for_change(transaction, request.resource.table)
     if table.row_security:
         reason = "it has row-level security, and an execution cannot say yet whose rights count"
         raise UnsupportedTable(table=table.label, reason=reason)
@@ -67,6 +78,7 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
     )
     if request.reversible:
         _refuse_cascades(table, kind, assignments)
+        _refuse_too_wide(request.action, Change(table, kind, tuple(assignments), EVERY_ROW, {}))
     predicate = (
         compile_predicate(request.selection.predicate, table, "t", values)
         if isinstance(request.selection, Where)
@@ -82,6 +94,22 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
     )
 
 
+def read_for_change(transaction: Transaction, name: str) -> Table:
+    """Read a table that is about to be changed, as it will stay until the end of the transaction.
+
+    The lock is the one that the change itself takes. It holds off ALTER TABLE, new triggers and new foreign keys,
+    which a change compiled a moment before would know nothing of; what came in before it is read anew.
+    """
+    schema = transaction.schema_name
+    table = read_table(transaction.cursor, name, ledger_schema=schema)
+    try:
+        transaction.cursor.execute(SQL["lock_table"].format(table=table.identifier), {})
+    except InsufficientPrivilege as error:
+        detail = error.diag.message_primary or "a right is missing"
+        raise PermissionDenied(table=table.label, detail=detail) from error
+    return read_table(transaction.cursor, name, ledger_schema=schema)
+
+
 def check_request(
     transaction: Transaction, actions: Actions, request: Request, table: Table
 ) -> None:
@@ -93,6 +121,17 @@ def check_request(
         request.selection.predicate if isinstance(request.selection, Where) else None,
         parameters.values if isinstance(parameters, UpdateParameters) else None,
     )
+
+
+def _refuse_too_wide(action: str, change: Change) -> None:
+    """Refuse what could be done and not be taken back: an undo reads key, before and after side by side."""
+    width = len(change.table.key) + 3 * len(change.captured)
+    if width > MOST_FIELDS:
+        detail = (
+            f"the undo of this change of {change.table.label} would need {width} fields in one statement, and "
+            f"PostgreSQL takes {MOST_FIELDS}; irreversible() gives up the undo"
+        )
+        raise InvalidParameters(action=action, detail=detail)
 
 
 def _refuse_cascades(table: Table, kind: str, assignments: Sequence[Assignment]) -> None:

@@ -8,24 +8,26 @@ from enum import StrEnum
 from psycopg import Error, InterfaceError, OperationalError
 
 _ALL_CLASSES = (
-    "0A",
-    "0B",
-    "0L",
-    "0P",
-    "25",
-    "26",
-    "28",
-    "2B",
-    "2D",
-    "34",
-    "3B",
-    "3D",
-    "3F",
-    "42",
-    "54",
-    "55",
+    *(
+        "0A",
+        "0B",
+        "0L",
+        "0P",
+        "25",
+        "26",
+        "28",
+        "2B",
+        "2D",
+        "34",
+        "3B",
+        "3D",
+        "3F",
+        "42",
+        "54",
+        "55",
+    ),
+    *("72", "F0", "HV", "XX"),
 )
-_ALL_CLASSES += ("72", "F0", "HV", "XX")
 """What the statement, the session, the rights or the server are to blame for. All other classes are a record's:
 its data, the constraints and triggers that judge them, and the SQLSTATEs that people make up for RAISE."""
 _RECORD_CODES = frozenset({"54000", "54001"})

@@ -76,8 +76,8 @@ class Worker:
         """
         unit: Unit | None = None
         try:
-            with self._store.transaction() as transaction:
-                unit = claim(transaction, job=job, queues=self._queues, silence=self._silence)
+            with self._store.transaction(silence=self._silence) as transaction:
+                unit = claim(transaction, job=job, queues=self._queues)
                 if unit is not None:
                     reached(f"{unit.kind}.claimed")
                     self._bench.do(transaction, unit)
@@ -106,9 +106,11 @@ class Worker:
             return
         code = _code_of(error)
         if code == UNEXPECTED:
-            log.error("unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error)
+            log.error(
+                "unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error
+            )
         try:
-            with self._store.transaction() as transaction:
+            with self._store.transaction(silence=self._silence) as transaction:
                 if isinstance(error, Error) and unit.attempt < tries_of(error):
                     postpone(transaction, unit, error=code, delay=_delay(unit.attempt))
                 else:

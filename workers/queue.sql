@@ -1,7 +1,3 @@
--- name: lease
--- How long the server waits to hear of this transaction before it ends it.
-SELECT set_config('idle_in_transaction_session_timeout', %(milliseconds)s, true)
-
 -- name: claim
 -- Takes one open unit of work and its row lock, which is the lease: it goes with the transaction.
 -- A unit that met a fault lets the others go first, so that a few that cannot get on do not hold up the rest;
@@ -54,3 +50,8 @@ SELECT batch_id, number, status, version FROM {batches} WHERE execution_id = %(e
 
 -- name: hold
 SELECT FROM {work_queue} WHERE unit_id = %(unit_id)s FOR UPDATE SKIP LOCKED
+
+-- name: take_place
+-- Takes the place of a command's body; gives no row when a command has it. Waits for one that is about to.
+INSERT INTO {schema}.request_bodies (owner, salt, body) VALUES (%(command_id)s, '', '{{}}')
+ON CONFLICT DO NOTHING RETURNING owner

@@ -43,6 +43,8 @@ class UndoBody(BaseModel):
     reason: str | None
     batches: tuple[int, ...] | None
     by_keys: bool
+    fingerprint: str
+    """Of the command: when it is sent again, it must be the same."""
 
 
 class UndoRequest:
@@ -90,7 +92,10 @@ class UndoRequest:
             transaction,
             command.command_id,
             UndoBody(
-                reason=command.reason, batches=command.batches, by_keys=command.keys is not None
+                reason=command.reason,
+                batches=command.batches,
+                by_keys=command.keys is not None,
+                fingerprint=command.fingerprint,
             ),
         )
         transaction.lock()
@@ -134,7 +139,7 @@ class UndoRequest:
     def _count(
         self, table: Table, sources: Sequence[Source], chosen: UUID | None
     ) -> dict[UUID, int]:
-        """Count, for each batch, the records that it would bring back."""
+        """Count, for each batch, the records that it would bring back; what was done last comes first."""
         counts: defaultdict[UUID, int] = defaultdict(int)
         conflicts = 0
         for source in sources:
@@ -194,6 +199,7 @@ class UndoRequest:
             traceparent=tracing.current_traceparent(),
         )
         seen = {source.batch_id: source for source in sources}
+        order = {batch_id: ordinal for ordinal, batch_id in enumerate(counts, 1)}
         rows = self._transaction.execute(
             QUEUE["batches"], {"execution_id": command.execution_id}
         ).fetchall()
@@ -229,6 +235,7 @@ class UndoRequest:
                     compensation_id=self._new_id(),
                     number=row["number"],
                     records=counts[row["batch_id"]],
+                    ordinal=order[row["batch_id"]],
                     serial=serial,
                 )
             )

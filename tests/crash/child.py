@@ -43,4 +43,6 @@ def main(order: dict[str, Any]) -> None:
 
 def run(ledger: Ledger, below: int) -> None:
     """Add 1 to the score of some records, in the foreground."""
-    ledger.on("public.places").where(col("id") <= below).update(score=col("score") + 1).by("child").run()
+    ledger.on("public.places").where(col("id") <= below).update(score=col("score") + 1).by(
+        "child"
+    ).run()

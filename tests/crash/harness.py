@@ -10,8 +10,7 @@ from multiprocessing.context import ForkServerProcess
 from types import TracebackType
 from typing import Any, Self
 
-import psycopg
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import DictRow, dict_row
 
 from tests.crash import child
@@ -26,20 +25,18 @@ LONGEST = 60.0
 
 def make_places(connection: Connection[DictRow], records: int, *, table: str = "places") -> None:
     """Make a table of places with ids from 1, each with a score that is its id."""
-    connection.execute(
-        f"CREATE TABLE {table} (id bigint PRIMARY KEY, name text NOT NULL, score bigint NOT NULL)"
-    )
-    connection.execute(
-        f"INSERT INTO {table} SELECT i, 'place ' || i, i FROM generate_series(1, %s) i", [records]
-    )
-    connection.execute(f"VACUUM ANALYZE {table}")
+    for statement in (
+        "CREATE TABLE {} (id bigint PRIMARY KEY, name text NOT NULL, score bigint NOT NULL)",
+        "INSERT INTO {} SELECT i, 'place ' || i, i FROM generate_series(1, {}) i",
+        "VACUUM ANALYZE {}",
+    ):
+        connection.execute(sql.SQL(statement).format(sql.Identifier(table), records))
 
 
 def scores(connection: Connection[DictRow], *, table: str = "places") -> dict[int, int]:
     """Count the places by how often 1 was added to their score."""
-    rows = connection.execute(
-        f"SELECT score - id AS added, count(*) AS places FROM {table} GROUP BY 1"
-    ).fetchall()
+    statement = sql.SQL("SELECT score - id AS added, count(*) AS places FROM {} GROUP BY 1")
+    rows = connection.execute(statement.format(sql.Identifier(table))).fetchall()
     return {row["added"]: row["places"] for row in rows}
 
 
@@ -124,7 +121,9 @@ class Watcher:
 
     def _watch(self) -> None:
         try:
-            with psycopg.connect(self._url, autocommit=True, row_factory=dict_row) as connection:
+            with Connection[DictRow].connect(
+                self._url, autocommit=True, row_factory=dict_row
+            ) as connection:
                 while not self._stop.is_set():
                     self._look(connection)
                     time.sleep(0.002)
@@ -132,10 +131,11 @@ class Watcher:
             self.died = error
 
     def _look(self, connection: Connection[DictRow]) -> None:
-        for view, id_ in (("executions", "execution_id"), ("undos", "undo_id")):
+        for view in ("executions", "undos"):
             rows = connection.execute(
-                f"SELECT {id_}, status, total, applied, failed, skipped, pending"
-                f" FROM {view_of(connection, view).as_string()}"
+                sql.SQL("SELECT status, total, applied, failed, skipped, pending FROM {}").format(
+                    view_of(connection, view)
+                )
             ).fetchall()
             self.reads += len(rows)
             self.wrong += [

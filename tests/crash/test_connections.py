@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -14,6 +15,7 @@ from psycopg.rows import DictRow
 from action_ledger.domain.columns import col
 from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.ops.ledger import Ledger, open_ledger
+from action_ledger.workers import claim as claiming
 from action_ledger.workers import loop
 from action_ledger.workers.steps import strike
 from tests.crash.child import striking
@@ -44,7 +46,9 @@ def terminate(connection: Connection[DictRow], *, idle_too: bool = False) -> int
 
 
 def submit(ledger: Ledger, batch: int = 100) -> UUID:
-    request = ledger.on("places").all().update(score=col("score") + 1).by("user:1").batch_size(batch)
+    request = (
+        ledger.on("places").all().update(score=col("score") + 1).by("user:1").batch_size(batch)
+    )
     return request.submit().id
 
 
@@ -93,7 +97,9 @@ def test_backend_ended_in_an_undo(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
-def test_every_pooled_connection_is_dead(database_url: str, connection: Connection[DictRow]) -> None:
+def test_every_pooled_connection_is_dead(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
     """As after a restart of the server: whatever the pool has is of no use any more."""
     make_places(connection, RECORDS)
     with open_ledger(database_url) as ledger:
@@ -114,13 +120,12 @@ def test_connection_lost_while_claiming(
 ) -> None:
     make_places(connection, RECORDS)
     claims: list[int] = []
-    original = loop.claim
 
-    def claim(*args: object, **options: object) -> object:
+    def claim(*args: Any, **options: Any) -> object:
         claims.append(1)
         if len(claims) in {2, 4, 5}:
             terminate(connection)
-        return original(*args, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        return claiming.claim(*args, **options)
 
     monkeypatch.setattr(loop, "claim", claim)
     with open_ledger(database_url) as ledger:
@@ -135,18 +140,18 @@ def test_connection_lost_while_answering_for_a_fault(
 ) -> None:
     make_places(connection, RECORDS)
     answers: list[int] = []
-    original = loop.postpone
+    ended: list[int] = []
 
-    def postpone(*args: object, **options: object) -> None:
+    def postpone(*args: Any, **options: Any) -> None:
         answers.append(1)
         if len(answers) == 1:
             terminate(connection)
-        original(*args, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        claiming.postpone(*args, **options)
 
     monkeypatch.setattr(loop, "postpone", postpone)
     with open_ledger(database_url) as ledger:
         job = submit(ledger)
-        with struck("batch.applied", 2, lambda: terminate(connection) and None):
+        with struck("batch.applied", 2, lambda: ended.append(terminate(connection))):
             ledger.worker().finish(job)
         assert answers
         assert scores(connection) == {1: RECORDS}

@@ -39,7 +39,9 @@ def default(connection: Connection[DictRow], setting: str, value: str) -> None:
     """Set a default of the database, for sessions that are opened from now on."""
     connection.execute(
         sql.SQL("ALTER DATABASE {} SET {} = {}").format(
-            sql.Identifier(connection.info.dbname), sql.SQL(setting), sql.Literal(value)  # pyright: ignore[reportArgumentType]
+            sql.Identifier(connection.info.dbname),
+            sql.Identifier(setting),
+            sql.Literal(value),  # pyright: ignore[reportArgumentType]
         )
     )
 
@@ -128,7 +130,9 @@ def test_executions_that_overlap(
     """In opposite order: some find their rows by the index, others as they lie, which is reversed."""
     records = 600
     connection.execute("CREATE TABLE places (id bigint PRIMARY KEY, score bigint NOT NULL)")
-    connection.execute("INSERT INTO places SELECT i, i FROM generate_series(%s, 1, -1) i", [records])
+    connection.execute(
+        "INSERT INTO places SELECT i, i FROM generate_series(%s, 1, -1) i", [records]
+    )
     connection.execute("VACUUM ANALYZE places")
     connection.execute(
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
@@ -140,7 +144,9 @@ def test_executions_that_overlap(
     default(connection, "default_transaction_isolation", isolation)
     default(connection, "deadlock_timeout", "20ms")
     upwards = "&options=-cenable_hashjoin%3Doff%20-cenable_mergejoin%3Doff%20-cenable_seqscan%3Doff"
-    downwards = "&options=-cenable_nestloop%3Doff%20-cenable_mergejoin%3Doff%20-cenable_indexscan%3Doff"
+    downwards = (
+        "&options=-cenable_nestloop%3Doff%20-cenable_mergejoin%3Doff%20-cenable_indexscan%3Doff"
+    )
     with open_ledger(database_url) as ledger, Watcher(database_url):
         executions = [add_one(ledger, records).submit() for _ in range(4)]
         finished(
@@ -199,7 +205,10 @@ def attempts(connection: Connection[DictRow]) -> list[int]:
 @pytest.mark.every_postgres
 @pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
 def test_foreign_transaction_holds_rows(
-    database_url: str, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch, setting: str
+    database_url: str,
+    connection: Connection[DictRow],
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
 ) -> None:
     """55P03 and 57014: put off as often as it takes, and done when the rows are free."""
     monkeypatch.setattr(loop, "LONGEST_DELAY", 0.1)
@@ -270,7 +279,9 @@ def test_foreign_transaction_stops_one_execution_only(
             until(lambda: waiting(connection) == 1)
             ledger.worker().finish(free.id)
             assert free.status == "completed"
-            ledger.worker().step(stuck.id)  # the batches of the stuck one that nobody stands in front of
+            ledger.worker().step(
+                stuck.id
+            )  # the batches of the stuck one that nobody stands in front of
             assert add_one(ledger, 400, "others").run().status == "completed"
             assert stuck.progress().applied == 100
             release()
@@ -312,7 +323,9 @@ def test_nothing_waits_for_a_queue_row_under_the_append_lock(
         ledger.worker().step(execution.id)
 
         def meanwhile() -> None:
-            if step == "batch.appended":  # it holds the append lock: nobody may hold what it needs next
+            if (
+                step == "batch.appended"
+            ):  # it holds the append lock: nobody may hold what it needs next
                 return
             with working(*[lambda: drain(ledger, execution.id)] * 2):
                 pass

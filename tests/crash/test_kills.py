@@ -10,6 +10,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import col
 from action_ledger.ops.builder import Request
+from action_ledger.ops.handles import Handle
 from action_ledger.ops.ledger import Ledger, open_ledger
 from tests.crash.harness import (
     Watcher,
@@ -50,7 +51,12 @@ def test_killed_at_five_points(database_url: str, connection: Connection[DictRow
     with open_ledger(database_url) as ledger, Watcher(database_url) as watcher:
         execution = add_one(ledger).submit()
         dead = killed(*orders(database_url, execution.id, ("plan.cut", 1)))
-        places = ("batch.claimed", 1), ("batch.applied", 3), ("batch.appended", 2), ("batch.before_commit", 4)
+        places = (
+            ("batch.claimed", 1),
+            ("batch.applied", 3),
+            ("batch.appended", 2),
+            ("batch.before_commit", 4),
+        )
         dead += killed(*orders(database_url, execution.id, *places))
         assert dead == 5
         left = execution.progress()
@@ -86,16 +92,25 @@ def test_undo_killed_at_five_points(database_url: str, connection: Connection[Di
     assert watcher.reads > 100
 
 
-def test_streaming_killed_while_planning(database_url: str, connection: Connection[DictRow]) -> None:
+def test_streaming_killed_while_planning(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
     make_places(connection, RECORDS)
     with open_ledger(database_url) as ledger, Watcher(database_url) as watcher:
         execution = add_one(ledger).streaming().submit()
         killed(*orders(database_url, execution.id, ("plan.cut", 2)))
         assert execution.progress().total < RECORDS
         assert not execution.progress().total_final
-        for place in ("plan.before_commit", 2), ("plan.claimed", 2), ("batch.appended", 2), ("batch.applied", 1):
+        for place in (
+            ("plan.before_commit", 2),
+            ("plan.claimed", 2),
+            ("batch.appended", 2),
+            ("batch.applied", 1),
+        ):
             killed(*orders(database_url, execution.id, place))
-        finished({"url": database_url, "job": execution.id}, {"url": database_url, "job": execution.id})
+        finished(
+            {"url": database_url, "job": execution.id}, {"url": database_url, "job": execution.id}
+        )
         assert scores(connection) == {1: RECORDS}
         assert execution.status == "completed"
         assert execution.progress().total == execution.progress().applied == RECORDS
@@ -146,20 +161,29 @@ def test_killed_at_every_step(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+def begin(ledger: Ledger, direction: str) -> Handle:
+    """Submit the next of do, undo and redo."""
+    if direction == "do":
+        return add_one(ledger, 1_000).streaming().submit()
+    execution = ledger.execution(ledger.executions()[0].id)
+    if direction == "undo":
+        return execution.undo(by="user:2").submit()
+    return execution.undos()[0].redo(by="user:2").submit()
+
+
 @pytest.mark.crash
 @pytest.mark.every_postgres
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_at_any_moment(database_url: str, connection: Connection[DictRow], seed: int) -> None:
+def test_killed_at_any_moment(
+    database_url: str, connection: Connection[DictRow], seed: int
+) -> None:
     """Four workers, one of them killed every few hundredths of a second, until do, undo and redo are done."""
     make_places(connection, RECORDS)
     chance = random.Random(seed)  # noqa: S311 - no secret
     dead = 0
     with open_ledger(database_url) as ledger, Watcher(database_url):
         for turn, direction in enumerate(("do", "undo", "redo")):
-            if direction == "do":
-                job: Any = add_one(ledger, 1_000).streaming().submit()
-            else:
-                job = (job.undo if direction == "undo" else job.redo)(by="user:2").submit()
+            job = begin(ledger, direction)
             while job.status not in job.ended:
                 with children(*[{"url": database_url, "job": job.id}] * 4) as workers:
                     for worker in workers:
