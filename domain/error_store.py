@@ -101,3 +101,16 @@ class DatabaseRefused(
 
     sqlstate: str
     detail: str
+
+
+class ProjectionBlocked(
+    StoreError,
+    code="projection_blocked",
+    hint="Mend the projection or the event's class, then try again; the live view is as it was.",
+):
+    """Projection {projection} cannot take in the event {topic} at position {position}: {detail}."""
+
+    projection: str
+    position: int
+    topic: str
+    detail: str

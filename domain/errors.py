@@ -43,6 +43,7 @@ ActionLedgerError
     ├── EmbeddedUnavailable
     ├── StoreUnavailable
     ├── UnknownTopic
+    ├── ProjectionBlocked
     ├── SchemaDrift
     ├── CommandTimedOut
     └── DatabaseRefused
@@ -84,6 +85,7 @@ from .error_store import (
     DatabaseRefused,
     EmbeddedUnavailable,
     MigrationAltered,
+    ProjectionBlocked,
     SchemaDrift,
     StoreError,
     StoreNotMigrated,
@@ -118,6 +120,7 @@ __all__ = [
     "NotReversible",
     "NothingToUndo",
     "PermissionDenied",
+    "ProjectionBlocked",
     "RebuildRunning",
     "Refused",
     "RowSecurityContextMissing",

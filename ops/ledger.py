@@ -44,6 +44,8 @@ PREPARE_AFTER = 3
 """Runs of a statement after which a connection prepares it, where nothing speaks against it."""
 IDLE_SECONDS = 0.2
 """How long an idle worker waits before it looks again."""
+FOLLOW_SECONDS = 1.0
+"""How far the views that follow may fall behind a worker that is never idle."""
 
 
 class Ledger:
@@ -156,11 +158,14 @@ class Ledger:
             StoreUnavailable: The database stays out of reach.
         """
         worker = self.worker(queues=queues)
+        followed = time.monotonic()
         while not stop():
             busy = worker.step()
-            if not busy:
+            if not busy or time.monotonic() - followed > FOLLOW_SECONDS:
                 with suppress(OperationalError):  # where it lasts, the next step says so
                     self.projections.catch_up()
+                followed = time.monotonic()
+            if not busy:
                 time.sleep(IDLE_SECONDS)
 
     def close(self) -> None:

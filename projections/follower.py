@@ -1,21 +1,19 @@
 """The follower: brings a projection up to the head of the log, behind the writers and never in their way.
 
-Each block of events is one transaction; the library's tracking record is its fence, so two followers of one
-projection never write one event twice. An event that cannot be read or folded parks its stream: the others go
-on, and the parked one is reported.
+Each block of events is one transaction, with one follower of a projection in it at a time; the library's tracking
+record says how far it has come. An event that cannot be taken in parks its stream: the others go on, and the
+parked one is reported.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from uuid import UUID
 
-from eventsourcing.persistence import IntegrityError
-from psycopg import Error
+from psycopg import sql
 from psycopg.rows import DictRow
 
 from . import tracing
-from .block import BLOCK
-from .projection import Projection, Recorded
-from .rows import Rows
+from .block import BLOCK, Fold
+from .projection import Projection
 from .sql_blocks import read_blocks
 from .store import Store, Transaction
 
@@ -23,8 +21,30 @@ SQL = read_blocks("action_ledger.projections", "projections.sql")
 
 
 def tracking_name(projection: str, generation: int) -> str:
-    """Name the fence of one generation: a new one starts from the first event."""
+    """Name the tracking record of one generation: a new one starts from the first event."""
     return f"{projection}.g{generation}"
+
+
+def follow_alone(store: Store, transaction: Transaction, projection: Projection) -> None:
+    """Wait until no other follower is within a block, and let none begin before this transaction ends.
+
+    The tracking record alone would let a second one in whose block begins at the same event and reaches further.
+    """
+    transaction.cursor.execute(
+        SQL["follow_lock"].format(schema_text=sql.Literal(store.schema)),
+        {"projection": projection.name},
+    )
+
+
+def park(
+    transaction: Transaction, projection: Projection, parked: Mapping[UUID, tuple[int, str]]
+) -> None:
+    """Remember streams that a projection cannot read on with: from which position, and why."""
+    for stream, (position, error) in parked.items():
+        transaction.execute(
+            SQL["park"],
+            {"projection": projection.name, "stream": stream, "position": position, "error": error},
+        )
 
 
 class Follower:
@@ -37,87 +57,45 @@ class Follower:
     def catch_up(self) -> int:
         """Bring the view up to the head as it now is; give the number of events taken in."""
         count = 0
-        limit = BLOCK
-        while True:
-            try:
-                done = self._take(limit)
-            except IntegrityError:
-                continue  # another follower was faster: go on from where it is
-            except Error:
-                if limit == 1:
-                    raise
-                limit = 1  # find the one event that the database will not take
-                continue
-            if done == 0:
-                return count
-            count += done
-            limit = BLOCK
+        while taken := self._take():
+            count += taken
+        return count
 
-    def _take(self, limit: int) -> int:
+    def _take(self) -> int:
+        """Take a block in, and give its size."""
         with self._store.transaction() as transaction:
+            follow_alone(self._store, transaction, self.projection)
             generation = transaction.views.generations[self.projection.name]
             name = tracking_name(self.projection.name, generation)
             position = self._store.recorder.position(transaction.cursor, name)
             head = self._store.head(transaction.cursor)
-            block = self._store.read(transaction.cursor, after=position, upto=head, limit=limit)
+            block = self._store.read(transaction.cursor, after=position, upto=head, limit=BLOCK)
             if not block:
                 return 0
-            last = block[-1]["notification_id"]
+            first, last = block[0]["notification_id"], block[-1]["notification_id"]
             self._store.recorder.track(transaction.cursor, name, last)
-            rows, traceparents = self._fold(transaction, block)
+            parked: dict[UUID, tuple[int, str]] = {}
+            fold = Fold(
+                self._store,
+                transaction,
+                self.projection,
+                transaction.views.relation,
+                park=lambda row, why: parked.update(
+                    {row["originator_id"]: (row["notification_id"], why)}
+                ),
+                parked=self._parked(transaction, block),
+            )
+            rows = fold.project(block)
             with tracing.project(
-                self.projection.name,
-                first=block[0]["notification_id"],
-                last=last,
-                traceparents=traceparents,
+                self.projection.name, first=first, last=last, traceparents=fold.traceparents
             ):
-                self._write(transaction, rows, block if limit == 1 else None)
+                fold.write(rows, block)
+                park(transaction, self.projection, parked)
             return len(block)
 
-    def _fold(
-        self, transaction: Transaction, block: list[DictRow]
-    ) -> tuple[Rows, Iterable[str | None]]:
-        parked = self._parked(transaction, block)
-        rows = Rows(self.projection.tables)
-        traceparents: list[str | None] = []
-        for row in block:
-            if row["originator_id"] in parked:
-                continue
-            try:
-                recorded: Recorded = self._store.recorded(row)
-                self.projection.project(recorded, rows)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
-                self._park(transaction, row, error)
-                parked.add(row["originator_id"])
-            else:
-                traceparents.append(recorded.event.metadata.traceparent)
-        return rows, traceparents
-
-    def _write(self, transaction: Transaction, rows: Rows, alone: list[DictRow] | None) -> None:
-        """Write a block; an event that comes alone and will not go in parks its stream."""
-        if alone is None:
-            rows.write(transaction.cursor, transaction.views.relation)
-            return
-        try:
-            with transaction.savepoint():
-                rows.write(transaction.cursor, transaction.views.relation)
-        except Error as error:
-            self._park(transaction, alone[0], error)
-
-    def _parked(self, transaction: Transaction, block: list[DictRow]) -> set[UUID]:
+    def _parked(self, transaction: Transaction, block: list[DictRow]) -> dict[UUID, int]:
         streams = list({row["originator_id"] for row in block})
         cursor = transaction.execute(
             SQL["parked_among"], {"projection": self.projection.name, "streams": streams}
         )
-        return {row["originator_id"] for row in cursor.fetchall()}
-
-    def _park(self, transaction: Transaction, row: DictRow, error: Exception) -> None:
-        transaction.execute(
-            SQL["park"],
-            {
-                "projection": self.projection.name,
-                "stream": row["originator_id"],
-                "position": row["notification_id"],
-                "error": f"{type(error).__name__}: {error}"[:1000],
-            },
-        )
+        return {row["originator_id"]: row["position"] for row in cursor.fetchall()}

@@ -1,14 +1,17 @@
 """The register of projections: their status, their rebuild and their verification, by name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from psycopg import IsolationLevel
 
 from action_ledger.domain.errors import UnknownProjection
 
 from .follower import SQL, Follower, tracking_name
 from .projection import Projection
-from .rebuild import Rebuilt, Verified, Watch, rebuild, verify
-from .store import Store
+from .rebuild import Rebuilt, Verified, Watch, rebuild
+from .store import Store, Transaction
+from .verify import verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +34,31 @@ class Projections:
         self._store = store
 
     def status(self) -> list[ProjectionStatus]:
-        """Say where each stands."""
-        with self._store.transaction() as transaction:
+        """Say where each stands, all at one moment."""
+        with self._store.transaction(IsolationLevel.REPEATABLE_READ) as transaction:
             head = self._store.head(transaction.cursor)
-            found: list[ProjectionStatus] = []
-            for projection in self._store.projections:
-                inline = projection in self._store.inline
-                generation = transaction.views.generations[projection.name]
-                name = tracking_name(projection.name, generation)
-                position = (
-                    head if inline else self._store.recorder.position(transaction.cursor, name)
-                )
-                parked = transaction.execute(
-                    SQL["parked"], {"projection": projection.name}
-                ).fetchall()
-                found.append(
-                    ProjectionStatus(
-                        name=projection.name,
-                        inline=inline,
-                        generation=generation,
-                        position=position,
-                        head=head,
-                        lag=head - position,
-                        parked=len(parked),
-                    )
-                )
-        return found
+            return [self._status(transaction, each, head) for each in self._store.projections]
+
+    def _status(
+        self, transaction: Transaction, projection: Projection, head: int
+    ) -> ProjectionStatus:
+        generation = transaction.views.generations[projection.name]
+        inline = projection in self._store.inline
+        position = head
+        if not inline:
+            name = tracking_name(projection.name, generation)
+            position = self._store.recorder.position(transaction.cursor, name)
+        lag = transaction.execute(SQL["lag"], {"position": position}).fetchall()
+        parked = transaction.execute(SQL["parked"], {"projection": projection.name}).fetchall()
+        return ProjectionStatus(
+            name=projection.name,
+            inline=inline,
+            generation=generation,
+            position=position,
+            head=head,
+            lag=lag[0]["events"],
+            parked=len(parked),
+        )
 
     def rebuild(self, names: Iterable[str] = (), *, watch: Watch | None = None) -> list[Rebuilt]:
         """Build views anew from event one; all of them when none is named."""
@@ -64,10 +66,7 @@ class Projections:
 
     def verify(self, names: Iterable[str] = (), *, watch: Watch | None = None) -> list[Verified]:
         """Compare views with what the events make of them; all of them when none is named."""
-        return [
-            verify(self._store, projection, inline=projection in self._store.inline, watch=watch)
-            for projection in self._chosen(names)
-        ]
+        return [verify(self._store, projection, watch) for projection in self._chosen(names)]
 
     def catch_up(self) -> int:
         """Bring every followed view up to the head; give the number of events taken in."""
@@ -75,9 +74,11 @@ class Projections:
             Follower(self._store, projection).catch_up() for projection in self._store.followed
         )
 
-    def _chosen(self, names: Iterable[str]) -> Iterator[Projection]:
+    def _chosen(self, names: Iterable[str]) -> list[Projection]:
+        """Look them all up, before anything is done with the first."""
         known = {projection.name: projection for projection in self._store.projections}
-        for name in tuple(names) or known:
+        chosen = tuple(names) or tuple(known)
+        for name in chosen:
             if name not in known:
                 raise UnknownProjection(projection=name, known=tuple(known))
-            yield known[name]
+        return [known[name] for name in chosen]

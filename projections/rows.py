@@ -27,6 +27,7 @@ class _Change:
     fresh: bool = False
     """The row is new in this block: ``values`` is all of it."""
     dropped: bool = False
+    """The row goes; with ``fresh``, another comes in its place."""
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     deltas: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -41,7 +42,12 @@ class Rows:
 
     def put(self, table: str, key: Key, values: dict[str, Any]) -> None:
         """Make a new row."""
-        self._changes[table][key] = _Change(fresh=True, values={self._keys[table]: key, **values})
+        before = self._changes[table].get(key)
+        self._changes[table][key] = _Change(
+            fresh=True,
+            dropped=before is not None and before.dropped,
+            values={self._keys[table]: key, **values},
+        )
 
     def patch(self, table: str, key: Key, **values: Any) -> None:  # noqa: ANN401 - a column's value
         """Set columns of a row."""
@@ -62,10 +68,24 @@ class Rows:
     def drop(self, table: str, key: Key) -> None:
         """Take a row away."""
         change = self._changes[table].get(key)
-        if change is not None and change.fresh:
+        if change is not None and change.fresh and not change.dropped:
             del self._changes[table][key]
         else:
             self._changes[table][key] = _Change(dropped=True)
+
+    def absorb(self, later: "Rows") -> None:
+        """Take over what was collected apart, after what is here."""
+        for table, changes in later._changes.items():  # noqa: SLF001 - of its own kind
+            for key, change in changes.items():
+                if change.dropped:
+                    self.drop(table, key)
+                if change.fresh:
+                    values = change.values.copy()
+                    del values[self._keys[table]]
+                    self.put(table, key, values)
+                elif not change.dropped:
+                    self.patch(table, key, **change.values)
+                    self.add(table, key, **change.deltas)
 
     def write(self, cursor: Cursor[DictRow], relation: Relation) -> None:
         """Write everything that was collected and forget it."""
@@ -85,17 +105,17 @@ class Rows:
         for id_, change in changes.items():
             if change.dropped:
                 drops.append(id_)
-            elif change.fresh:
+            if change.fresh:
                 inserts[tuple(change.values)].append(change.values)
-            else:
+            elif not change.dropped:
                 row = {key: id_, **change.values, **change.deltas}
                 updates[tuple(change.values), tuple(change.deltas)].append(row)
+        if drops:
+            cursor.execute(_delete(relation, key), {"keys": drops})
         for columns, rows in inserts.items():
             cursor.execute(_insert(relation, columns), {"rows": _json(rows)})
         for (columns, deltas), rows in updates.items():
             cursor.execute(_update(relation, key, columns, deltas), {"rows": _json(rows)})
-        if drops:
-            cursor.execute(_delete(relation, key), {"keys": drops})
 
 
 def _json(rows: Iterable[dict[str, Any]]) -> str:
