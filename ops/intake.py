@@ -34,7 +34,7 @@ class Intake:
     """The way in for every command."""
 
     def __init__(
-        self, store: Store, actions: Actions, *, worker: str, lease_seconds: float
+        self, store: Store, actions: Actions, *, worker: str, lease_seconds: float = 10
     ) -> None:
         """``worker`` is the name under which batches are recorded that are applied on the way in."""
         self._store = store
