@@ -31,7 +31,8 @@ class Planned(BatchEvent):
 class Completed(BatchEvent):
     """Its records were changed, in the same transaction that appended this.
 
-    ``change_digest`` is None when no record was applied. ``sqlstates`` counts the failed ones by SQLSTATE.
+    ``change_digest`` is None when no record was applied, ``outcomes_digest`` when all were. ``sqlstates``
+    counts the failed ones by SQLSTATE.
     """
 
     TOPIC = "batch.completed"
@@ -39,6 +40,7 @@ class Completed(BatchEvent):
     number: int = Field(ge=1)
     tally: Tally
     change_digest: Digest | None
+    outcomes_digest: Digest | None = None
     sqlstates: dict[str, int] = Field(default_factory=dict)
     attempt: int = Field(ge=1)
     worker: str
@@ -59,7 +61,8 @@ class Failed(BatchEvent):
 class CompensationPlanned(BatchEvent):
     """An undo took it in: ``records`` of it are to be brought back under ``compensation_id``.
 
-    ``serial`` says that the undo's batches must be worked on one after the other.
+    What was done last is taken back first: ``ordinal`` is its place in that order, from 1. ``serial`` says that
+    the undo's batches must be worked on one after the other, in it.
     """
 
     TOPIC = "batch.compensation_planned"
@@ -68,6 +71,7 @@ class CompensationPlanned(BatchEvent):
     compensation_id: UUID
     number: int = Field(ge=1)
     records: int = Field(ge=1)
+    ordinal: int = Field(ge=1)
     serial: bool
 
 
@@ -85,6 +89,7 @@ class Compensated(BatchEvent):
     number: int = Field(ge=1)
     tally: Tally
     change_digest: Digest | None
+    outcomes_digest: Digest | None = None
     excepted: tuple[str, ...] = ()
     sqlstates: dict[str, int] = Field(default_factory=dict)
     attempt: int = Field(ge=1)

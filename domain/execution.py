@@ -45,6 +45,19 @@ class Planned(Event):
     plan_digest: Digest
 
 
+class PlanningFailed(Event):
+    """Planning stopped for good. Batches that were planned before it still come to their end; then it has failed.
+
+    ``error`` is a stable code of the error tree, or an SQLSTATE.
+    """
+
+    TOPIC = "execution.planning_failed"
+
+    error: str
+    batches: int = Field(ge=0)
+    records: int = Field(ge=0)
+
+
 class Completed(Event):
     """Every batch has come to its end. ``tally.failed`` says whether records stayed behind."""
 
@@ -87,7 +100,7 @@ class Execution(Aggregate):
     TRANSITIONS: ClassVar[Transitions] = {
         (None, Requested): ExecutionStatus.REQUESTED,
         (ExecutionStatus.REQUESTED, Planned): ExecutionStatus.RUNNING,
-        (ExecutionStatus.REQUESTED, Failed): ExecutionStatus.FAILED,
+        (ExecutionStatus.REQUESTED, PlanningFailed): ExecutionStatus.RUNNING,
         (ExecutionStatus.RUNNING, Completed): ExecutionStatus.COMPLETED,
         (ExecutionStatus.RUNNING, Failed): ExecutionStatus.FAILED,
     }

@@ -9,6 +9,7 @@ from .event import Event
 _EVENTS: tuple[type[Event], ...] = (
     execution.Requested,
     execution.Planned,
+    execution.PlanningFailed,
     execution.Completed,
     execution.Failed,
     batch.Planned,

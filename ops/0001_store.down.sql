@@ -13,6 +13,8 @@ $$;
 DROP TABLE {schema}.work_queue;
 DROP TABLE {schema}.parked_streams;
 DROP TABLE {schema}.projections;
+DROP FUNCTION {schema}.change_digest({schema}.change_sets);
+DROP FUNCTION {schema}.outcome_digest({schema}.record_outcomes);
 DROP TABLE {schema}.record_outcomes;
 DROP TABLE {schema}.change_sets;
 DROP TABLE {schema}.key_sets;

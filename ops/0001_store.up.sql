@@ -31,6 +31,8 @@ $$;
 
 CREATE TRIGGER stored_events_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.stored_events
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change();
+-- Also for sessions that replicate, which skip ordinary triggers.
+ALTER TABLE {schema}.stored_events ENABLE ALWAYS TRIGGER stored_events_immutable;
 
 CREATE TABLE {schema}.notification_tracking (
     application_name text PRIMARY KEY,
@@ -130,6 +132,23 @@ CREATE TABLE {schema}.record_outcomes (
     PRIMARY KEY (owner, part)
 );
 CREATE INDEX record_outcomes_execution ON {schema}.record_outcomes (execution_id);
+
+-- What the digests of bulk rows are over: everything in the row that says what was done. The counts keep one list
+-- of fields from passing for another.
+CREATE FUNCTION {schema}.change_digest(c {schema}.change_sets) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT {schema}.digest(c.salt,
+        ARRAY[c.kind, cardinality(c.columns)::text, cardinality(c.acted)::text, cardinality(c.keys)::text]
+        || c.columns || c.types || c.acted || c.keys || c.before || c.after)
+$$;
+
+CREATE FUNCTION {schema}.outcome_digest(o {schema}.record_outcomes) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT {schema}.digest(o.salt,
+        ARRAY[o.outcome, o.reason, o.sqlstate, o.constraint_name, o.message,
+            cardinality(o.columns)::text, cardinality(o.keys)::text]
+        || o.columns || o.keys || o.recorded || o.current)
+$$;
 
 -- One row a projection: readers resolve the generation of its tables here, and a switch is an update of it.
 CREATE TABLE {schema}.projections (

@@ -19,7 +19,7 @@ from action_ledger.domain.columns import col
 
 from .bars import counting, watching
 from .builder import Request
-from .cards import tally
+from .cards import past_tense, tally
 from .database import connect
 from .demo_story import AUTHOR, COUNTRIES, NEXT, OUTSIDER, SMALL, STEPS
 from .embedded import embedded_url
@@ -31,6 +31,7 @@ from .places import SQL, TABLE, load_places, read_places
 from .reading import history_lines, show_audit
 from .settings import Settings
 from .terminal import BAD, GOOD, QUIET, Terminal, duration, many
+from .views import AuditEntry
 from .views_upkeep import rebuilt_table, verified_table, watched
 
 WORKERS = 2
@@ -108,11 +109,6 @@ class Demo:
         """Undo both, and show the conflicts."""
         self.title()
         undos = [self._undo("undo of update", updated), self._undo("undo of archive", archived)]
-        for undo in undos:
-            progress = undo.progress()
-            self.terminal.say(
-                tally(progress, applied="restored", skipped="in conflict, left as they are")
-            )
         self.terminal.say(
             "\n  The conflicts, with what the ledger had written and what is there now:"
         )
@@ -136,14 +132,17 @@ class Demo:
         )
 
     def tell(self, archived: ExecutionHandle) -> None:
-        """Show the audit trail, and the history of one place."""
+        """Show the audit trail, and the history of one place as far as this run made it."""
         self.title()
-        show_audit(
-            self.terminal, self.ledger.audit(execution_id=archived.id, limit=6), with_id=False
-        )
-        self.terminal.say()
+        kinds: dict[str, AuditEntry] = {}
+        for entry in self.ledger.audit(execution_id=archived.id, limit=1000):
+            kinds.setdefault(entry.topic, entry)
+        show_audit(self.terminal, kinds.values(), with_id=False)
         self.title(place=self.touched["renamed"])
-        history_lines(self.terminal, self.ledger.history(TABLE, self.touched["renamed"]))
+        entries = self.ledger.history(TABLE, self.touched["renamed"])
+        history_lines(
+            self.terminal, [entry for entry in entries if entry.execution_id == archived.id]
+        )
 
     def rebuild(self) -> None:
         """Rebuild the views from the events, and verify them."""
@@ -178,23 +177,22 @@ class Demo:
         size, started = read_size(self.ledger.store), time.monotonic()
         with watching(self.terminal, label) as bar:
             execution = request.run(workers=WORKERS, watch=bar.watch)
-        self._measure(label, execution, size, started)
+        self._measure(label, execution, size, started, done=past_tense(label))
         return execution
 
     def _undo(self, label: str, execution: ExecutionHandle) -> UndoHandle:
         size, started = read_size(self.ledger.store), time.monotonic()
         with watching(self.terminal, label) as bar:
             undo = execution.undo(by=AUTHOR, reason="DEMO-3").run(workers=WORKERS, watch=bar.watch)
-        self._measure(label, undo, size, started)
+        self._measure(label, undo, size, started, done="restored")
         return undo
 
-    def _measure(self, label: str, handle: Handle, size: int, started: float) -> None:
+    def _measure(self, label: str, handle: Handle, size: int, started: float, *, done: str) -> None:
         seconds = time.monotonic() - started
         counts, grown = handle.progress(), read_size(self.ledger.store) - size
         self.measured.append(Measured(label, counts.applied, counts.batches, seconds, grown))
-        self.terminal.say(
-            f"  {many(counts.applied, 'record')} in {many(counts.batches, 'batch')}, {duration(seconds)}"
-        )
+        text = tally(counts, applied=done, skipped="in conflict and left as they are")
+        self.terminal.say(text.append(f"; {many(counts.batches, 'batch')}, {duration(seconds)}"))
 
 
 def run_demo(ledger: Ledger, terminal: Terminal) -> None:
@@ -212,7 +210,10 @@ def run_demo(ledger: Ledger, terminal: Terminal) -> None:
         demo.summary()
     terminal.say(f"\nDone in {duration(time.monotonic() - started)}. What to try next:", "bold")
     for command in next_commands(archived.id, demo.touched["renamed"]):
-        terminal.say(f"  {command}", QUIET)
+        terminal.say(f"  {command}")
+    if ledger.settings.database_url is None:
+        where = ledger.settings.data_dir
+        terminal.say(f"The places and the ledger stay in {where}/, an embedded PostgreSQL.", QUIET)
 
 
 def next_commands(execution_id: UUID, place: int) -> Sequence[str]:

@@ -11,7 +11,7 @@ STEPS = (
     "Meanwhile somebody edits five places by hand, with plain SQL",
     "Undo both, the newest first",
     "Proof: a checksum over every column, before and after",
-    "The audit trail of the first execution, its first events",
+    "The audit trail of the first execution, one event of each kind",
     "The history of one place, {place}",
     "Every view is built anew from the events, and compared with them",
     "Summary",

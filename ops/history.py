@@ -17,6 +17,7 @@ from action_ledger.workers.images import array_of, array_type, listed, numbered,
 from action_ledger.workers.keys import key_texts, keys_checked
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
+_COLLATED = frozenset({"text", "character varying", "character", "bpchar", "name", "citext"})
 
 
 class HistoryEntry(BaseModel):
@@ -54,7 +55,18 @@ def read_history(store: Store, table_name: str, key: object) -> list[HistoryEntr
 
 
 def _compose_holding(transaction: Transaction, table: Table) -> sql.Composed:
-    def bounds(field: str) -> sql.Composable:
+    return transaction.compose(SQL["holding"], in_range=_in_range(table))
+
+
+def _in_range(table: Table) -> sql.Composable:
+    """Leave out batches whose first and last key say that the record is not among them.
+
+    Not for texts: their order in a batch is that of the column's collation, which may be another by now.
+    """
+    if any(column.plain_type in _COLLATED for column in table.key):
+        return sql.SQL("true")
+
+    def bound(field: str) -> sql.Composable:
         return listed(
             sql.SQL("{}[{}]::{}").format(
                 sql.Identifier("k", field), sql.Literal(n), column.plain_type_sql
@@ -62,8 +74,8 @@ def _compose_holding(transaction: Transaction, table: Table) -> sql.Composed:
             for n, column in enumerate(table.key, 1)
         )
 
-    return transaction.compose(
-        SQL["holding"], key=listed(_key(table)), first=bounds("first_key"), last=bounds("last_key")
+    return sql.SQL("({key}) >= ({first}) AND ({key}) <= ({last})").format(
+        key=listed(_key(table)), first=bound("first_key"), last=bound("last_key")
     )
 
 

@@ -64,7 +64,9 @@ class Ledger:
             lock_timeout_ms=settings.append_lock_timeout_ms,
         )
         self.projections = Projections(self.store)
-        self._intake = Intake(self.store, self.actions, worker=worker_name())
+        self._intake = Intake(
+            self.store, self.actions, worker=worker_name(), lease_seconds=settings.lease_seconds
+        )
 
     def on(self, table: str | Resource) -> Target:
         """Begin a command on a table, named as ``schema.table`` or described by a Resource."""

@@ -1,7 +1,7 @@
 """Shows what the reading commands ask for: executions, one of them, the audit trail, one record's history."""
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from rich.text import Text
 
@@ -11,7 +11,7 @@ from .history import HistoryEntry
 from .ledger import Ledger
 from .lookup import Details, find, read_details
 from .outcome_tables import change_rows
-from .terminal import BAD, QUIET, WARN, Terminal, ago, clean, moment, state
+from .terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, moment, short_moment, state
 from .undoing import show_undo, undo_as_json
 from .views import AuditEntry, ExecutionView
 from .wanted import parse_key
@@ -92,7 +92,7 @@ def show_audit(terminal: Terminal, entries: Iterable[AuditEntry], *, with_id: bo
     rows = (
         (
             f"{entry.position}",
-            entry.recorded_at,
+            short_moment(entry.recorded_at) if terminal.narrow else moment(entry.recorded_at),
             entry.topic,
             *((f"…{str(entry.execution_id)[-SHORT_ID:]}",) if with_id else ()),
             entry.actor,
@@ -150,34 +150,24 @@ def _counts(view: ExecutionView) -> Text:
 
 def _told(entry: AuditEntry) -> str:
     """Say what an event says, but for digests and what is plain from the rest of the line."""
-    details = {**entry.details, **entry.details.get("tally", {})}
-    names = (
-        "action",
-        "table",
-        "selection",
-        "number",
-        "batches",
-        "records",
-        "applied",
-        "failed",
-        "skipped",
-        "policy",
-        "excepted",
-        "sqlstates",
-        "error",
-    )
-    return " ".join(f"{name}={_flat(details[name])}" for name in names if details.get(name))
-
-
-def _flat(value: object) -> str:
-    match value:
-        case dict():
-            pairs = cast("dict[object, object]", value).items()
-            return ",".join(f"{name}:{item}" for name, item in pairs)
-        case list():
-            return ",".join(map(str, cast("list[object]", value)))
-        case _:
-            return str(value)
+    details = entry.details
+    tally: dict[str, int] = details.get("tally", {})
+    told = [
+        f"{details['action']} {details['table']}" if "action" in details else "",
+        f"batch {details['number']}" if "number" in details else "",
+        many(details["batches"], "batch") if "batches" in details else "",
+        many(details["records"], "record") if "records" in details else "",
+        *(
+            f"{tally[name]:,} {name}"
+            for name in ("applied", "skipped", "failed")
+            if tally.get(name)
+        ),
+        f"on conflict {details['policy']}" if "policy" in details else "",
+        *(f"{number:,} {code}" for code, number in details.get("sqlstates", {}).items()),
+        f"except {', '.join(details['excepted'])}" if details.get("excepted") else "",
+        f"error {details['error']}" if details.get("error") else "",
+    ]
+    return ", ".join(part for part in told if part)
 
 
 def _as_json(details: Details, execution: ExecutionHandle, limit: int) -> dict[str, Any]:

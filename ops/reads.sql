@@ -54,7 +54,7 @@ JOIN {schema}.change_sets s ON s.batch_id = b.batch_id
 LEFT JOIN {undos} u ON u.undo_id = s.undo_id
 JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
 LEFT JOIN {schema}.request_bodies r ON r.owner = coalesce(s.undo_id, b.execution_id)
-WHERE b.table_name = %(table)s AND ({key}) >= ({first}) AND ({key}) <= ({last})
+WHERE b.table_name = %(table)s AND {in_range}
 ORDER BY v.notification_id, s.part
 
 -- name: images_of_key

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     search_path: Annotated[str, Field(min_length=1)] = '"$user", public'
     """Where a table that is named without a schema is looked for."""
 
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     """Records of one batch, if the command does not say."""
 
     undo_expiry_days: Annotated[int, Field(ge=1, le=90)] = 7

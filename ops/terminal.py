@@ -163,6 +163,13 @@ def moment(at: datetime) -> str:
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def short_moment(at: datetime) -> str:
+    """Show a time of today without its date, and any other without its seconds."""
+    local = at.astimezone()
+    today = local.date() == datetime.now(UTC).astimezone().date()
+    return local.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")
+
+
 def ago(at: datetime, now: datetime | None = None) -> str:
     """Say how long ago something was, or how far off it is."""
     seconds = ((now or datetime.now(UTC)) - at).total_seconds()

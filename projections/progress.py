@@ -37,7 +37,7 @@ class Progress:
         "undos": "undo_id",
     }
 
-    def project(self, recorded: Recorded, rows: Rows) -> None:  # noqa: C901 - one case an event
+    def project(self, recorded: Recorded, rows: Rows) -> None:  # noqa: C901, PLR0912 - one case an event
         """Fold one event in."""
         at, event = recorded.recorded_at, recorded.event
         match event:
@@ -46,6 +46,15 @@ class Progress:
             case execution.Planned():
                 self._patch_execution(
                     rows, recorded, status=ExecutionStatus.RUNNING, planned_at=at, total_final=True
+                )
+            case execution.PlanningFailed():
+                self._patch_execution(
+                    rows,
+                    recorded,
+                    status=ExecutionStatus.RUNNING,
+                    planned_at=at,
+                    total_final=True,
+                    error=event.error,
                 )
             case execution.Completed():
                 self._patch_execution(rows, recorded, status=ExecutionStatus.COMPLETED, ended_at=at)

@@ -30,7 +30,7 @@ class WorkQueue:
                     event.originator_id,
                     _unit("plan", event.originator_id, event.originator_id),
                 )
-            case execution.Planned() | execution.Failed():
+            case execution.Planned() | execution.PlanningFailed():
                 rows.drop(TABLE, event.originator_id)
             case batch.Planned():
                 rows.put(
@@ -53,8 +53,7 @@ class WorkQueue:
                     | {
                         "undo_id": event.undo_id,
                         "batch_id": event.originator_id,
-                        # The newest batch is taken back first.
-                        "ordinal": -event.number,
+                        "ordinal": event.ordinal,
                         "records": event.records,
                         "serial": event.serial,
                     },

@@ -11,7 +11,7 @@ from action_ledger.projections.store import Transaction
 from .catalog import Table
 from .change import Change
 from .images import aliases, columns_of, listed, numbered, same_key, unnested, value
-from .slices import Slices, digest_of
+from .slices import Slices, digest_of, outcomes_digest_of
 from .statements import SQL
 from .write import Owner, Write
 from .writer import Writer
@@ -53,6 +53,7 @@ def apply_batch(
         number=number,
         tally=slices.tally,
         change_digest=digest_of(slices.digests),
+        outcomes_digest=outcomes_digest_of(transaction, batch.id, slices.tally),
         sqlstates=dict(slices.sqlstates),
         attempt=attempt,
         worker=worker,

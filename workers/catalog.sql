@@ -182,3 +182,7 @@ SELECT
         )
     ) AS referenced_by
 FROM named;
+
+-- name: lock_table
+-- The lock that every change of rows takes. Partitions are locked too.
+LOCK TABLE {table} IN ROW EXCLUSIVE MODE

@@ -41,6 +41,11 @@ class Change:
         return tuple(assignment.column for assignment in self.assignments)
 
     @property
+    def moves_keys(self) -> bool:
+        """Whether a record has another key afterwards, and another record may then have the one it had."""
+        return any(assignment.column in self.table.key for assignment in self.assignments)
+
+    @property
     def captured(self) -> tuple[Column, ...]:
         """The columns of the images: those that are set, or all where a trigger may write others."""
         table = self.table

@@ -20,7 +20,7 @@ from action_ledger.projections.store import Transaction
 from .catalog import Column, Table
 from .change import Assignment
 from .images import aliases, columns_of, decoded, equal, listed, numbered, same_key, unnested, value
-from .slices import Slices, digest_of
+from .slices import Slices, digest_of, outcomes_digest_of
 from .sources import SQL, Reading, find_sources
 from .write import Owner, Write
 from .writer import Writer
@@ -74,6 +74,7 @@ def compensate_batch(
         number=number,
         tally=tally,
         change_digest=digest_of(digests),
+        outcomes_digest=outcomes_digest_of(transaction, owner.id, tally),
         excepted=tuple(sorted(excepted)),
         sqlstates=dict(sqlstates),
         attempt=attempt,

@@ -52,9 +52,18 @@ def fail_unit(transaction: Transaction, unit: Unit, *, error: str, worker: str) 
 
 
 def _fail_plan(transaction: Transaction, unit: Unit, error: str) -> None:
+    """End the planning; batches that were planned before still come to their end, and settle waits for them."""
     row = transaction.execute(SQL["execution"], {"execution_id": unit.execution_id}).fetchone()
     if row is None:
         return
     current = Execution(unit.execution_id, row["version"], ExecutionStatus(row["status"]))
-    tally = Tally(applied=row["applied"], failed=row["failed"], skipped=row["skipped"])
-    transaction.append(current.trigger(execution.Failed, unit.metadata, error=error, tally=tally))
+    transaction.append(
+        current.trigger(
+            execution.PlanningFailed,
+            unit.metadata,
+            error=error,
+            batches=row["batches"],
+            records=row["total"],
+        )
+    )
+    settle(transaction, execution_id=unit.execution_id, undo_id=None, metadata=unit.metadata)

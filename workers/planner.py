@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
-from action_ledger.domain.errors import SelectionMissing, SelectionTwice
+from action_ledger.domain.errors import InvalidParameters, SelectionMissing, SelectionTwice
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import Execution
 from action_ledger.domain.selection import Keys, KeyValue, Selection
@@ -18,10 +18,25 @@ PAGES_AT_ONCE = 4
 """Batches that a streaming planner cuts in one transaction, before it lets go and others see them."""
 
 
+MOVED_AT_ONCE = 1_000_000
+"""The batch size of a change of keys: it must be one batch, or a record could be met again under its new key."""
+
+
 def cut_selection(
     cutter: Cutter, select: Change, selection: Selection, streamed: Iterable[KeyValue] | None
 ) -> list[Cut]:
     """Cut a whole selection at once. ``streamed`` are the keys that travel beside the command."""
+    cuts = _cut(cutter, select, selection, streamed)
+    if select.moves_keys and len(cuts) > 1:
+        total = sum(cut.records for cut in cuts)
+        detail = f"keys of at most {MOVED_AT_ONCE:,} records are changed at once, and these are {total:,}"
+        raise InvalidParameters(action="update", detail=detail)
+    return cuts
+
+
+def _cut(
+    cutter: Cutter, select: Change, selection: Selection, streamed: Iterable[KeyValue] | None
+) -> list[Cut]:
     waiting = isinstance(selection, Keys) and selection.keys is None
     if waiting and streamed is None:
         raise SelectionMissing  # an empty list of keys is one; none at all was forgotten

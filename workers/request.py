@@ -18,7 +18,7 @@ from .bodies import read_body, save_body
 from .change import Change
 from .compile import Compiled, Request, check_request, compile_request, reference_of
 from .cutter import Cut, Cutter
-from .planner import batch_events, cut_selection, planned_event
+from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event
 from .steps import reached
 
 
@@ -40,13 +40,18 @@ class ExecutionRequest:
         )
 
     def accept(self, *, now: bool, streamed: Iterable[KeyValue] | None = None) -> bool:
-        """Record it; say whether anything of it is still to be done. With ``now``, plan it too, and apply it at once when it fits one batch.
+        """Record it; say whether anything of it is still to be done.
 
-        Keys are always planned here: they exist nowhere else. Everything is in the caller's transaction, with
-        one append, so a command that is wrong in any way leaves nothing.
+        With ``now``, plan it too, and apply it at once when it fits one batch. Keys are always planned here:
+        they exist nowhere else. Everything is in the caller's transaction, with one append, so a command that is
+        wrong in any way leaves nothing. A change of keys is always gated, and one batch.
         """
-        command, body = self._command, body_of(self._command)
+        body = body_of(self._command)
         compiled = compile_request(self._transaction, self._actions, body)
+        if compiled.change.moves_keys:
+            gated = {"planning": "gated", "batch_size": MOVED_AT_ONCE}
+            self._command = self._command.model_copy(update=gated)
+        command = self._command
         table = compiled.change.table
         check_request(self._transaction, self._actions, body, table)
         requested = self._requested(

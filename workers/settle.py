@@ -42,8 +42,9 @@ def _end_of_execution(
     failure = transaction.execute(
         SQL["systemic_failure"], {"execution_id": execution_id}
     ).fetchone()
-    if failure is not None:
-        return current.trigger(execution.Failed, metadata, error=failure["error"], tally=tally)
+    error = row["error"] or (failure and failure["error"])
+    if error:
+        return current.trigger(execution.Failed, metadata, error=error, tally=tally)
     return current.trigger(execution.Completed, metadata, tally=tally)
 
 

@@ -7,6 +7,7 @@ are checked too, so nothing is left that could fail at COMMIT.
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from uuid import UUID
 
 from psycopg import Error
 
@@ -14,6 +15,7 @@ from action_ledger.domain.event import Tally
 from action_ledger.projections.store import Transaction
 
 from .faults import Scope, message_of, scope_of
+from .statements import SQL
 from .write import KeyRewritten
 from .writer import Writer
 
@@ -96,3 +98,11 @@ def digest_of(parts: Sequence[str]) -> str | None:
     if len(parts) <= 1:
         return parts[0] if parts else None
     return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def outcomes_digest_of(transaction: Transaction, owner: UUID, tally: Tally) -> str | None:
+    """Give the digest over what is kept of the records that were not changed; None when all were."""
+    if not tally.failed and not tally.skipped:
+        return None
+    row = transaction.execute(SQL["outcomes_digest"], {"owner": owner}).fetchone()
+    return None if row is None else str(row["digest"])

@@ -1,15 +1,17 @@
 -- name: sources
 -- The change sets that an undo, or the redo of one, would take back; and how many records each still stands for.
+-- What was done last comes first: rows that refer to each other come back in the order in which that is possible.
 -- A record counts where its newest image is: `superseded` says whether a later change set of the batch may hold it.
 SELECT s.owner, s.part, s.batch_id, s.batch_version, s.direction, s.kind, s.records, s.columns, s.types, s.acted,
     b.number, b.version, b.status,
     EXISTS (SELECT FROM {schema}.change_sets l
         WHERE l.batch_id = s.batch_id AND l.batch_version > s.batch_version) AS superseded
 FROM {schema}.change_sets s JOIN {batches} b ON b.batch_id = s.batch_id
+JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
 WHERE (b.execution_id = %(execution_id)s OR b.batch_id = %(batch_id)s)
     AND CASE WHEN %(of_undo)s::uuid IS NULL THEN s.direction IN ('do', 'redo') ELSE s.undo_id = %(of_undo)s END
     AND (%(numbers)s::integer[] IS NULL OR b.number = ANY(%(numbers)s))
-ORDER BY b.number DESC, s.batch_version DESC, s.part DESC
+ORDER BY v.notification_id DESC, s.part DESC
 
 -- name: count_planned
 -- How many records a source stands for.

@@ -12,10 +12,9 @@ from action_ledger.projections.store import Store, Transaction
 
 from .applier import apply_batch
 from .bodies import read_body
-from .catalog import read_table
 from .claim import SQL, Unit
 from .compensator import compensate_batch
-from .compile import Compiled, Request, compile_request
+from .compile import Compiled, Request, compile_request, read_for_change
 from .cutter import Cutter
 from .planner import PAGES_AT_ONCE, batch_events, cut_selection, planned_event
 from .settle import settle
@@ -101,7 +100,7 @@ class Workbench:
         )
         return compensate_batch(
             transaction,
-            read_table(transaction.cursor, unit.table_name),
+            read_for_change(transaction, unit.table_name),
             Batch(batch_id, version, BatchStatus.COMPENSATING),
             owner=owner,
             number=unit.number or 0,
@@ -124,6 +123,7 @@ class Workbench:
             number, last = cutter.last()
             cuts = cutter.pages(compiled.select, after=last, number=number, count=PAGES_AT_ONCE)
             ended = len(cuts) < PAGES_AT_ONCE
+        key_sets = cutter.all() if ended else []
         reached("plan.cut")
         transaction.lock()
         events = batch_events(
@@ -137,7 +137,7 @@ class Workbench:
                 current = Execution(
                     unit.execution_id, row["version"], ExecutionStatus(row["status"])
                 )
-                events.append(planned_event(current, cutter.all(), unit.metadata))
+                events.append(planned_event(current, key_sets, unit.metadata))
         if events:
             transaction.append(*events)
         settle(transaction, execution_id=unit.execution_id, undo_id=None, metadata=unit.metadata)

@@ -57,7 +57,7 @@ stored AS (
     SELECT %(owner)s, %(part)s, %(batch_id)s, %(batch_version)s, %(undo_id)s, %(direction)s, %(kind)s, records,
         %(columns)s, %(types)s, %(acted)s, {schema}.salt(), keys, before, after
     FROM summary WHERE records > 0
-    RETURNING {schema}.digest(salt, keys || before || after) AS digest
+    RETURNING {schema}.change_digest(change_sets) AS digest
 )
 SELECT summary.records, summary.written, summary.inexact, stored.digest FROM summary LEFT JOIN stored ON true
 
@@ -73,7 +73,7 @@ WITH found AS (
 summary AS (SELECT {after} AS after FROM found)
 UPDATE {schema}.change_sets s SET after = summary.after FROM summary
 WHERE s.owner = %(owner)s AND s.part = %(part)s AND s.after <> summary.after
-RETURNING {schema}.digest(s.salt, s.keys || s.before || s.after) AS digest
+RETURNING {schema}.change_digest(s) AS digest
 
 -- name: missed
 -- Planned records that were not changed, by the reason that can be seen now. NOT IN, which is always hashed: the
@@ -104,3 +104,8 @@ INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_
 SELECT %(owner)s, %(first_part)s, %(batch_id)s, %(execution_id)s, %(undo_id)s, 'failed', 'refused_by_database',
     %(sqlstate)s, %(constraint)s, %(message)s, 1, {schema}.salt(), {keys}
 FROM planned q
+
+-- name: outcomes_digest
+-- One digest over those of all outcomes of a batch or a compensation.
+SELECT {schema}.digest(''::bytea, array_agg({schema}.outcome_digest(o) ORDER BY o.part)) AS digest
+FROM {schema}.record_outcomes o WHERE o.owner = %(owner)s
