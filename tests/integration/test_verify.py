@@ -154,4 +154,8 @@ class TestQueue:
 
 
 def queue(connection: Connection[DictRow]) -> list[DictRow]:
-    return connection.execute("SELECT * FROM action_ledger.work_queue ORDER BY unit_id").fetchall()
+    """Read the queue; a time may be infinite, so as text."""
+    return connection.execute(
+        "SELECT unit_id, kind, job_id, ordinal, records, serial, attempts, last_error,"
+        " available_at::text FROM action_ledger.work_queue ORDER BY unit_id"
+    ).fetchall()
