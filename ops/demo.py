@@ -191,7 +191,7 @@ class Demo:
         seconds = time.monotonic() - started
         counts, grown = handle.progress(), read_size(self.ledger.store) - size
         self.measured.append(Measured(label, counts.applied, counts.batches, seconds, grown))
-        text = tally(counts, applied=done, skipped="in conflict and left as they are")
+        text = tally(counts, applied=done, skipped="in conflict")
         self.terminal.say(text.append(f"; {many(counts.batches, 'batch')}, {duration(seconds)}"))
 
 
