@@ -12,10 +12,12 @@ from .handles import ExecutionHandle
 from .lookup import Details, OutcomeCount, UndoView
 from .outcome_tables import changes_table, failures_table
 from .progress import Progress
-from .terminal import BAD, GOOD, QUIET, WARN, Terminal, ago, duration, many, moment, state
+from .terminal import BAD, GOOD, QUIET, WARN, Terminal, ago, clean, duration, many, moment, state
 from .wording import parameters_text, stored_selection_text
 
 SHOWN = 10
+MEASURABLE = 0.01
+"""Seconds below which a rate would be noise."""
 
 REASONS = {
     "no_longer_matches": "no longer matched when their batch came",
@@ -81,20 +83,14 @@ def show_undos(terminal: Terminal, undos: list[UndoView]) -> None:
     if not undos:
         return
     terminal.say("\nUndos and redos", "bold")
-    rows = (
-        (
-            undo.id,
-            undo.kind,
-            state(undo.status),
-            undo.applied,
-            undo.skipped,
-            undo.failed,
-            undo.actor,
-        )
-        for undo in undos
-    )
-    headers = ("ID", "KIND", "STATUS", "RESTORED", "LEFT", "FAILED", "BY")
-    terminal.table(headers, rows, right=("RESTORED", "LEFT", "FAILED"), whole=("ID", "STATUS"))
+    for undo in undos:
+        terminal.say(Text.assemble("  ", str(undo.id), f"  {undo.kind}  ", state(undo.status)))
+        done = "restored" if undo.kind == "undo" else "done again"
+        parts = [f"{undo.applied:,} {done}"]
+        parts += [f"{undo.skipped:,} left as they are"] if undo.skipped else []
+        parts += [f"{undo.failed:,} failed"] if undo.failed else []
+        parts += [f"{undo.pending:,} pending"] if undo.pending else []
+        terminal.say(f"    by {clean(undo.actor)}, {ago(undo.requested_at)}: {', '.join(parts)}")
 
 
 def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
@@ -113,9 +109,15 @@ def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
 
 
 def pace(counts: Progress) -> str:
-    """Say how long it took, and how fast that was."""
+    """Say how long it took, and how fast that was.
+
+    What fits one batch is recorded at once, begin and end, so there its times say nothing.
+    """
+    batches = many(counts.batches_done, "batch")
+    if counts.elapsed < MEASURABLE:
+        return batches
     rate = f", {counts.rate:,.0f} records a second" if counts.rate and counts.processed > 1 else ""
-    return f"{many(counts.batches_done, 'batch')} in {duration(counts.elapsed)}{rate}"
+    return f"{batches} in {duration(counts.elapsed)}{rate}"
 
 
 def outcome_lines(outcomes: Iterable[OutcomeCount]) -> Iterator[str]:
@@ -137,12 +139,16 @@ def next_steps(details: Details) -> Iterator[str]:
         yield "Workers go on with it: action-ledger worker"
     elif not view.applied:
         return
+    elif details.undos and details.undos[-1].kind == "undo" and details.undos[-1].applied:
+        yield "It was undone, or some of it. To apply that again:"
+        yield f"  action-ledger redo {details.undos[-1].id}"
     elif not details.reversible:
         yield "It was asked for as irreversible and cannot be undone."
     elif details.undo_expired:
         yield "Its undo window has passed."
     elif details.undo_until is not None:
-        yield f"Undo it until {moment(details.undo_until)}: action-ledger undo {view.id}"
+        yield f"Undo it until {moment(details.undo_until)}:"
+        yield f"  action-ledger undo {view.id}"
 
 
 def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
