@@ -103,7 +103,7 @@ def check_one_effect_set(connection: Connection[DictRow]) -> None:
 
 
 def check_digests(connection: Connection[DictRow]) -> None:
-    """Key sets and change sets are what their events fixed."""
+    """Key sets, change sets and outcomes are what their events fixed."""
     wrong = _rows(
         connection,
         "SELECT k.owner FROM {schema}.stored_events e JOIN {schema}.key_sets k ON k.owner = e.originator_id"
@@ -111,24 +111,41 @@ def check_digests(connection: Connection[DictRow]) -> None:
         " <> {schema}.digest(k.salt, k.keys)",
     )
     assert not wrong, f"key sets altered: {wrong}"
-    parts = _rows(
+    told = _rows(
         connection,
-        "SELECT owner, array_agg({schema}.digest(salt,"
-        " keys || coalesce(before, ARRAY[]::text[]) || coalesce(after, ARRAY[]::text[])) ORDER BY part) AS digests"
-        " FROM {schema}.change_sets GROUP BY owner",
+        "SELECT coalesce(body ->> 'compensation_id', originator_id::text) AS owner,"
+        " body ->> 'change_digest' AS changes, body ->> 'outcomes_digest' AS outcomes FROM ("
+        "  SELECT originator_id, convert_from(state, 'UTF8')::jsonb AS body FROM {schema}.stored_events"
+        "  WHERE topic IN ('batch.completed', 'batch.compensated')) e",
     )
-    events = _rows(
-        connection,
-        "SELECT originator_id::text AS owner, convert_from(state, 'UTF8')::jsonb AS body"
-        " FROM {schema}.stored_events WHERE topic = 'batch.completed'",
-    )
-    told = {event["owner"]: event["body"]["change_digest"] for event in events}
-    for part in parts:
-        if str(part["owner"]) in told:
-            digests = part["digests"]
-            joined = hashlib.sha256("".join(digests).encode()).hexdigest()
-            expected = digests[0] if len(digests) == 1 else joined
-            assert told[str(part["owner"])] == expected, f"change set altered: {part['owner']}"
+    kept = {
+        str(row["owner"]): row["digests"]
+        for row in _rows(
+            connection,
+            "SELECT owner, array_agg({schema}.change_digest(c) ORDER BY part) AS digests"
+            " FROM {schema}.change_sets c GROUP BY owner",
+        )
+    }
+    listed = {
+        str(row["owner"]): row["digest"]
+        for row in _rows(
+            connection,
+            "SELECT owner, {schema}.digest(''::bytea, array_agg({schema}.outcome_digest(o) ORDER BY part))"
+            " AS digest FROM {schema}.record_outcomes o GROUP BY owner",
+        )
+    }
+    for event in told:
+        owner = event["owner"]
+        assert event["changes"] == _joined(kept.pop(owner, [])), f"change set altered: {owner}"
+        assert event["outcomes"] == listed.pop(owner, None), f"outcomes altered: {owner}"
+    assert not kept, f"change sets that no event fixes: {kept}"
+    assert not listed, f"outcomes that no event fixes: {listed}"
+
+
+def _joined(digests: list[str]) -> str | None:
+    if len(digests) <= 1:
+        return digests[0] if digests else None
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def check_records(connection: Connection[DictRow]) -> None:
