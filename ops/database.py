@@ -39,6 +39,10 @@ SERVER_SIDE = (
 )
 
 
+# A statement of ours takes as long to plan as to run. The first runs are planned for their own values.
+PREPARE_AFTER = 3
+
+
 def with_defaults(url: str) -> str:
     """Complete a URL (or libpq's `key=value` form) by what this library wants where it says nothing.
 
@@ -153,13 +157,18 @@ class Database:
                 "row_factory": dict_row,
                 "prepare_threshold": self._prepare_threshold,
             },
-            configure=_configure,
+            configure=self._configure,
             check=_check,
             min_size=self._min_size,
             max_size=self._max_size,
             open=False,
             name="action-ledger",
         )
+
+    def _configure(self, connection: Connection[DictRow]) -> None:
+        _configure(connection)
+        if self._prepare_threshold is None and _is_direct(connection):
+            connection.prepare_threshold = PREPARE_AFTER
 
     def _why_not(self, error: PoolTimeout) -> str:
         """Tell a pool that is used up from a server that does not answer."""
@@ -173,6 +182,15 @@ class Database:
 def _configure(connection: Connection[DictRow]) -> None:
     # Sent with each BEGIN, so it costs no round trip, and a pooler in transaction mode cannot lose it.
     connection.isolation_level = IsolationLevel.READ_COMMITTED
+
+
+def _is_direct(connection: Connection[DictRow]) -> bool:
+    """Whether no pooler stands in between: one gives out numbers of its own, not those of the server's sessions.
+
+    Behind one that hands each transaction to another session, a prepared statement would not be found again.
+    """
+    row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
+    return row is not None and row["pid"] == connection.info.backend_pid
 
 
 def _check(connection: Connection[DictRow]) -> None:

@@ -40,8 +40,6 @@ from .migrations import migrate, require_current
 from .settings import Settings
 from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
 
-PREPARE_AFTER = 3
-"""Runs of a statement after which a connection prepares it, where nothing speaks against it."""
 IDLE_SECONDS = 0.2
 """How long an idle worker waits before it looks again."""
 FOLLOW_SECONDS = 1.0
@@ -220,8 +218,7 @@ def open_database(settings: Settings) -> Database:
         min_size=settings.pool_min_size,
         max_size=settings.pool_max_size,
         timeout=settings.pool_timeout_seconds,
-        # There is no pooler between us and the embedded server.
-        prepare_threshold=settings.prepare_threshold if url else PREPARE_AFTER,
+        prepare_threshold=settings.prepare_threshold,
     )
 
 

@@ -60,5 +60,5 @@ class Settings(BaseSettings):
     """How long a caller waits for a free connection, or for the server to answer at all."""
 
     prepare_threshold: Annotated[int, Field(ge=0)] | None = None
-    """After how many runs a pooled connection prepares a statement. None (never) is what a connection pooler
-    in transaction mode needs; workers connect directly and always prepare."""
+    """After how many runs a statement is prepared. None leaves it to the connection: a direct one prepares, one
+    through a pooler (PgBouncer in transaction mode) never does."""
