@@ -50,7 +50,7 @@ def reasons(undo: UndoHandle) -> dict[str, str]:
 @pytest.fixture
 def done(ledger: Ledger, items: Connection[DictRow]) -> ExecutionHandle:
     """An update of all items, in batches of 6."""
-    assert items
+    assert items is not None
     return ledger.on(NAME).all().update(status="old", n=2).by("tester").batch_size(6).run()
 
 
