@@ -90,7 +90,10 @@ def _entry(
         fields[field] = [] if row["kind"] == absent else numbered(field[0], len(columns))
         names += fields[field]
         if fields[field]:
-            arrays += [_texts(table, field, n, name) for n, name in enumerate(columns, 1)]
+            arrays += [
+                _texts(table, field, n, name, type_)
+                for n, (name, type_) in enumerate(zip(columns, row["types"], strict=True), 1)
+            ]
     statement = transaction.compose(
         SQL["images_of_key"],
         before=_as_texts(fields["before"]),
@@ -117,11 +120,11 @@ def _entry(
     return HistoryEntry.model_validate(known | images)
 
 
-def _texts(table: Table, field: str, n: int, name: str) -> sql.Composable:
-    """Read a recorded column as texts; one that the table has no longer was gathered as some array too."""
+def _texts(table: Table, field: str, n: int, name: str, type_: str) -> sql.Composable:
+    """Read a recorded column as texts; one that is gone, or of another type now, as it was written."""
     array = sql.SQL("{}[{}]").format(sql.Identifier("s", field), sql.Literal(n))
     for column in table.columns:
-        if column.name == name:
+        if column.name == name and column.type == type_:
             return sql.SQL("{}::{}::text[]").format(array, array_type(column))
     return sql.SQL("{}::text[]").format(array)
 
