@@ -124,9 +124,9 @@ def test_a_key(ledger: Ledger, connection: Connection[DictRow], name: str) -> No
         assert some.progress().applied == 2
         assert execution.undo(by="tester").run().progress().applied == 3
         assert dump(connection, TABLE) == before
-    assert some.redo(by="tester").run().progress().applied == 2
-    assert execution.undo(by="tester").run().progress().applied == 2
-    assert dump(connection, TABLE) == before
+        assert some.redo(by="tester").run().progress().applied == 2
+        assert execution.undo(by="tester").run().progress().applied == 2
+        assert dump(connection, TABLE) == before
     check_invariants(connection)
 
 
