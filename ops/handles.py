@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
 POLL_SECONDS = 0.05
+
+
+class _Left(Exception):  # noqa: N818 - not a fault
+    """Ends a helper whose caller has stopped."""
 
 
 class Handle:
@@ -75,16 +81,28 @@ class Handle:
 
     def finish(self, *, workers: int = 1, watch: Callable[[Any], None] | None = None) -> None:
         """Work on it in this process, with so many workers in threads, until it has ended."""
-        if workers > 1 and self.row()["status"] not in self.ended:
-            with ThreadPoolExecutor(workers - 1, thread_name_prefix="action-ledger") as pool:
-                helpers = [
-                    pool.submit(self.ledger.worker().finish, self.id) for _ in range(workers - 1)
-                ]
-                self._finish(watch)
-                for helper in helpers:
-                    helper.result()
-        else:
+        if workers <= 1 or self.row()["status"] in self.ended:
             self._finish(watch)
+            return
+        stop = threading.Event()
+
+        def leave_when_told(_: object) -> None:
+            if stop.is_set():
+                raise _Left
+
+        def help_out() -> None:
+            with suppress(_Left):
+                self._finish(leave_when_told)
+
+        with ThreadPoolExecutor(workers - 1, thread_name_prefix="action-ledger") as pool:
+            helpers = [pool.submit(help_out) for _ in range(workers - 1)]
+            try:
+                self._finish(watch)
+            except BaseException:
+                stop.set()  # Ctrl-C too: the helpers end the batch at hand, not the whole job
+                raise
+            for helper in helpers:
+                helper.result()
 
     def events(self) -> list[Recorded]:
         """Read its own stream."""
