@@ -17,6 +17,7 @@ from action_ledger.domain.errors import (
     InvalidParameters,
     IrreversibleCascade,
     PermissionDenied,
+    SchemaDrift,
     UnsupportedTable,
 )
 from action_ledger.domain.resource import Resource
@@ -56,6 +57,8 @@ class Request(BaseModel):
     reason: str | None
     fingerprint: str
     """Of the command: when it is sent again, it must be the same."""
+    key: tuple[str, ...] = ()
+    """The key's columns when the execution was asked for: key sets mean nothing under another key."""
 
 
 class Compiled(NamedTuple):
@@ -108,6 +111,14 @@ def read_for_change(transaction: Transaction, name: str) -> Table:
         detail = error.diag.message_primary or "a right is missing"
         raise PermissionDenied(table=table.label, detail=detail) from error
     return read_table(transaction.cursor, name, ledger_schema=schema)
+
+
+def check_key(table: Table, request: Request) -> None:
+    """Raise SchemaDrift when the table has another key by now than its key sets were made of."""
+    key = tuple(column.name for column in table.key)
+    if key != request.key:
+        detail = f"its key was ({', '.join(request.key)}) and is ({', '.join(key)})"
+        raise SchemaDrift(table=table.label, detail=detail)
 
 
 def check_request(

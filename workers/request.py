@@ -54,8 +54,9 @@ class ExecutionRequest:
         command = self._command
         table = compiled.change.table
         check_request(self._transaction, self._actions, body, table)
+        kept = body.model_copy(update={"key": tuple(column.name for column in table.key)})
         requested = self._requested(
-            save_body(self._transaction, command.command_id, body), reference_of(table)
+            save_body(self._transaction, command.command_id, kept), reference_of(table)
         )
         events: list[Event] = [requested]
         if isinstance(command.selection, Keys) or (now and command.planning == "gated"):

@@ -26,10 +26,11 @@ from action_ledger.domain.undo import ConflictPolicy, Undo
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
-from .bodies import save_body
+from .bodies import read_body, save_body
 from .catalog import Table, read_table
 from .claim import SQL as QUEUE
 from .compensator import conflicting
+from .compile import Request, check_key
 from .cutter import Cutter
 from .keys import key_texts
 from .sources import SQL, Reading, Source, find_sources
@@ -74,6 +75,7 @@ class UndoRequest:
     def _record(self, execution: dict[str, Any]) -> None:
         transaction, command = self._transaction, self._command
         table = read_table(transaction.cursor, execution["table_name"])
+        check_key(table, Request.model_validate(read_body(transaction, command.execution_id)))
         chosen = self._keep_keys(table)
         sources = find_sources(
             transaction,

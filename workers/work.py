@@ -14,7 +14,13 @@ from .applier import apply_batch
 from .bodies import read_body
 from .claim import SQL, Unit
 from .compensator import compensate_batch
-from .compile import Compiled, Request, compile_request, read_for_change
+from .compile import (
+    Compiled,
+    Request,
+    check_key,
+    compile_request,
+    read_for_change,
+)
 from .cutter import Cutter
 from .planner import PAGES_AT_ONCE, batch_events, cut_selection, planned_event
 from .settle import settle
@@ -70,7 +76,10 @@ class Workbench:
 
     def _compile(self, transaction: Transaction, unit: Unit) -> tuple[Compiled, Request]:
         request = Request.model_validate(read_body(transaction, unit.execution_id))
-        return compile_request(transaction, self._actions, request), request
+        compiled = compile_request(transaction, self._actions, request)
+        if unit.kind == "batch":
+            check_key(compiled.change.table, request)
+        return compiled, request
 
     def _apply(self, transaction: Transaction, unit: Unit) -> Event:
         compiled, _ = self._compile(transaction, unit)
@@ -98,9 +107,11 @@ class Workbench:
             batch_version=version + 1,
             direction="undo",
         )
+        table = read_for_change(transaction, unit.table_name)
+        check_key(table, Request.model_validate(read_body(transaction, unit.execution_id)))
         return compensate_batch(
             transaction,
-            read_for_change(transaction, unit.table_name),
+            table,
             Batch(batch_id, version, BatchStatus.COMPENSATING),
             owner=owner,
             number=unit.number or 0,

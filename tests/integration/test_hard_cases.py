@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
-from action_ledger.domain.errors import InvalidParameters
+from action_ledger.domain.errors import InvalidParameters, SchemaDrift
 from action_ledger.ops import Ledger
 from action_ledger.workers.steps import strike
 from tests.exact import run
@@ -203,3 +203,19 @@ def test_what_could_not_be_taken_back_is_refused(
     assert ledger.on("wide").all().delete(hard=True).by("t").irreversible().run().status == (
         "completed"
     )
+
+
+def test_another_key_is_noticed(ledger: Ledger, numbers: Connection[DictRow]) -> None:
+    """Stored keys would be taken for values of the new key, and hit other rows."""
+    done = ledger.on("numbers").where(col("id") <= 5).update(v=1).by("t").run()
+    planned = ledger.on("numbers").keys([6, 7]).update(v=1).by("t").submit()
+    run(
+        numbers,
+        "UPDATE numbers SET v = 31 - id",
+        "ALTER TABLE numbers DROP CONSTRAINT numbers_pkey, ADD PRIMARY KEY (v)",
+    )
+    ledger.worker().finish(planned.id)
+    assert (planned.status, planned.row()["error"]) == ("failed", "schema_drift")
+    with pytest.raises(SchemaDrift):
+        done.undo(by="t").run()
+    assert rows(numbers, "SELECT count(*) FROM numbers WHERE v = 31 - id") == [(30,)]
