@@ -185,9 +185,9 @@ def test_the_log_refuses_sessions_that_replicate(
     ledger: Ledger, numbers: Connection[DictRow]
 ) -> None:
     ledger.on("numbers").keys([1]).update(v=1).by("t").run()
-    with numbers.transaction(), pytest.raises(psycopg.errors.IntegrityConstraintViolation):
+    with numbers.transaction():
         numbers.execute("SET LOCAL session_replication_role = replica")
-        with numbers.transaction():
+        with pytest.raises(psycopg.errors.IntegrityConstraintViolation), numbers.transaction():
             numbers.execute("DELETE FROM action_ledger.stored_events")
 
 
