@@ -12,6 +12,7 @@ from typing import Any
 
 from action_ledger.domain.columns import col
 from action_ledger.ops.ledger import Ledger, open_ledger
+from action_ledger.ops.settings import Settings
 from action_ledger.workers.steps import strike
 
 
@@ -32,7 +33,8 @@ def main(order: dict[str, Any]) -> None:
     if order.get("step"):
         kind = signal.Signals[order.get("signal", "SIGKILL")]
         strike.set(striking(order["step"], order.get("at", 1), lambda: os.kill(os.getpid(), kind)))
-    with open_ledger(order["url"]) as ledger:
+    settings = Settings(lease_seconds=order.get("lease_seconds", 10))
+    with open_ledger(order["url"], settings=settings) as ledger:
         if order.get("run"):
             run(ledger, order["run"])
         elif order.get("job"):
