@@ -15,9 +15,7 @@ Names = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(
-        help="The views that are built from events: status, rebuild, verify.", no_args_is_help=True
-    )
+    group = typer.Typer(help="Views: status, rebuild, verify.", no_args_is_help=True)
     group.command("status")(status)
     group.command("rebuild")(rebuild)
     group.command("verify")(verify)

@@ -41,7 +41,10 @@ def show(
     limit: option.Limit = 10,
     _json: option.Json = False,
 ) -> None:
-    """Show an execution or an undo: who, why, what, how far, what failed, and what can be done now."""
+    """Show one execution or undo: who, why, how far.
+
+    Also what failed, and what can be done now.
+    """
     from .reading import show_job
 
     state = state_of(context)
@@ -79,7 +82,10 @@ def history(
     ],
     _json: option.Json = False,
 ) -> None:
-    """Show every change that was made to one record: when, by whom, why, before and after."""
+    """Show every change of one record.
+
+    When, by whom, why, before and after.
+    """
     from .reading import show_history
 
     state = state_of(context)

@@ -62,7 +62,7 @@ def run(
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:
-    """Change records, in batches, with a record of it all.
+    """Change many records, in batches, undoable.
 
     \b
     action-ledger run places archive --where "country = FR" --where "population < 1000" \\
@@ -135,7 +135,9 @@ def preview(
     ] = 10,
     _json: option.Json = False,
 ) -> None:
-    """Count the records that a run would change, and show some of them. Nothing is written.
+    """Count what a run would change, and write nothing.
+
+    Some of the records are shown.
 
     \b
     action-ledger preview places archive --where "country = FR" --where "population < 1000"

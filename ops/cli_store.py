@@ -26,7 +26,10 @@ def worker(
         bool, typer.Option("--until-idle", help="Leave when nothing is left to do.")
     ] = False,
 ) -> None:
-    """Work on what was submitted, until SIGTERM or Ctrl-C: then finish the batch at hand and leave."""
+    """Work on what was submitted.
+
+    Until SIGTERM or Ctrl-C: then it finishes the batch at hand and leaves.
+    """
     from .serving import serve
 
     state = state_of(context)
@@ -36,7 +39,10 @@ def worker(
 
 
 def migrate(context: typer.Context, _json: option.Json = False) -> None:
-    """Bring the ledger's schema to this release. Safe to run again, and by several at once."""
+    """Bring the ledger's schema to this release.
+
+    Safe to run again, and by several at once.
+    """
     from .upkeep import run_migrate
 
     state = state_of(context)
@@ -49,7 +55,10 @@ def rollback(
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:
-    """Take the newest migrations back, with the data in their tables: events, change sets, all of it."""
+    """Take migrations back, with the ledger's data.
+
+    The events, the change sets, all of it. Your own tables stay as they are.
+    """
     from .upkeep import run_rollback
 
     state = state_of(context)
@@ -57,7 +66,10 @@ def rollback(
 
 
 def demo(context: typer.Context) -> None:
-    """Change, undo and audit 234,908 real places, in a schema `demo` that is made anew each time."""
+    """See it all at work on 234,908 real places.
+
+    They lie in a schema `demo`, which is made anew each time.
+    """
     from .demo import run_demo
 
     state = state_of(context)

@@ -1,0 +1,89 @@
+"""What the README and the guide of the command line show is run, and their links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from action_ledger.ops.exit_codes import ExitCode
+from action_ledger.ops.places import load_places
+from tests.command_line import CommandLine
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+GUIDE = ROOT / "docs" / "guide" / "command-line.md"
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(path: Path) -> list[list[str]]:
+    """The commands of a document, without the program's own name."""
+    text = "\n".join(blocks(path, "sh")).replace("\\\n", " ")
+    whole = re.findall(r"^action-ledger (?:[^'\n]|'[^']*')*", text, re.MULTILINE)
+    return [shlex.split(command, comments=True)[1:] for command in whole]
+
+
+@pytest.fixture
+def demo(connection: Connection[DictRow]) -> None:
+    """A few places, as the demo leaves very many."""
+    rows: list[tuple[object, ...]] = [
+        (n, f"place {n}", "IS", None, 500 + 10 * n, 65.0, -18.0, "Atlantic/Reykjavik", ["x"])
+        for n in range(100)
+    ]
+    load_places(connection, rows, lambda _done, _total: None)
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_python_of_the_readme(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ACTION_LEDGER_DATABASE_URL", database_url)
+    (program,) = blocks(README, "python")
+    assert len(program.splitlines()) <= 22
+    exec(compile(program, str(README), "exec"), {})  # noqa: S102 - our own text
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert (first, last) == ("completed 50", "completed 50 []")
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_commands_of_the_readme(database_url: str) -> None:
+    cli = CommandLine(database_url)
+    shown = commands(README)
+    assert len(shown) == 5
+    for command in shown:
+        destructive = command[0] == "run"
+        said = cli(*command, *(["--yes"] if destructive else []))
+        assert said.code == 0, (command, said.err)
+
+
+def test_the_commands_of_the_guide(database_url: str, places: str) -> None:
+    assert places == "public.places"
+    cli = CommandLine(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE places ADD COLUMN population bigint NOT NULL DEFAULT 600")
+    made = cli("run", "places", "update", "--all", "--set", "note=x", "--by", "t", "--json").json
+    shown = commands(GUIDE)
+    assert len(shown) >= 9
+    for command in shown:
+        typed = [made["id"] if word == "9c28" else word for word in command]
+        destructive = command[0] == "run" or "force" in command
+        said = cli(*typed, *(["--yes"] if destructive else []))
+        # The examples are one after the other here, so an undo may find that it was done already.
+        assert said.code in {ExitCode.DONE, ExitCode.REFUSED}, (command, said.err)
+
+
+def test_the_guide_lists_every_exit_code() -> None:
+    listed = re.findall(r"^\| (\d+) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert list(map(int, listed)) == list(ExitCode)
+
+
+@pytest.mark.parametrize("path", [README, GUIDE], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+        assert link.startswith("https://") or (path.parent / link).exists(), link
