@@ -105,11 +105,23 @@ class Transaction:
         with self.connection.transaction():
             yield
 
+    @contextmanager
+    def pipeline(self) -> Generator[None]:
+        """Send statements without waiting for the answer of each.
+
+        psycopg ends a pipeline by a Flush after the Sync, and at that the server forgets
+        ``idle_in_transaction_session_timeout`` until the next statement: the empty one reminds it. Otherwise
+        a worker frozen here would hold the append lock for ever.
+        """
+        with self.connection.pipeline():
+            yield
+        self.connection.execute("")
+
     def lock(self) -> None:
         """Take the append lock, last of all locks, and see the views as they then are."""
         if self._locked:
             return
-        with self.connection.pipeline():
+        with self.pipeline():
             self._store.recorder.lock(self.cursor)
             self._views = self._store.resolve_views(self.cursor)
         self._locked = True
@@ -121,7 +133,7 @@ class Transaction:
             stored = [self._store.mapper.to_stored_event(cast("Any", event)) for event in events]
             places = self._store.recorder.append(self.cursor, stored)
         recorded = [Recorded(*place, event) for place, event in zip(places, events, strict=True)]
-        with self.connection.pipeline():
+        with self.pipeline():
             for projection in self._store.inline:
                 rows = Rows(projection.tables)
                 for one in recorded:
