@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -13,6 +13,7 @@ from action_ledger.domain.errors import Refused
 from action_ledger.ops import ExecutionHandle, Ledger
 from action_ledger.ops.builder import Request
 from tests.dump import dump_ledger
+from tests.invariants import check_sums
 from tests.some_work import verified
 
 Command = Callable[[Ledger, str], object]
@@ -100,6 +101,7 @@ def test_inline_is_what_a_rebuild_makes(
         max_examples=12,
         deadline=None,
         database=None,
+        phases=[Phase.generate],  # the log keeps what was wrong once: there is nothing to shrink
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(st.lists(COMMANDS, min_size=1, max_size=6))
@@ -107,6 +109,7 @@ def test_inline_is_what_a_rebuild_makes(
         for command in commands:
             command(ledger, places)
         assert verified(ledger) == []
+        check_sums(connection)  # the two could be wrong alike
         before = dump_ledger(connection)
         generation = {each.name: each.generation for each in ledger.projections.status()}
         ledger.projections.rebuild(["progress", "work_queue"])
