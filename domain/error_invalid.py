@@ -155,16 +155,6 @@ class ActorMissing(
     """Nobody was named who asks for this."""
 
 
-class RowSecurityContextMissing(
-    InvalidCommand,
-    code="row_security_context_missing",
-    hint="Declare them with .context(...).",
-):
-    """Table {table} has row-level security, and the command says nothing about whose rights count."""
-
-    table: str
-
-
 class IrreversibleCascade(
     InvalidCommand,
     code="irreversible_cascade",

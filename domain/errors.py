@@ -16,7 +16,6 @@ ActionLedgerError
 │   ├── UnknownProjection
 │   ├── InvalidParameters
 │   ├── ActorMissing
-│   ├── RowSecurityContextMissing
 │   ├── IrreversibleCascade
 │   ├── InvalidCondition
 │   ├── UnreadableInput
@@ -69,7 +68,6 @@ from .error_invalid import (
     InvalidValue,
     IrreversibleCascade,
     NoPrimaryKey,
-    RowSecurityContextMissing,
     SelectionMissing,
     SelectionTwice,
     UnknownAction,
@@ -123,7 +121,6 @@ __all__ = [
     "ProjectionBlocked",
     "RebuildRunning",
     "Refused",
-    "RowSecurityContextMissing",
     "SchemaDrift",
     "SchemaTaken",
     "SelectionMissing",
