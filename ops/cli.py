@@ -10,9 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from . import cli_projections, cli_read, cli_run, cli_store, cli_undo
+from .cli_exit_codes import ExitCode
 from .cli_options import DataDir
 from .cli_state import State, report, version
-from .exit_codes import ExitCode
 
 
 class Commands(TyperGroup):

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def status(context: typer.Context, _json: option.Json = False) -> None:
     """Show where each view stands: inline ones are never behind, the others follow."""
-    from .views_upkeep import show_status
+    from .cli_views_upkeep import show_status
 
     state = state_of(context)
     with state.ledger() as ledger:
@@ -33,7 +33,7 @@ def status(context: typer.Context, _json: option.Json = False) -> None:
 
 def rebuild(context: typer.Context, names: Names = None, _json: option.Json = False) -> None:
     """Build views anew from the first event, beside the live ones, and switch to them. Nobody waits for it."""
-    from .views_upkeep import run_rebuild
+    from .cli_views_upkeep import run_rebuild
 
     state = state_of(context)
     with state.ledger() as ledger:
@@ -42,7 +42,7 @@ def rebuild(context: typer.Context, names: Names = None, _json: option.Json = Fa
 
 def verify(context: typer.Context, names: Names = None, _json: option.Json = False) -> None:
     """Compare the live views with what the events make of them. Exit code 1 when one differs."""
-    from .views_upkeep import run_verify
+    from .cli_views_upkeep import run_verify
 
     state = state_of(context)
     with state.ledger() as ledger:

@@ -27,7 +27,7 @@ def executions(
     _json: option.Json = False,
 ) -> None:
     """List what was done lately, the newest first."""
-    from .reading import list_executions
+    from .cli_reading import list_executions
 
     state = state_of(context)
     with state.ledger() as ledger:
@@ -45,7 +45,7 @@ def show(
 
     Also what failed, and what can be done now.
     """
-    from .reading import show_job
+    from .cli_reading import show_job
 
     state = state_of(context)
     with state.ledger() as ledger:
@@ -66,7 +66,7 @@ def audit(
     _json: option.Json = False,
 ) -> None:
     """List the events, in the order in which they happened."""
-    from .reading import list_audit
+    from .cli_reading import list_audit
 
     state = state_of(context)
     with state.ledger() as ledger:
@@ -86,7 +86,7 @@ def history(
 
     When, by whom, why, before and after.
     """
-    from .reading import show_history
+    from .cli_reading import show_history
 
     state = state_of(context)
     with state.ledger() as ledger:

@@ -71,8 +71,8 @@ def run(
 
     What is archived or deleted is counted first, and has to be confirmed.
     """
-    from .running import run_wanted
-    from .wanted import Chosen, Told, Wanted
+    from .cli_running import run_wanted
+    from .cli_wanted import Chosen, Told, Wanted
 
     wanted = Wanted(
         table=table,
@@ -142,8 +142,8 @@ def preview(
     \b
     action-ledger preview places archive --where "country = FR" --where "population < 1000"
     """
-    from .running import preview_wanted
-    from .wanted import Chosen, Told, Wanted
+    from .cli_running import preview_wanted
+    from .cli_wanted import Chosen, Told, Wanted
 
     wanted = Wanted(
         table=table,

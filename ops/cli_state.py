@@ -11,17 +11,17 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from .exit_codes import ExitCode
+from .cli_exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import typer
 
+    from .cli_terminal import Terminal
     from .database import Database
     from .ledger import Ledger
     from .settings import Settings
-    from .terminal import Terminal
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class State:
 
     def terminal(self) -> Terminal:
         """Make the terminal that this command speaks on."""
-        from .terminal import Terminal
+        from .cli_terminal import Terminal
 
         return Terminal(as_json=self.as_json)
 

@@ -30,7 +30,7 @@ def worker(
 
     Until SIGTERM or Ctrl-C: then it finishes the batch at hand and leaves.
     """
-    from .serving import serve
+    from .cli_serving import serve
 
     state = state_of(context)
     with state.ledger() as ledger:
@@ -43,7 +43,7 @@ def migrate(context: typer.Context, _json: option.Json = False) -> None:
 
     Safe to run again, and by several at once.
     """
-    from .upkeep import run_migrate
+    from .cli_upkeep import run_migrate
 
     state = state_of(context)
     run_migrate(*state.database(), state.terminal())
@@ -59,7 +59,7 @@ def rollback(
 
     The events, the change sets, all of it. Your own tables stay as they are.
     """
-    from .upkeep import run_rollback
+    from .cli_upkeep import run_rollback
 
     state = state_of(context)
     run_rollback(*state.database(), state.terminal(), steps=steps, confirmed=yes)

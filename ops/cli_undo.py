@@ -41,7 +41,7 @@ def undo(
     A record that somebody changed since is left as it is and listed, with what was recorded and what is
     there now (skip, the default); or the whole undo is refused (fail); or it is overwritten (force).
     """
-    from .undoing import Back, undo_execution
+    from .cli_undoing import Back, undo_execution
 
     back = Back(
         by=by,
@@ -77,7 +77,7 @@ def redo(
     \b
     action-ledger redo last --by user:42
     """
-    from .undoing import Back, redo_undo
+    from .cli_undoing import Back, redo_undo
 
     back = Back(
         by=by,

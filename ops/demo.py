@@ -17,22 +17,22 @@ from rich.text import Text
 
 from action_ledger.domain.columns import col
 
-from .bars import counting, watching
 from .builder import Request
-from .cards import past_tense, tally
+from .cli_bars import counting, watching
+from .cli_cards import past_tense, tally
+from .cli_lookup import read_size
+from .cli_outcome_tables import conflicts_table
+from .cli_reading import history_lines, show_audit
+from .cli_terminal import BAD, GOOD, QUIET, Terminal, duration, many
+from .cli_views_upkeep import rebuilt_table, verified_table, watched
 from .database import connect
 from .demo_story import AUTHOR, COUNTRIES, NEXT, OUTSIDER, SMALL, STEPS
 from .embedded import embedded_url
 from .handles import ExecutionHandle, Handle, UndoHandle
 from .ledger import Ledger
-from .lookup import read_size
-from .outcome_tables import conflicts_table
 from .places import SQL, TABLE, load_places, read_places
-from .reading import history_lines, show_audit
 from .settings import Settings
-from .terminal import BAD, GOOD, QUIET, Terminal, duration, many
 from .views import AuditEntry
-from .views_upkeep import rebuilt_table, verified_table, watched
 
 WORKERS = 2
 

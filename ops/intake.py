@@ -123,8 +123,8 @@ class Intake:
                     if known and not is_same_request(transaction, command):
                         raise CommandReused(command_id=command.command_id)
                     return known
-            except psycopg.OperationalError as error:
-                if tried == TRIES:
+            except psycopg.Error as error:
+                if tried == TRIES or scope_of(error) is not Scope.PASSING:
                     raise StoreUnavailable(
                         reason=f"whether command {command.command_id} was taken in is not known"
                         f" ({message_of(error)}); it is safe to send it again"

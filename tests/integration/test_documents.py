@@ -9,7 +9,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from action_ledger.ops.exit_codes import ExitCode
+from action_ledger.ops.cli_exit_codes import ExitCode
 from action_ledger.ops.places import load_places
 from tests.command_line import CommandLine
 

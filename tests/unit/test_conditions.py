@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from action_ledger.domain.columns import Column, col
 from action_ledger.domain.errors import InvalidCondition
 from action_ledger.domain.selection import And, Predicate
-from action_ledger.ops.conditions import parse_condition, parse_conditions
-from action_ledger.ops.wording import predicate_text
+from action_ledger.ops.cli_conditions import parse_condition, parse_conditions
+from action_ledger.ops.cli_wording import predicate_text
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from action_ledger.projections.rebuild import Rebuilt, Verified
 
-from .exit_codes import ExitCode
+from .cli_exit_codes import ExitCode
+from .cli_terminal import BAD, GOOD, WARN, Terminal, duration
 from .ledger import Ledger
-from .terminal import BAD, GOOD, WARN, Terminal, duration
 
 Watch = Callable[[str, int, int], None]
 

@@ -8,12 +8,24 @@ from rich.text import Text
 
 from action_ledger.domain.execution import ExecutionStatus
 
+from .cli_lookup import Details, OutcomeCount, UndoView
+from .cli_outcome_tables import changes_table, failures_table
+from .cli_terminal import (
+    BAD,
+    GOOD,
+    QUIET,
+    WARN,
+    Terminal,
+    ago,
+    clean,
+    duration,
+    many,
+    moment,
+    state,
+)
+from .cli_wording import parameters_text, stored_selection_text
 from .handles import ExecutionHandle
-from .lookup import Details, OutcomeCount, UndoView
-from .outcome_tables import changes_table, failures_table
 from .progress import Progress
-from .terminal import BAD, GOOD, QUIET, WARN, Terminal, ago, clean, duration, many, moment, state
-from .wording import parameters_text, stored_selection_text
 
 SHOWN = 10
 MEASURABLE = 0.01

@@ -11,10 +11,10 @@ from psycopg import OperationalError
 
 from action_ledger.domain.errors import StoreUnavailable
 
-from .exit_codes import ExitCode
+from .cli_exit_codes import ExitCode
+from .cli_lookup import count_open
+from .cli_terminal import QUIET, WARN, Terminal
 from .ledger import Ledger, worker_name
-from .lookup import count_open
-from .terminal import QUIET, WARN, Terminal
 
 IDLE_SECONDS = 0.05
 FIRST_DELAY, LONGEST_DELAY = 0.5, 10.0

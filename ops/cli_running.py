@@ -8,17 +8,17 @@ from action_ledger.domain.errors import ConfirmationRequired, ExecutionNotFound
 from action_ledger.domain.selection import Where, columns_read
 from action_ledger.workers.preview import Preview
 
-from .bars import watching
 from .builder import Request
-from .cards import past_tense, show_result, tally
-from .exit_codes import ExitCode
+from .cli_bars import watching
+from .cli_cards import past_tense, show_result, tally
+from .cli_exit_codes import ExitCode
+from .cli_lookup import read_details
+from .cli_outcome_tables import sample_table
+from .cli_terminal import QUIET, WARN, Terminal, many
+from .cli_wanted import Wanted
 from .handles import ExecutionHandle, Handle, UndoHandle
 from .ledger import Ledger
-from .lookup import read_details
-from .outcome_tables import sample_table
 from .progress import Progress
-from .terminal import QUIET, WARN, Terminal, many
-from .wanted import Wanted
 
 SAMPLE = 5
 

@@ -7,8 +7,8 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
+from .cli_terminal import QUIET, Terminal, cell, clean
 from .outcomes import Outcome
-from .terminal import QUIET, Terminal, cell, clean
 
 Image = Mapping[str, str | None] | None
 ChangeRow = tuple[str, str | Text, Text, Text]

@@ -9,15 +9,15 @@ from rich.text import Text
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo
 from action_ledger.domain.undo import ConflictPolicy
 
-from .cards import outcome_lines, pace, past_tense, tally
-from .exit_codes import ExitCode
+from .cli_cards import outcome_lines, pace, past_tense, tally
+from .cli_exit_codes import ExitCode
+from .cli_lookup import Found, find, read_details, read_outcome_counts, read_undo
+from .cli_outcome_tables import conflicts_table, failures_table, key_text
+from .cli_running import ask_first, finish
+from .cli_terminal import QUIET, WARN, Terminal, ago, state
+from .cli_wanted import split_keys
 from .handles import UndoHandle, UndoRequest
 from .ledger import Ledger
-from .lookup import Found, find, read_details, read_outcome_counts, read_undo
-from .outcome_tables import conflicts_table, failures_table, key_text
-from .running import ask_first, finish
-from .terminal import QUIET, WARN, Terminal, ago, state
-from .wanted import split_keys
 
 SHOWN = 10
 

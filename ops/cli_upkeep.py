@@ -1,10 +1,10 @@
 """Migrates the ledger's schema and rolls it back, and says what was done."""
 
+from .cli_running import ask_first
+from .cli_terminal import WARN, Terminal, many
 from .database import Database
 from .migrations import migrate, rollback, status
-from .running import ask_first
 from .settings import Settings
-from .terminal import WARN, Terminal, many
 
 
 def run_migrate(database: Database, settings: Settings, terminal: Terminal) -> None:

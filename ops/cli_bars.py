@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
+from .cli_terminal import Terminal, duration
 from .handles import Handle
 from .progress import Progress as Counts
-from .terminal import Terminal, duration
 
 EVERY = 0.1
 """Seconds between looks at the counts: each is a query."""

@@ -15,7 +15,7 @@ from action_ledger.domain.errors import InvalidParameters, UnreadableInput, show
 from action_ledger.domain.selection import And, Predicate
 
 from .builder import Request, Target
-from .conditions import parse_conditions
+from .cli_conditions import parse_conditions
 from .ledger import Ledger
 
 STANDARD_INPUT = "-"

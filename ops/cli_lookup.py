@@ -15,7 +15,7 @@ from action_ledger.workers.sources import SQL as WINDOW
 
 from .views import ExecutionView
 
-SQL = read_blocks("action_ledger.ops", "lookup.sql")
+SQL = read_blocks("action_ledger.ops", "cli_lookup.sql")
 READS = read_blocks("action_ledger.ops", "reads.sql")
 
 LAST = "last"

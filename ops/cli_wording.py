@@ -34,7 +34,7 @@ from action_ledger.domain.selection import (
 )
 from action_ledger.domain.values import Literal, plain
 
-from .conditions import SYMBOLS, column_text, quoted
+from .cli_conditions import SYMBOLS, column_text, quoted
 
 _WRITTEN = {name: symbol for symbol, name in SYMBOLS.items()} | {"like": "like"}
 _ARITHMETIC: dict[Operator, str] = {

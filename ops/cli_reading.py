@@ -5,16 +5,16 @@ from typing import Any
 
 from rich.text import Text
 
-from .cards import past_tense, show_execution
+from .cli_cards import past_tense, show_execution
+from .cli_lookup import Details, find, read_details
+from .cli_outcome_tables import change_rows
+from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, moment, short_moment, state
+from .cli_undoing import show_undo, undo_as_json
+from .cli_wanted import parse_key
 from .handles import ExecutionHandle, UndoHandle
 from .history import HistoryEntry
 from .ledger import Ledger
-from .lookup import Details, find, read_details
-from .outcome_tables import change_rows
-from .terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, moment, short_moment, state
-from .undoing import show_undo, undo_as_json
 from .views import AuditEntry, ExecutionView
-from .wanted import parse_key
 
 SHORT_ID = 8
 
