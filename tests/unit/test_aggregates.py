@@ -1,0 +1,140 @@
+"""The state tables: every pair of state and event either leads on or is refused; replay gives the same."""
+
+from dataclasses import replace
+from enum import StrEnum
+from uuid import uuid4
+
+import pytest
+
+from action_ledger.domain import batch, execution, record_lock, undo
+from action_ledger.domain.aggregate import Aggregate, InvalidTransition
+from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.event import Event, Tally
+from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.record_lock import RecordLock, RecordLockStatus, record_lock_id
+from action_ledger.domain.topics import TOPICS
+from action_ledger.domain.undo import Undo, UndoStatus
+from tests.events import METADATA, sample
+
+AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
+    (Execution, ExecutionStatus),
+    (Batch, BatchStatus),
+    (Undo, UndoStatus),
+    (RecordLock, RecordLockStatus),
+]
+
+# The tables written out a second time: a change of one is a change of what may happen, and is meant.
+WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = {
+    Execution: {
+        (None, execution.Requested, ExecutionStatus.REQUESTED),
+        (ExecutionStatus.REQUESTED, execution.Planned, ExecutionStatus.RUNNING),
+        (ExecutionStatus.REQUESTED, execution.PlanningFailed, ExecutionStatus.RUNNING),
+        (ExecutionStatus.RUNNING, execution.Completed, ExecutionStatus.COMPLETED),
+        (ExecutionStatus.RUNNING, execution.Failed, ExecutionStatus.FAILED),
+    },
+    Batch: {
+        (None, batch.Planned, BatchStatus.PLANNED),
+        (BatchStatus.PLANNED, batch.Completed, BatchStatus.COMPLETED),
+        (BatchStatus.PLANNED, batch.Failed, BatchStatus.FAILED),
+        (BatchStatus.COMPLETED, batch.CompensationPlanned, BatchStatus.COMPENSATING),
+        (BatchStatus.COMPENSATING, batch.Compensated, BatchStatus.COMPLETED),
+        (BatchStatus.COMPENSATING, batch.CompensationFailed, BatchStatus.COMPLETED),
+    },
+    Undo: {
+        (None, undo.Requested, UndoStatus.RUNNING),
+        (UndoStatus.RUNNING, undo.Completed, UndoStatus.COMPLETED),
+        (UndoStatus.RUNNING, undo.Rejected, UndoStatus.REJECTED),
+    },
+    RecordLock: {
+        (None, record_lock.Acquired, RecordLockStatus.HELD),
+        (RecordLockStatus.HELD, record_lock.Released, RecordLockStatus.RELEASED),
+        (RecordLockStatus.HELD, record_lock.Broken, RecordLockStatus.BROKEN),
+    },
+}
+EVENTS = list(TOPICS.values())
+PAIRS = [
+    pytest.param(kind, state, event, id=f"{kind.__name__} {state} {event.TOPIC}")
+    for kind, states in AGGREGATES
+    for state in (None, *states)
+    for event in EVENTS
+]
+
+
+@pytest.mark.parametrize(("kind", "state", "event"), PAIRS)
+def test_every_pair(kind: type[Aggregate], state: StrEnum | None, event: type[Event]) -> None:
+    ways = {(before, cause): after for before, cause, after in WAYS[kind]}
+    version = 0 if state is None else 4
+    aggregate = kind(uuid4(), version, state)
+    happened = sample(event).model_copy(
+        update={"originator_id": aggregate.id, "originator_version": version + 1}
+    )
+    fields = {
+        name: getattr(happened, name)
+        for name in event.model_fields
+        if name not in Event.model_fields
+    }
+    if (state, event) in ways:
+        assert aggregate.allows(event)
+        assert aggregate.trigger(event, happened.metadata, **fields) == happened
+        assert aggregate.mutate(happened) == replace(
+            aggregate, version=version + 1, status=ways[state, event]
+        )
+    else:
+        assert not aggregate.allows(event)
+        with pytest.raises(InvalidTransition):
+            aggregate.trigger(event, METADATA, **fields)
+        with pytest.raises(InvalidTransition):
+            aggregate.mutate(happened)
+
+
+def test_every_event_belongs_to_one_aggregate() -> None:
+    owners = [event for ways in WAYS.values() for event in {cause for _, cause, _ in ways}]
+    assert sorted(event.TOPIC for event in owners) == sorted(TOPICS)
+
+
+@pytest.mark.parametrize(("kind", "states"), AGGREGATES)
+def test_every_state_can_be_reached(kind: type[Aggregate], states: type[StrEnum]) -> None:
+    assert {after for _, _, after in WAYS[kind]} == set(states)
+
+
+@pytest.mark.parametrize(("offset", "stranger"), [(0, False), (2, False), (1, True)])
+def test_an_event_out_of_place_is_refused(offset: int, *, stranger: bool) -> None:
+    """A version twice, one left out, or another stream's event."""
+    aggregate = Batch(uuid4(), 1, BatchStatus.PLANNED)
+    event = sample(batch.Completed).model_copy(
+        update={
+            "originator_id": uuid4() if stranger else aggregate.id,
+            "originator_version": aggregate.version + offset,
+        }
+    )
+    with pytest.raises(InvalidTransition):
+        aggregate.mutate(event)
+
+
+def test_replay() -> None:
+    new = Execution.new(uuid4())
+    fields = sample(execution.Requested).model_dump(exclude=set(Event.model_fields))
+    requested = new.trigger(execution.Requested, METADATA, **fields)
+    planned = new.mutate(requested).trigger(
+        execution.Planned, METADATA, batches=0, records=0, plan_digest="00" * 32
+    )
+    running = new.mutate(requested).mutate(planned)
+    completed = running.trigger(execution.Completed, METADATA, tally=Tally())
+    replayed = Execution.project(None, [requested, planned, completed])
+    assert replayed == running.mutate(completed)
+    assert replayed is not None
+    assert (replayed.version, replayed.status) == (3, ExecutionStatus.COMPLETED)
+    assert Execution.project(None, []) is None
+    assert Execution.project(running, [completed]) == replayed
+
+
+def test_the_stream_of_a_lock_is_the_executions_own() -> None:
+    first, second = uuid4(), uuid4()
+    assert record_lock_id(first) == record_lock_id(first) != record_lock_id(second)
+    assert record_lock_id(first) != first
+
+
+def test_aggregates_do_not_change() -> None:
+    aggregate = Batch.new(uuid4())
+    with pytest.raises(AttributeError):
+        aggregate.version = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
