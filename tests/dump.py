@@ -5,6 +5,7 @@ import time
 from psycopg import Connection, sql
 from psycopg.rows import DictRow
 
+from action_ledger.domain import ActionLedgerError
 from action_ledger.ops import Ledger
 
 SCHEMA = "action_ledger"
@@ -46,7 +47,7 @@ def dump_table(connection: Connection[DictRow], table: str) -> list[str]:
 
 def assert_at_rest(ledger: Ledger) -> None:
     """Every connection is back in the pool, and none of them is within a transaction."""
-    pool = ledger._database.pool
+    pool = ledger._database.pool  # pyright: ignore[reportPrivateUsage]
     deadline = time.monotonic() + PATIENCE
     while (stats := pool.get_stats())["pool_available"] < stats["pool_size"]:
         assert time.monotonic() < deadline, f"connections are out: {stats}"
@@ -57,3 +58,14 @@ def assert_at_rest(ledger: Ledger) -> None:
             " AND application_name = 'action-ledger' AND pid <> pg_backend_pid() AND state <> 'idle'"
         ).fetchall()
     assert not left, f"sessions at work: {left}"
+
+
+def says(error: ActionLedgerError) -> str:
+    """The code, and a check that the message tells what happened and keeps to one line."""
+    message = str(error)
+    assert error.to_dict()["code"] == error.code
+    assert error.to_dict()["message"] == message
+    assert len(message) > 20, message
+    assert message.endswith((".", "?")), message
+    assert "\n" not in message, message
+    return error.code

@@ -15,7 +15,7 @@ IDENTIFIER_BYTES = 63
 def hostile(count: int, *, identifiers: bool = False) -> list[str]:
     """Give so many texts, each another: every fragment alone, then some of them together."""
     chance = random.Random(0)  # noqa: S311 - the same each time
-    found = dict.fromkeys(FRAGMENTS)
+    found: dict[str, None] = dict.fromkeys(FRAGMENTS)
     while len(found) < count * 2:
         found["".join(chance.choices(FRAGMENTS, k=chance.randint(2, 5)))] = None
     fitting = (text for text in found if not identifiers or len(text.encode()) <= IDENTIFIER_BYTES)

@@ -10,7 +10,9 @@ from psycopg.rows import DictRow
 from action_ledger.domain import execution
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution
+from action_ledger.ops import Ledger
 from action_ledger.projections.projection import Recorded
+from action_ledger.projections.register import ProjectionStatus
 from action_ledger.projections.rows import Rows
 from action_ledger.projections.store import Store
 
@@ -95,3 +97,12 @@ def insert_by_hand(
         " VALUES (%s, %s, %s, convert_to(%s, 'UTF8'))",
         [stream, version, topic, state],
     )
+
+
+def status(ledger: Ledger, name: str = "journal") -> ProjectionStatus:
+    return next(each for each in ledger.projections.status() if each.name == name)
+
+
+def tallies(connection: Connection[DictRow]) -> dict[UUID, int]:
+    rows = connection.execute("SELECT stream, events FROM action_ledger.view_tally_g1").fetchall()
+    return {row["stream"]: row["events"] for row in rows}

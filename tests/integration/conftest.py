@@ -7,7 +7,9 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.ops import Ledger, Settings, open_ledger
+from action_ledger.projections.audit import Audit
 from tests.dump import assert_at_rest
+from tests.journal import Journal, install, status
 
 PLACES = 100
 
@@ -36,3 +38,19 @@ def places(connection: Connection[DictRow]) -> str:
         [PLACES],
     )
     return "public.places"
+
+
+@pytest.fixture
+def journal(ledger: Ledger, connection: Connection[DictRow]) -> Generator[None]:
+    """The ledger follows with the journal too, and it must have taken in all that is not parked."""
+    install(connection)
+    ledger.store.followed = (Audit(), Journal())
+    yield
+    parked = "SELECT FROM action_ledger.parked_streams k WHERE k.originator_id = e.originator_id"
+    missing = connection.execute(
+        "SELECT e.notification_id FROM action_ledger.stored_events e"
+        " FULL JOIN action_ledger.view_journal_g1 j ON j.position = e.notification_id"
+        " AND j.stream = e.originator_id AND j.version = e.originator_version AND j.topic = e.topic"
+        f" WHERE (e IS NULL OR j IS NULL) AND NOT EXISTS ({parked} AND k.position <= e.notification_id)"
+    ).fetchall()
+    assert not missing or status(ledger).generation > 1

@@ -13,6 +13,7 @@ from action_ledger.domain import RequestExecution, col
 from action_ledger.domain.errors import InvalidValue, SelectionMissing
 from action_ledger.domain.selection import Keys
 from action_ledger.ops import ExecutionHandle, Ledger
+from action_ledger.projections.sql_blocks import trusted
 from tests.dump import dump_ledger
 from tests.integration.conftest import PLACES
 
@@ -129,8 +130,8 @@ def test_key_types(
 ) -> None:
     for n, (definition, (rows, keys)) in enumerate(KEYED.items()):
         table = f"keyed_{n}"
-        connection.execute(f"CREATE TABLE {table} ({definition} PRIMARY KEY, note text)")
-        connection.execute(f"INSERT INTO {table} (k) VALUES {rows}")
+        connection.execute(trusted(f"CREATE TABLE {table} ({definition} PRIMARY KEY, note text)"))
+        connection.execute(trusted(f"INSERT INTO {table} (k) VALUES {rows}"))
         for form in FORMS:
             with subtests.test(definition, form=form.__name__):
                 execution = run(ledger, table, form(keys))

@@ -2,49 +2,20 @@
 
 import threading
 import time
-from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg import Connection, Cursor
+from psycopg import Connection, Cursor, sql
 from psycopg.rows import DictRow
 
 from action_ledger.ops import Ledger
-from action_ledger.projections.audit import Audit
 from action_ledger.projections.follower import Follower
-from action_ledger.projections.projection import Projection, Recorded
-from action_ledger.projections.register import ProjectionStatus
-from tests.journal import Journal, append, insert_by_hand, install, story
+from action_ledger.projections.projection import Recorded
+from tests.journal import Journal, append, status, story, tallies
 
 WRITERS, STORIES = 8, 12
-
-
-@pytest.fixture
-def journal(ledger: Ledger, connection: Connection[DictRow]) -> Generator[None]:
-    """The ledger follows with the journal too, and it must have taken in all that is not parked."""
-    install(connection)
-    ledger.store.followed = (Audit(), Journal())
-    yield
-    parked = "SELECT FROM action_ledger.parked_streams k WHERE k.originator_id = e.originator_id"
-    missing = connection.execute(
-        "SELECT e.notification_id FROM action_ledger.stored_events e"
-        " FULL JOIN action_ledger.view_journal_g1 j ON j.position = e.notification_id"
-        " AND j.stream = e.originator_id AND j.version = e.originator_version AND j.topic = e.topic"
-        f" WHERE (e IS NULL OR j IS NULL) AND NOT EXISTS ({parked} AND k.position <= e.notification_id)"
-    ).fetchall()
-    assert not missing or status(ledger).generation > 1
-
-
-def status(ledger: Ledger, name: str = "journal") -> ProjectionStatus:
-    return next(each for each in ledger.projections.status() if each.name == name)
-
-
-def tallies(connection: Connection[DictRow]) -> dict[UUID, int]:
-    rows = connection.execute("SELECT stream, events FROM action_ledger.view_tally_g1").fetchall()
-    return {row["stream"]: row["events"] for row in rows}
 
 
 @pytest.mark.usefixtures("journal")
@@ -223,7 +194,11 @@ class TestFaults:
         append(ledger.store, *story())
         with ledger.store.transaction() as transaction:
             transaction.cursor.execute("LOCK action_ledger.view_tally_g1")
-            connection.execute(f"ALTER DATABASE {connection.info.dbname} SET lock_timeout = '50ms'")
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} SET lock_timeout = '50ms'").format(
+                    sql.Identifier(connection.info.dbname)
+                )
+            )
             connection.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE state = 'idle'"
                 " AND application_name = 'action-ledger' AND datname = current_database()"
@@ -232,99 +207,3 @@ class TestFaults:
                 Follower(ledger.store, Journal()).catch_up()
         assert status(ledger).parked == 0
         assert Follower(ledger.store, Journal()).catch_up() == 3
-
-
-@pytest.mark.usefixtures("journal")
-class TestPoison:
-    @pytest.mark.parametrize(
-        ("topic", "state"),
-        [
-            ("execution.exploded", "{}"),
-            ("execution.requested", "{no json"),
-            ("execution.requested", "[]"),
-            ("execution.requested", '{"action": 1, "secret": "hunter2"}'),
-            ("execution.requested", ""),
-        ],
-        ids=["unknown topic", "bad json", "no object", "other fields", "nothing"],
-    )
-    def test_what_cannot_be_read_parks_its_stream_alone(
-        self, ledger: Ledger, connection: Connection[DictRow], topic: str, state: str
-    ) -> None:
-        poison = uuid4()
-        before, after = story(), story()
-        append(ledger.store, *before, after[0])
-        insert_by_hand(connection, poison, topic, state)
-        append(ledger.store, *after[1:])
-        insert_by_hand(connection, poison, "execution.completed", "{}", version=2)
-        assert ledger.catch_up() == 2 * 8
-        for name in ("audit", "journal"):
-            found = status(ledger, name)
-            assert (found.parked, found.lag) == (1, 0)
-        assert tallies(connection) == {before[0].originator_id: 3, after[0].originator_id: 3}
-        assert len(ledger.audit()) == 6
-        rows = connection.execute("SELECT * FROM action_ledger.parked_streams").fetchall()
-        assert {(row["projection"], row["originator_id"]) for row in rows} == {
-            ("audit", poison),
-            ("journal", poison),
-        }
-        assert all("hunter2" not in row["error"] for row in rows)
-        append(ledger.store, *story())
-        ledger.catch_up()
-        assert len(ledger.audit()) == 9
-
-    def test_a_projection_that_raises_parks_the_stream_from_there_on(
-        self, ledger: Ledger, connection: Connection[DictRow]
-    ) -> None:
-        refused, others = story(), [story() for _ in range(3)]
-        append(ledger.store, *others[0], *refused[:2], *others[1])
-
-        def refuse(recorded: Recorded) -> None:
-            if recorded.event == refused[1]:
-                message = "no such thing"
-                raise LookupError(message)
-
-        follower = Follower(ledger.store, Journal(refuse))
-        assert follower.catch_up() == 8
-        append(ledger.store, refused[2], *others[2])
-        assert follower.catch_up() == 4
-        expected = {each[0].originator_id: 3 for each in others} | {refused[0].originator_id: 1}
-        assert tallies(connection) == expected, (
-            "what it had begun to write of the event is not there"
-        )
-        assert status(ledger).parked == 1
-        row = connection.execute("SELECT error FROM action_ledger.parked_streams").fetchone()
-        assert row == {"error": "LookupError: no such thing"}
-        rebuilt = ledger.projections.rebuild(["journal"])[0]
-        assert (rebuilt.events, status(ledger).parked, status(ledger).lag) == (12, 0, 0)
-        assert ledger.projections.verify(["journal"])[0].equal
-
-    def test_rows_that_the_database_will_not_take_park_their_streams(
-        self, ledger: Ledger, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        stories = [story() for _ in range(100)]
-        refused = [each[0].originator_id for each in stories[33::40]]
-        names = ", ".join(f"'{id_}'" for id_ in refused)
-        connection.execute(
-            "ALTER TABLE action_ledger.view_journal_g1 ADD CONSTRAINT refused"
-            f" CHECK (version <> 2 OR stream NOT IN ({names}))"
-        )
-        append(ledger.store, *(event for each in stories for event in each))
-        folded = 0
-        project = Journal.project
-
-        def counted(self: Projection, recorded: Recorded, rows: object) -> None:
-            nonlocal folded
-            folded += 1
-            project(self, recorded, rows)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(Journal, "project", counted)
-        assert Follower(ledger.store, Journal()).catch_up() == 300
-        assert folded < 300 * 12, "they are found by halving"
-        expected = {each[0].originator_id: 3 for each in stories}
-        expected |= dict.fromkeys(refused, 1)
-        assert tallies(connection) == expected
-        assert status(ledger).parked == len(refused) == 2
-        connection.execute("ALTER TABLE action_ledger.view_journal_g1 DROP CONSTRAINT refused")
-        ledger.projections.rebuild(["journal"])
-        assert status(ledger).parked == 0
-        assert ledger.projections.verify(["journal"])[0].equal

@@ -9,6 +9,8 @@ from psycopg.rows import DictRow
 from action_ledger.domain import col
 from action_ledger.domain.errors import InvalidValue, UnknownTable
 from action_ledger.ops import Ledger
+from action_ledger.ops.views import AuditEntry
+from action_ledger.projections.sql_blocks import trusted
 from tests.dump import dump_ledger
 from tests.some_work import some_work
 
@@ -49,7 +51,7 @@ class TestAudit:
     def test_pages_and_filters(self, ledger: Ledger, places: str) -> None:
         some_work(ledger, places)
         everything = ledger.audit(limit=10_000)
-        paged, after = [], 0
+        paged, after = list[AuditEntry](), 0
         while page := ledger.audit(after=after, limit=7):
             assert len(page) <= 7
             paged += page
@@ -65,7 +67,8 @@ class TestAudit:
             assert expected[0].topic == "execution.requested"
 
 
-KEYS: dict[str, tuple[str, object, object]] = {
+Key = int | str | UUID | tuple[str, str]
+KEYS: dict[str, tuple[str, Key, Key]] = {
     "bigint": ("id bigint PRIMARY KEY", 7, 8),
     "text": ("id text PRIMARY KEY", "it's \"7\", {%s}", "8"),
     "uuid": ("id uuid PRIMARY KEY", UUID(int=7), UUID(int=8)),
@@ -80,13 +83,18 @@ class TestHistory:
     ) -> None:
         definition, key, other = KEYS[kind]
         connection.execute(
-            f"CREATE TABLE lives (n int DEFAULT 1, archived_at timestamptz, archive_reason text, {definition})"
+            trusted(
+                "CREATE TABLE lives (n int DEFAULT 1, archived_at timestamptz, archive_reason text,"
+                f" {definition})"
+            )
         )
         for one in (key, other):
-            values = list(one) if isinstance(one, tuple) else [one]
-            names = "id, day" if isinstance(one, tuple) else "id"
+            parts = one if isinstance(one, tuple) else (one,)
             connection.execute(
-                f"INSERT INTO lives ({names}) VALUES ({', '.join(['%s'] * len(values))})", values
+                "INSERT INTO lives (id, day) VALUES (%s, %s)"
+                if len(parts) > 1
+                else "INSERT INTO lives (id) VALUES (%s)",
+                parts,
             )
         this, both = ledger.on("lives").keys([key]), ledger.on("lives").all()
         raised = both.update(n=col("n") + 1).by("ann", reason="more").run()

@@ -8,10 +8,11 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain import batch, col
 from action_ledger.ops import Ledger
-from action_ledger.projections import work_queue
 from action_ledger.projections.progress import Progress
 from action_ledger.projections.projection import Recorded
 from action_ledger.projections.rows import Rows
+from action_ledger.projections.sql_blocks import trusted
+from action_ledger.projections.work_queue import TABLE, WorkQueue
 from tests.integration.conftest import PLACES
 from tests.some_work import some_work, verified
 
@@ -33,8 +34,14 @@ def wrong_progress(patch: pytest.MonkeyPatch) -> None:
 
 
 def wrong_queue(patch: pytest.MonkeyPatch) -> None:
-    unit = work_queue._unit
-    patch.setattr(work_queue, "_unit", lambda *args: unit(*args) | {"serial": True})
+    project = WorkQueue.project
+
+    def wrong(self: WorkQueue, recorded: Recorded, rows: Rows) -> None:
+        project(self, recorded, rows)
+        if isinstance(recorded.event, batch.Planned):
+            rows.patch(TABLE, recorded.event.originator_id, serial=True)
+
+    patch.setattr(WorkQueue, "project", wrong)
 
 
 def wrong_audit(patch: pytest.MonkeyPatch) -> None:
@@ -71,7 +78,7 @@ class TestVerify:
     ) -> None:
         some_work(ledger, places)
         altered = connection.execute(
-            sql.SQL(change).format(*[sql.Identifier("action_ledger", table)] * 2)
+            trusted(change).format(*[sql.Identifier("action_ledger", table)] * 2)
         )
         assert altered.rowcount == 1
         (difference,) = verified(ledger)

@@ -1,0 +1,68 @@
+"""Stores that are not as they should be: unmigrated, out of reach, in another schema, with sessions that ended."""
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from action_ledger.domain.errors import ActionLedgerError, StoreNotMigrated, StoreUnavailable
+from action_ledger.ops import Ledger, Settings, open_ledger
+from action_ledger.ops.migrations import migrate
+from tests.dump import says
+
+
+class TestStores:
+    def test_an_unmigrated_server(self, empty_database_url: str) -> None:
+        with pytest.raises(StoreNotMigrated) as caught:
+            open_ledger(empty_database_url)
+        assert says(caught.value) == "store_not_migrated"
+        assert "action-ledger migrate" in str(caught.value)
+        with psycopg.connect(empty_database_url, autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            ).fetchone()
+            assert row == (0,), "the pool was left open"
+            row = connection.execute(
+                "SELECT count(*) FROM pg_namespace WHERE nspname = 'action_ledger'"
+            ).fetchone()
+            assert row == (0,)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://user:hunter2@127.0.0.1:1/nowhere",
+            "host=/nowhere/at/all password=hunter2 dbname=x",
+            "postgres;hunter2",
+        ],
+    )
+    def test_an_unreachable_server(self, url: str) -> None:
+        settings = Settings.model_validate({"pool_timeout_seconds": 0.3})
+        with pytest.raises(StoreUnavailable) as caught:
+            open_ledger(url, settings=settings)
+        assert says(caught.value) == "store_unavailable"
+        assert "hunter2" not in str(caught.value)
+
+    def test_sessions_that_the_server_ended_are_replaced_unseen(
+        self, ledger: Ledger, places: str, connection: Connection[DictRow]
+    ) -> None:
+        execution = ledger.on(places).keys([1]).update(note="x").by("a").run()
+        for _ in range(2):
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'action-ledger'"
+            )
+            assert execution.status == "completed"
+            assert ledger.history(places, 1)
+            assert ledger.on(places).keys([2]).update(note="x").by("a").run().status == "completed"
+
+    def test_the_tables_of_a_ledger_in_another_schema_are_its_own_too(
+        self, empty_database_url: str
+    ) -> None:
+        with psycopg.connect(empty_database_url, autocommit=True) as connection:
+            migrate(connection, "books")
+        settings = Settings.model_validate({"db_schema": "books"})
+        with open_ledger(empty_database_url, settings=settings) as ledger:
+            with pytest.raises(ActionLedgerError) as caught:
+                ledger.on("books.request_bodies").all().update(body="{}").by("a").run()
+            assert caught.value.code == "unsupported_table"
