@@ -27,13 +27,26 @@ PAUSES = 12
 
 
 @contextmanager
-def struck(step: str, at: int, act: Callable[[], None]) -> Generator[None]:
-    """Act once, at the n-th arrival at a step in this thread."""
-    token = strike.set(striking(step, at, act))
+def struck(step: str, at: int, act: Callable[[], object]) -> Generator[None]:
+    """Act once, at the n-th arrival at a step in this thread. An assertion that fails there fails the test.
+
+    A worker answers for whatever is raised in its work: it would take the assertion for a fault of the unit.
+    """
+    failed: list[AssertionError] = []
+
+    def guarded() -> None:
+        try:
+            act()
+        except AssertionError as error:
+            failed.append(error)
+
+    token = strike.set(striking(step, at, guarded))
     try:
         yield
     finally:
         strike.reset(token)
+    if failed:
+        raise failed[0]
 
 
 def terminate(connection: Connection[DictRow], *, idle_too: bool = False) -> int:
