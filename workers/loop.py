@@ -24,6 +24,8 @@ FIRST_DELAY = 0.05
 LONGEST_DELAY = 5.0
 IDLE_POLL = 0.02
 """Seconds between looks at a job whose open units are all in other hands."""
+ASIDE = 60.0
+"""Seconds for which a unit is left alone that can be neither done nor failed."""
 UNEXPECTED = "unexpected_error"
 
 log = logging.getLogger(__name__)
@@ -115,8 +117,22 @@ class Worker:
                     postpone(transaction, unit, error=code, delay=_delay(unit.attempt))
                 else:
                     fail_unit(transaction, unit, error=code, worker=self.name)
-        except Error as second:
-            self._miss(second)
+        except Exception as second:  # noqa: BLE001 - as in step
+            self._put_aside(unit, second)
+
+    def _put_aside(self, unit: Unit, error: Exception) -> None:
+        """Leave a unit that can be neither done nor failed for later, so that it does not end every worker."""
+        if isinstance(error, Error) and scope_of(error) is Scope.PASSING:
+            self._miss(error)
+            return
+        log.error(
+            "unit %s (%s) can be neither done nor failed", unit.unit_id, unit.kind, exc_info=error
+        )
+        try:
+            with self._store.transaction(silence=self._silence) as transaction:
+                postpone(transaction, unit, error=_code_of(error), delay=ASIDE)
+        except Error as third:
+            self._miss(third)
 
     def _miss(self, error: Exception) -> None:
         """Wait after a fault that is no unit's own, longer each time, and not for ever."""

@@ -206,6 +206,30 @@ def test_a_program_fault_does_not_kill_the_worker(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+def test_a_unit_that_can_be_neither_done_nor_failed(
+    database_url: str, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is put aside, with its fault on it; the worker goes on with the others."""
+    make_places(connection, RECORDS)
+
+    def fault(*_: object, **__: object) -> None:
+        raise KeyError("a fault of the program")
+
+    monkeypatch.setattr(loop, "fail_unit", fault)
+    with open_ledger(database_url) as ledger:
+        job = submit(ledger)
+        worker = ledger.worker()
+        with struck("batch.claimed", 3, fault):
+            while worker.step(job):
+                pass
+        assert scores(connection) == {0: 100, 1: RECORDS - 100}
+        aside = connection.execute(
+            "SELECT last_error, attempts FROM action_ledger.work_queue"
+        ).fetchall()
+        assert aside == [{"last_error": "unexpected_error", "attempts": 1}]
+        check_invariants(connection, ledger=ledger, tables=["places"], open_jobs=True)
+
+
 def test_a_worker_survives_a_pause_of_the_database(
     database_url: str, connection: Connection[DictRow]
 ) -> None:
