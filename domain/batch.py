@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -21,11 +21,51 @@ class Planned(BatchEvent):
     """Keys were cut off for it: ``records`` of them, as batch ``number`` (from 1) of its execution."""
 
     TOPIC = "batch.planned"
+    VERSION = 2
+    """The second brought ``split_from``."""
 
     number: int = Field(ge=1)
     table: str
     records: int = Field(ge=1)
     keys_digest: Digest
+    split_from: UUID | None
+    """The batch whose keys these were, when it was split."""
+
+
+class Started(BatchEvent):
+    """A worker took its lease, to do what cannot be undone by a rollback: an effect outside of the database.
+
+    ``epoch`` counts the leases of the batch, from 1: whoever holds an older one writes nothing any more.
+    """
+
+    TOPIC = "batch.started"
+
+    number: int = Field(ge=1)
+    epoch: int = Field(ge=1)
+    attempt: int = Field(ge=1)
+    worker: str
+
+
+class Split(BatchEvent):
+    """Its keys went to smaller batches of the same number, which take its place. ``reason`` says why."""
+
+    TOPIC = "batch.split"
+
+    number: int = Field(ge=1)
+    records: int = Field(ge=2)
+    parts: tuple[UUID, ...] = Field(min_length=2)
+    reason: Literal["pace", "rate", "timed_out", "deadlock", "too_large"]
+
+
+class Cancelled(BatchEvent):
+    """Its execution was closed before it was done: its records stay as they were, and count as pending."""
+
+    TOPIC = "batch.cancelled"
+
+    number: int = Field(ge=1)
+    records: int = Field(ge=1)
+    reason: Literal["cancelled", "failed", "rolling_back", "rolled_back"]
+    """The state of the execution that closed it."""
 
 
 class Completed(BatchEvent):
@@ -114,9 +154,13 @@ class BatchStatus(StrEnum):
     """Where a batch stands. What an undo brought back of it, its change sets tell record by record."""
 
     PLANNED = "planned"
+    STARTED = "started"
+    """A worker holds its lease, or held it last."""
     COMPLETED = "completed"
     FAILED = "failed"
     COMPENSATING = "compensating"
+    SPLIT = "split"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +171,13 @@ class Batch(Aggregate):
         (None, Planned): BatchStatus.PLANNED,
         (BatchStatus.PLANNED, Completed): BatchStatus.COMPLETED,
         (BatchStatus.PLANNED, Failed): BatchStatus.FAILED,
+        (BatchStatus.PLANNED, Split): BatchStatus.SPLIT,
+        (BatchStatus.PLANNED, Cancelled): BatchStatus.CANCELLED,
+        (BatchStatus.PLANNED, Started): BatchStatus.STARTED,
+        (BatchStatus.STARTED, Started): BatchStatus.STARTED,
+        (BatchStatus.STARTED, Completed): BatchStatus.COMPLETED,
+        (BatchStatus.STARTED, Failed): BatchStatus.FAILED,
+        (BatchStatus.STARTED, Cancelled): BatchStatus.CANCELLED,
         (BatchStatus.COMPLETED, CompensationPlanned): BatchStatus.COMPENSATING,
         (BatchStatus.COMPENSATING, Compensated): BatchStatus.COMPLETED,
         (BatchStatus.COMPENSATING, CompensationFailed): BatchStatus.COMPLETED,

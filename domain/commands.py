@@ -2,11 +2,19 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
+from .failure import OnFailure
 from .resource import Resource
 from .selection import KeyValue, Selection
 from .undo import ConflictPolicy
@@ -47,8 +55,6 @@ class Command(BaseModel):
     actor: Actor
     reason: Text | None = None
     correlation_id: UUID | None = None
-    queue: Name = "default"
-    priority: int = Field(default=0, ge=-100, le=100)
 
     @property
     def fingerprint(self) -> str:
@@ -63,11 +69,27 @@ class Command(BaseModel):
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-class RequestExecution(Command):
+Priority = Annotated[int, Field(ge=-100, le=100)]
+"""The highest goes first."""
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""Records a second."""
+Concurrency = Annotated[int, Field(ge=1, le=1_000)]
+"""Batches at work at a time."""
+
+
+class WorkCommand(Command):
+    """A command that workers take up, from the queue of its name."""
+
+    queue: Name = "default"
+    priority: Priority = 0
+
+
+class RequestExecution(WorkCommand):
     """Run one action over one selection.
 
     ``undo_seconds`` is the undo window, counted from the execution's end; None makes it irreversible.
-    ``frozen`` changes a planned record even if it no longer matches.
+    ``frozen`` changes a planned record even if it no longer matches. ``on_failure`` is done when more than
+    ``max_failures`` records have failed, or more than ``max_failure_ratio`` of all; with neither, at the first.
     """
 
     type: Literal["request_execution"] = "request_execution"
@@ -79,9 +101,32 @@ class RequestExecution(Command):
     planning: Literal["gated", "streaming"] = "gated"
     frozen: bool = False
     undo_seconds: int | None = Field(default=7 * DAY, ge=1, le=MAX_UNDO_SECONDS)
+    on_failure: OnFailure = OnFailure.CONTINUE
+    max_failures: int | None = Field(default=None, ge=0)
+    max_failure_ratio: float | None = Field(default=None, ge=0, le=1)
+    rate: Rate | None = None
+    concurrency: Concurrency | None = None
+    retry_of: UUID | None = None
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        limited = self.max_failures is not None or self.max_failure_ratio is not None
+        if self.on_failure is OnFailure.CONTINUE and limited:
+            message = "max_failures and max_failure_ratio want on_failure stop or rollback"
+            raise ValueError(message)
+        if self.on_failure is OnFailure.ROLLBACK and self.undo_seconds is None:
+            message = "on_failure rollback takes back what was done, and an irreversible execution cannot be"
+            raise ValueError(message)
+        if self.selection.kind == "unfinished" and self.planning != "gated":
+            message = "what another execution did not get done is planned at once: gated"
+            raise ValueError(message)
+        if self.max_failure_ratio is not None and self.planning != "gated":
+            message = "max_failure_ratio is a share of the total, which a streaming plan knows at its end only"
+            raise ValueError(message)
+        return self
 
 
-class RequestUndo(Command):
+class RequestUndo(WorkCommand):
     """Take an execution back, or, with ``of_undo``, take an undo of it back (a redo).
 
     ``batches`` (numbers, from 1) and ``keys`` narrow it down; None means all.
@@ -95,4 +140,38 @@ class RequestUndo(Command):
     keys: tuple[KeyValue, ...] | None = None
 
 
-AnyCommand = Annotated[RequestExecution | RequestUndo, Field(discriminator="type")]
+class SteerExecution(Command):
+    """The base of what is asked of an execution that is under way."""
+
+    execution_id: UUID
+
+
+class PauseExecution(SteerExecution):
+    """Take nothing of it up until it is resumed. Batches at work come to their end."""
+
+    type: Literal["pause_execution"] = "pause_execution"
+
+
+class ResumeExecution(SteerExecution):
+    """Let a paused execution go on."""
+
+    type: Literal["resume_execution"] = "resume_execution"
+
+
+class CancelExecution(SteerExecution):
+    """Stop it for good. Batches at work are given up; what is done stays, and can be undone."""
+
+    type: Literal["cancel_execution"] = "cancel_execution"
+
+
+class RetuneExecution(SteerExecution):
+    """Set its pace or its place in the queue anew. None leaves it as it is, ``unlimited`` lifts the limit."""
+
+    type: Literal["retune_execution"] = "retune_execution"
+    rate: Rate | Literal["unlimited"] | None = None
+    concurrency: Concurrency | Literal["unlimited"] | None = None
+    priority: Priority | None = None
+
+
+AnySteering = PauseExecution | ResumeExecution | CancelExecution | RetuneExecution
+AnyCommand = Annotated[RequestExecution | RequestUndo | AnySteering, Field(discriminator="type")]

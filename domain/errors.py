@@ -24,6 +24,8 @@ ActionLedgerError
 ├── Refused
 │   ├── CommandReused
 │   ├── ExecutionNotFound
+│   ├── ExecutionEnded
+│   ├── ExecutionNotEnded
 │   ├── UndoExpired
 │   ├── AlreadyUndone
 │   ├── UndoInProgress
@@ -104,6 +106,8 @@ __all__ = [
     "ConfirmationRequired",
     "DatabaseRefused",
     "EmbeddedUnavailable",
+    "ExecutionEnded",
+    "ExecutionNotEnded",
     "ExecutionNotFound",
     "ExtraMissing",
     "InvalidCommand",
@@ -169,6 +173,26 @@ class ExecutionNotFound(
     """There is no execution {execution_id}."""
 
     execution_id: UUID | str
+
+
+class ExecutionEnded(
+    Refused,
+    code="execution_ended",
+    hint="What it did can be undone; what it did not do can be asked for again with `action-ledger retry`.",
+):
+    """Execution {execution_id} is {status}: there is nothing left of it to steer."""
+
+    execution_id: UUID | str
+    status: str
+
+
+class ExecutionNotEnded(
+    Refused, code="execution_not_ended", hint="Wait for its end, or cancel it first."
+):
+    """Execution {execution_id} is {status}."""
+
+    execution_id: UUID | str
+    status: str
 
 
 class UndoExpired(

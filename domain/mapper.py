@@ -4,8 +4,7 @@ The library's stock mapper rebuilds an event by its ``__dict__``, without valida
 module path. This one goes through pydantic and through the table of topics.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,11 +15,7 @@ from pydantic_core import from_json
 from .errors import UnknownTopic
 from .event import Event
 from .topics import TOPICS
-
-Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
-
-UPCASTERS: Mapping[tuple[str, int], Upcaster] = MappingProxyType({})
-"""From (topic, version) to a function that gives the fields of the next version. Every event is at its first."""
+from .upcasters import UPCASTERS, Upcaster
 
 _VERSION = "v"
 

@@ -11,6 +11,7 @@ every record, also for nulls.
 from collections.abc import Iterator
 from typing import Annotated, NoReturn, Self, cast
 from typing import Literal as OneOf
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypeAliasType
@@ -222,6 +223,34 @@ class Everything(BaseModel):
     kind: OneOf["everything"] = "everything"
 
 
+class Unfinished(BaseModel):
+    """The records that another execution did not get done: those that failed, those not processed, or both.
+
+    ``predicate`` is the one that they were chosen by then, and is repeated on the records as they now are; None
+    where they were chosen by their keys, or all were.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: OneOf["unfinished"] = "unfinished"
+    of: UUID
+    failed: bool = True
+    not_processed: bool = False
+    predicate: Predicate | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if not self.failed and not self.not_processed:
+            message = "choose the failed records, those that were not processed, or both"
+            raise ValueError(message)
+        return self
+
+
 Selection = TypeAliasType(
-    "Selection", Annotated[Where | Keys | Everything, Field(discriminator="kind")]
+    "Selection", Annotated[Where | Keys | Everything | Unfinished, Field(discriminator="kind")]
 )
+
+
+def predicate_of(selection: Selection) -> Predicate | None:
+    """Give the condition that a selection repeats on each record; None where there is none."""
+    return selection.predicate if isinstance(selection, Where | Unfinished) else None

@@ -30,6 +30,7 @@ from action_ledger.domain.selection import (
     Or,
     Predicate,
     Selection,
+    Unfinished,
     Where,
 )
 from action_ledger.domain.values import Literal, plain
@@ -57,6 +58,10 @@ def selection_text(selection: Selection) -> str:
             return "the given keys"
         case Everything():
             return "every record"
+        case Unfinished():
+            kinds = {"failed": selection.failed, "not processed": selection.not_processed}
+            wanted = " or ".join(kind for kind, chosen in kinds.items() if chosen)
+            return f"what execution {selection.of} left {wanted}"
         case _:
             assert_never(selection)
 

@@ -8,7 +8,13 @@ import psycopg
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import Actions
-from action_ledger.domain.commands import AnyCommand, RequestExecution, RequestUndo
+from action_ledger.domain.commands import (
+    AnyCommand,
+    AnySteering,
+    CancelExecution,
+    RequestExecution,
+    RequestUndo,
+)
 from action_ledger.domain.errors import (
     ActionLedgerError,
     CommandReused,
@@ -22,6 +28,8 @@ from action_ledger.projections.store import Store
 from action_ledger.workers.claim import is_known
 from action_ledger.workers.faults import Scope, message_of, scope_of
 from action_ledger.workers.request import ExecutionRequest, is_same_request
+from action_ledger.workers.steer import steer
+from action_ledger.workers.sweep import sweep
 from action_ledger.workers.undo_request import UndoRequest
 
 TRIES = 6
@@ -66,6 +74,8 @@ class Intake:
                     )
             case RequestUndo():
                 return self._try(command, lambda: self._undo(command), once=False)
+            case _:
+                return self._try(command, lambda: self._steer(command), once=False)
 
     def _execution(
         self,
@@ -82,6 +92,13 @@ class Intake:
         with self._store.transaction(silence=self._silence) as transaction:
             UndoRequest(transaction, command, uuid7).accept()
         return True
+
+    def _steer(self, command: AnySteering) -> bool:
+        with self._store.transaction(silence=self._silence) as transaction:
+            steer(transaction, command)
+        if isinstance(command, CancelExecution):
+            sweep(self._store, command.execution_id)
+        return False
 
     def _try(self, command: AnyCommand, accept: Callable[[], bool], *, once: bool) -> bool:
         """Try again what passes by itself; after a lost answer to COMMIT, look instead of guessing.

@@ -1,7 +1,7 @@
 """The migrations of the ledger's schema: numbered SQL files beside this one, applied under a lock.
 
-`NNNN_name.up.sql` makes a step and `NNNN_name.down.sql` takes it back. They write `{schema}` for the schema
-(braces of their own are doubled) and run with an empty `search_path`, each in one transaction. What was
+`NNNN_name.up.sql` makes a step and `NNNN_name.down.sql` takes it back. They write `{schema}` for the schema,
+`{schema_text}` for its name as a text (braces of their own are doubled) and run with an empty `search_path`, each in one transaction. What was
 applied is kept in `schema_migrations` with a checksum, so an altered file is noticed.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from psycopg import Connection, Cursor
 from psycopg.rows import dict_row
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from action_ledger.domain.errors import MigrationAltered, StoreNotMigrated, StoreTooNew
 
@@ -208,7 +208,7 @@ def _check(schema: str, known: Sequence[Migration], applied: list[dict[str, Any]
 
 
 def _in(statement: SQL, schema: str) -> Composed:
-    return statement.format(schema=Identifier(schema))
+    return statement.format(schema=Identifier(schema), schema_text=Literal(schema))
 
 
 def _composed(text: str, schema: str) -> Composed:

@@ -4,6 +4,7 @@ For every execution and every undo: applied + failed + skipped + pending = total
 holds all five.
 """
 
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -37,96 +38,104 @@ class Progress:
         "undos": "undo_id",
     }
 
-    def project(self, recorded: Recorded, rows: Rows) -> None:  # noqa: C901, PLR0912 - one case an event
+    def project(self, recorded: Recorded, rows: Rows) -> None:
         """Fold one event in."""
-        at, event = recorded.recorded_at, recorded.event
-        match event:
-            case execution.Requested():
-                rows.put("executions", event.originator_id, _execution_row(event, at))
-            case execution.Planned():
-                self._patch_execution(
-                    rows, recorded, status=ExecutionStatus.RUNNING, planned_at=at, total_final=True
-                )
-            case execution.PlanningFailed():
-                self._patch_execution(
-                    rows,
-                    recorded,
-                    status=ExecutionStatus.RUNNING,
-                    planned_at=at,
-                    total_final=True,
-                    error=event.error,
-                )
-            case execution.Completed():
-                self._patch_execution(rows, recorded, status=ExecutionStatus.COMPLETED, ended_at=at)
-            case execution.Failed():
-                self._patch_execution(
-                    rows, recorded, status=ExecutionStatus.FAILED, ended_at=at, error=event.error
-                )
-            case batch.Planned():
-                rows.put("batches", event.originator_id, _batch_row(event, at))
-                rows.add(
-                    "executions",
-                    event.execution_id,
-                    total=event.records,
-                    pending=event.records,
-                    batches=1,
-                )
-                rows.patch("executions", event.execution_id, updated_at=at)
-            case batch.Completed() | batch.Failed():
-                self._end_batch(rows, recorded, event)
-            case batch.CompensationPlanned():
-                self._patch_batch(rows, recorded, status=BatchStatus.COMPENSATING)
-                rows.add(
-                    "undos", event.undo_id, total=event.records, pending=event.records, batches=1
-                )
-            case batch.Compensated() | batch.CompensationFailed():
-                self._patch_batch(rows, recorded, status=BatchStatus.COMPLETED)
-                self._end_unit(rows, recorded, "undos", event.undo_id, event.tally)
-            case undo.Requested():
-                rows.put("undos", event.originator_id, _undo_row(event, at))
-            case undo.Completed():
-                self._patch_undo(rows, recorded, status=UndoStatus.COMPLETED, ended_at=at)
-            case undo.Rejected():
-                self._patch_undo(
-                    rows, recorded, status=UndoStatus.REJECTED, ended_at=at, error=event.error
-                )
+        match recorded.event:
+            case batch.BatchEvent():
+                _batch(rows, recorded, recorded.event)
+            case undo.UndoEvent():
+                _undo(rows, recorded, recorded.event)
             case _:
-                pass
-
-    def _end_batch(
-        self, rows: Rows, recorded: Recorded, event: batch.Completed | batch.Failed
-    ) -> None:
-        completed = event if isinstance(event, batch.Completed) else None
-        failed = event if isinstance(event, batch.Failed) else None
-        self._patch_batch(
-            rows,
-            recorded,
-            status=BatchStatus.COMPLETED if completed else BatchStatus.FAILED,
-            change_digest=completed.change_digest if completed else None,
-            error=failed.error if failed else None,
-            **event.tally.model_dump(),
-        )
-        self._end_unit(rows, recorded, "executions", event.execution_id, event.tally)
-
-    @staticmethod
-    def _end_unit(rows: Rows, recorded: Recorded, table: str, id_: UUID, tally: Tally) -> None:
-        rows.add(table, id_, **tally.model_dump(), pending=-tally.processed, batches_done=1)
-        rows.patch(table, id_, updated_at=recorded.recorded_at)
-
-    @staticmethod
-    def _patch_execution(rows: Rows, recorded: Recorded, **values: Any) -> None:  # noqa: ANN401
-        _patch(rows, "executions", recorded, values)
-
-    @staticmethod
-    def _patch_batch(rows: Rows, recorded: Recorded, **values: Any) -> None:  # noqa: ANN401
-        _patch(rows, "batches", recorded, values)
-
-    @staticmethod
-    def _patch_undo(rows: Rows, recorded: Recorded, **values: Any) -> None:  # noqa: ANN401
-        _patch(rows, "undos", recorded, values)
+                _execution(rows, recorded)
 
 
-def _patch(rows: Rows, table: str, recorded: Recorded, values: dict[str, Any]) -> None:
+def _execution(rows: Rows, recorded: Recorded) -> None:  # noqa: C901, PLR0912 - one case an event
+    at, event = recorded.recorded_at, recorded.event
+    patch = partial(_patch, rows, "executions", recorded)
+    # Nothing more is planned after these: the total is what it is.
+    planned = partial(patch, total_final=True)
+    match event:
+        case execution.Requested():
+            rows.put("executions", event.originator_id, _execution_row(event, at))
+        case execution.Planned():
+            planned(status=ExecutionStatus.RUNNING, planned_at=at)
+        case execution.PlanningFailed():
+            planned(status=ExecutionStatus.RUNNING, planned_at=at, error=event.error)
+        case execution.Paused():
+            patch(status=ExecutionStatus.PAUSED)
+        case execution.Resumed():
+            patch(status=ExecutionStatus.RUNNING)
+        case execution.Retuned():
+            patch(rate=event.rate, concurrency=event.concurrency, priority=event.priority)
+        case execution.Completed():
+            planned(status=ExecutionStatus.COMPLETED, ended_at=at)
+        case execution.Failed():
+            planned(status=ExecutionStatus.FAILED, ended_at=at, error=event.error)
+        case execution.Cancelled():
+            planned(status=ExecutionStatus.CANCELLED, ended_at=at)
+        case execution.RollbackStarted():
+            planned(status=ExecutionStatus.ROLLING_BACK, error=event.error)
+        case execution.RolledBack():
+            planned(status=ExecutionStatus.ROLLED_BACK, ended_at=at)
+        case execution.PlanningCancelled():
+            patch()
+        case _:
+            pass
+
+
+def _batch(rows: Rows, recorded: Recorded, event: batch.BatchEvent) -> None:
+    patch = partial(_patch, rows, "batches", recorded)
+    count = partial(rows.add, "executions", event.execution_id)
+    match event:
+        case batch.Planned():
+            rows.put("batches", event.originator_id, _batch_row(event, recorded.recorded_at))
+            count(total=event.records, pending=event.records, batches=1)
+            rows.patch("executions", event.execution_id, updated_at=recorded.recorded_at)
+        case batch.Started():
+            patch(status=BatchStatus.STARTED, epoch=event.epoch)
+        case batch.Split():
+            patch(status=BatchStatus.SPLIT)
+            # Those that take its place count themselves.
+            count(total=-event.records, pending=-event.records, batches=-1)
+        case batch.Cancelled():
+            patch(status=BatchStatus.CANCELLED, error=event.reason)
+            count(batches_done=1)
+        case batch.Completed():
+            tally = event.tally.model_dump()
+            patch(status=BatchStatus.COMPLETED, change_digest=event.change_digest, **tally)
+            _end_unit(rows, recorded, "executions", event.execution_id, event.tally)
+        case batch.Failed():
+            patch(status=BatchStatus.FAILED, error=event.error, **event.tally.model_dump())
+            _end_unit(rows, recorded, "executions", event.execution_id, event.tally)
+        case batch.CompensationPlanned():
+            patch(status=BatchStatus.COMPENSATING)
+            rows.add("undos", event.undo_id, total=event.records, pending=event.records, batches=1)
+        case batch.Compensated() | batch.CompensationFailed():
+            patch(status=BatchStatus.COMPLETED)
+            _end_unit(rows, recorded, "undos", event.undo_id, event.tally)
+        case _:
+            pass
+
+
+def _undo(rows: Rows, recorded: Recorded, event: undo.UndoEvent) -> None:
+    patch = partial(_patch, rows, "undos", recorded)
+    match event:
+        case undo.Requested():
+            rows.put("undos", event.originator_id, _undo_row(event, recorded.recorded_at))
+        case undo.Completed():
+            patch(status=UndoStatus.COMPLETED, ended_at=recorded.recorded_at)
+        case undo.Rejected():
+            patch(status=UndoStatus.REJECTED, ended_at=recorded.recorded_at, error=event.error)
+        case _:
+            pass
+
+
+def _end_unit(rows: Rows, recorded: Recorded, table: str, id_: UUID, tally: Tally) -> None:
+    rows.add(table, id_, **tally.model_dump(), pending=-tally.processed, batches_done=1)
+    rows.patch(table, id_, updated_at=recorded.recorded_at)
+
+
+def _patch(rows: Rows, table: str, recorded: Recorded, **values: Any) -> None:  # noqa: ANN401 - columns
     event = recorded.event
     rows.patch(
         table,
@@ -153,6 +162,12 @@ def _execution_row(event: execution.Requested, at: object) -> dict[str, Any]:
         "frozen": event.frozen,
         "batch_size": event.batch_size,
         "undo_seconds": event.undo_seconds,
+        "on_failure": event.on_failure,
+        "max_failures": event.max_failures,
+        "max_failure_ratio": event.max_failure_ratio,
+        "rate": event.rate,
+        "concurrency": event.concurrency,
+        "retry_of": event.retry_of,
         "total_final": False,
         "error": None,
         "requested_at": at,
@@ -175,6 +190,8 @@ def _batch_row(event: batch.Planned, at: object) -> dict[str, Any]:
         "failed": 0,
         "skipped": 0,
         "keys_digest": event.keys_digest,
+        "split_from": event.split_from,
+        "epoch": 0,
         "change_digest": None,
         "error": None,
         "updated_at": at,

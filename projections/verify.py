@@ -13,7 +13,13 @@ from .rebuild import Verified, Watch
 from .shadow import create_shadow, shadow_of
 from .store import Store, Transaction
 
-KEPT_BY_WORKERS = ("attempts", "available_at", "last_error")
+KEPT_BY_WORKERS = (
+    "attempts",
+    "available_at",
+    "last_error",
+    "leased_by",
+    "leased_until",
+)
 """Columns of the queue that no event says."""
 
 

@@ -30,7 +30,7 @@ class WorkQueue:
                     event.originator_id,
                     _unit("plan", event.originator_id, event.originator_id),
                 )
-            case execution.Planned() | execution.PlanningFailed():
+            case execution.Planned() | execution.PlanningFailed() | execution.PlanningCancelled():
                 rows.drop(TABLE, event.originator_id)
             case batch.Planned():
                 rows.put(
@@ -43,7 +43,7 @@ class WorkQueue:
                         "records": event.records,
                     },
                 )
-            case batch.Completed() | batch.Failed():
+            case batch.Completed() | batch.Failed() | batch.Split() | batch.Cancelled():
                 rows.drop(TABLE, event.originator_id)
             case batch.CompensationPlanned():
                 rows.put(
@@ -77,4 +77,6 @@ def _unit(kind: str, job_id: UUID, execution_id: UUID) -> dict[str, Any]:
         "attempts": 0,
         "available_at": "-infinity",
         "last_error": None,
+        "leased_by": None,
+        "leased_until": None,
     }

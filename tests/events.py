@@ -42,13 +42,18 @@ def _value(name: str, annotation: Any) -> object:
     """Give a field a value that its type allows: the first member of an enumeration or a union."""
     if name.endswith("digest"):
         return "0f" * 32
-    by_name: dict[str, object] = {"sqlstates": {"23505": 2}, "excepted": ("score",)}
+    by_name: dict[str, object] = {
+        "sqlstates": {"23505": 2},
+        "excepted": ("score",),
+        "parts": (STREAM, OTHER),
+    }
     by_type: dict[object, object] = {
         Tally: Tally(applied=7, failed=2, skipped=1),
         UUID: OTHER,
         bool: True,
         int: 5,
         str: "text",
+        float: 0.5,
     }
     if name in by_name:
         return by_name[name]

@@ -75,6 +75,12 @@ def story(actor: str = "a") -> list[Event]:
         undo_seconds=None,
         queue="default",
         priority=0,
+        on_failure="continue",
+        max_failures=None,
+        max_failure_ratio=None,
+        rate=None,
+        concurrency=None,
+        retry_of=None,
     )
     running = Execution.new(id_).mutate(requested)
     planned = running.trigger(execution.Planned, metadata, batches=0, records=0, plan_digest=DIGEST)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -63,10 +64,20 @@ def postpone(transaction: Transaction, unit: Unit, *, error: str, delay: float) 
     transaction.execute(SQL["postpone"], {"unit_id": unit.unit_id, "error": error, "delay": delay})
 
 
-def is_open(transaction: Transaction, job: UUID) -> bool:
-    """Say whether anything of a job is still to be done."""
-    row = transaction.execute(SQL["job_open"], {"job": job}).fetchone()
-    return bool(row and row["open"])
+class Standing(StrEnum):
+    """What there is to be done of a job, at the moment."""
+
+    DONE = "done"
+    """Nothing: it has ended, or it is paused."""
+    OPEN = "open"
+    ROLLING_BACK = "rolling_back"
+    """An execution whose own undo is to be worked on, or to be asked for."""
+
+
+def standing_of(transaction: Transaction, job: UUID) -> Standing:
+    """Say what is to be done of an execution or an undo."""
+    row = transaction.execute(SQL["standing"], {"job": job}).fetchone()
+    return Standing(row["standing"]) if row else Standing.DONE
 
 
 def is_known(transaction: Transaction, command_id: UUID) -> bool:

@@ -21,7 +21,7 @@ from action_ledger.domain.errors import (
     UnsupportedTable,
 )
 from action_ledger.domain.resource import Resource
-from action_ledger.domain.selection import Selection, Where
+from action_ledger.domain.selection import Selection, predicate_of
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
@@ -82,11 +82,8 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
     if request.reversible:
         _refuse_cascades(table, kind, assignments)
         _refuse_too_wide(request.action, Change(table, kind, tuple(assignments), EVERY_ROW, {}))
-    predicate = (
-        compile_predicate(request.selection.predicate, table, "t", values)
-        if isinstance(request.selection, Where)
-        else None
-    )
+    condition = predicate_of(request.selection)
+    predicate = None if condition is None else compile_predicate(condition, table, "t", values)
 
     def change(match: sql.Composable) -> Change:
         return Change(table, kind, tuple(assignments), match, values.values)
@@ -129,7 +126,7 @@ def check_request(
     check(
         transaction.cursor,
         table,
-        request.selection.predicate if isinstance(request.selection, Where) else None,
+        predicate_of(request.selection),
         parameters.values if isinstance(parameters, UpdateParameters) else None,
     )
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from action_ledger.domain.selection import Unfinished
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
@@ -20,6 +21,7 @@ from .images import (
     listed,
     numbered,
     undomained,
+    unnested,
     value,
 )
 from .keys import keys_checked
@@ -66,6 +68,13 @@ class Cutter:
         values = {name: list(column) for name, column in zip(names, keys, strict=True)}
         with keys_checked(self._table):
             return self._cut(selected, values, owner=owner)
+
+    def unfinished(self, selection: Unfinished) -> list[Cut]:
+        """Cut the keys of what another execution over the same table did not get done."""
+        selected = self._compose(
+            "unfinished", arrays=listed(unnested("s.keys", self._table.key)), keys=self._decoded()
+        )
+        return self._cut(selected, selection.model_dump(include={"of", "failed", "not_processed"}))
 
     def streamed(self, rows: Iterable[Sequence[Any]]) -> list[Cut]:
         """Cut keys out of an iterable of any length: they go to the server as they come."""

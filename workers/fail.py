@@ -7,6 +7,7 @@ from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.projections.store import Transaction
 
 from .claim import SQL, Unit, holds
+from .close import require_open, require_running
 from .settle import settle
 
 
@@ -14,10 +15,12 @@ def fail_unit(transaction: Transaction, unit: Unit, *, error: str, worker: str) 
     """Append the failure, unless somebody else has brought the unit to its end meanwhile."""
     if not holds(transaction, unit):
         return
-    transaction.lock()
     if unit.kind == "plan":
+        require_running(transaction, unit.execution_id)
         _fail_plan(transaction, unit, error)
         return
+    if unit.undo_id is None:
+        require_open(transaction, unit.execution_id)
     if unit.batch_id is None or unit.batch_version is None:
         message = f"unit {unit.unit_id} of kind {unit.kind} has no batch"
         raise AssertionError(message)

@@ -12,10 +12,12 @@ from action_ledger.domain.actions import Actions
 from action_ledger.domain.errors import ActionLedgerError, StoreUnavailable
 from action_ledger.projections.store import Store
 
-from .claim import Unit, claim, is_open, postpone
+from .claim import Standing, Unit, claim, postpone, standing_of
+from .close import ExecutionClosed, ExecutionHeld
 from .fail import fail_unit
 from .faults import Scope, message_of, scope_of, tries_of
 from .steps import reached
+from .sweep import sweep
 from .work import Workbench
 
 MAX_MISSES = 10
@@ -54,7 +56,7 @@ class Worker:
         self.name = name
 
     def finish(self, job: UUID, *, watch: Callable[[], None] | None = None) -> None:
-        """Work on one execution or undo until nothing of it is open, whoever does the rest.
+        """Work on one execution or undo until nothing of it is open, whoever does the rest, or it is paused.
 
         Raises:
             StoreUnavailable: The database stays out of reach. Nothing is lost: others may finish it.
@@ -64,8 +66,11 @@ class Worker:
                 if watch is not None:
                     watch()
                 continue
-            if not self._is_open(job):
+            standing = self._standing(job)
+            if standing is Standing.DONE:
                 return
+            if standing is Standing.ROLLING_BACK:
+                self._sweep(job)
             if watch is not None:
                 watch()
             time.sleep(IDLE_POLL)
@@ -90,13 +95,13 @@ class Worker:
         self._misses = 0
         return unit is not None
 
-    def _is_open(self, job: UUID) -> bool:
+    def _standing(self, job: UUID) -> Standing:
         try:
             with self._store.transaction() as transaction:
-                return is_open(transaction, job)
+                return standing_of(transaction, job)
         except Error as error:
             self._miss(error)
-            return True
+            return Standing.OPEN
 
     def _answer_for(self, unit: Unit | None, error: Exception) -> None:
         """Put the unit off when the fault passes by itself; otherwise say that it failed.
@@ -105,6 +110,11 @@ class Worker:
         """
         if unit is None:
             self._miss(error)
+            return
+        if isinstance(error, ExecutionHeld):
+            return
+        if isinstance(error, ExecutionClosed):
+            self._sweep(unit.execution_id)
             return
         code = _code_of(error)
         if code == UNEXPECTED:
@@ -117,8 +127,18 @@ class Worker:
                     postpone(transaction, unit, error=code, delay=_delay(unit.attempt))
                 else:
                     fail_unit(transaction, unit, error=code, worker=self.name)
+        except ExecutionHeld:
+            return
+        except ExecutionClosed:
+            self._sweep(unit.execution_id)
         except Exception as second:  # noqa: BLE001 - as in step
             self._put_aside(unit, second)
+
+    def _sweep(self, execution_id: UUID) -> None:
+        try:
+            sweep(self._store, execution_id)
+        except Error as error:
+            self._miss(error)
 
     def _put_aside(self, unit: Unit, error: Exception) -> None:
         """Leave a unit that can be neither done nor failed for later, so that it does not end every worker."""

@@ -8,7 +8,7 @@ from action_ledger.domain import batch, execution
 from action_ledger.domain.errors import InvalidParameters, SelectionMissing, SelectionTwice
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import Execution
-from action_ledger.domain.selection import Keys, KeyValue, Selection
+from action_ledger.domain.selection import Keys, KeyValue, Selection, Unfinished
 
 from .change import Change
 from .cutter import Cut, Cutter
@@ -42,6 +42,8 @@ def _cut(
         raise SelectionMissing  # an empty list of keys is one; none at all was forgotten
     if streamed is not None and not waiting:
         raise SelectionTwice(first=selection.kind, second="keys")
+    if isinstance(selection, Unfinished):
+        return cutter.unfinished(selection)
     if not isinstance(selection, Keys):
         return cutter.matching(select)
     rows = (
@@ -67,6 +69,7 @@ def batch_events(
             table=table,
             records=cut.records,
             keys_digest=cut.digest,
+            split_from=None,
         )
         for cut in cuts
     ]

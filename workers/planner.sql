@@ -26,6 +26,17 @@ SELECT {key} FROM {table} t WHERE {match} AND {beyond} ORDER BY {plain_key} LIMI
 -- Keys that were given, each once.
 SELECT DISTINCT {keys} FROM unnest({arrays}) AS u ({key_names})
 
+-- name: unfinished
+-- Keys of the records that another execution did not get done, each once.
+SELECT DISTINCT {keys}
+FROM (
+    SELECT o.keys FROM {schema}.record_outcomes o
+    WHERE %(failed)s AND o.execution_id = %(of)s AND o.undo_id IS NULL AND o.outcome = 'failed'
+    UNION ALL
+    SELECT k.keys FROM {batches} b JOIN {schema}.key_sets k ON k.owner = b.batch_id
+    WHERE %(not_processed)s AND b.execution_id = %(of)s AND b.status = 'cancelled'
+) AS s CROSS JOIN LATERAL unnest({arrays}) AS u ({key_names})
+
 -- name: staging
 -- Keys that are streamed in wait here for the cut; it goes with the transaction.
 CREATE TEMPORARY TABLE action_ledger_keys ON COMMIT DROP AS SELECT {key} FROM {table} t LIMIT 0
@@ -38,12 +49,12 @@ SELECT DISTINCT {key_names} FROM pg_temp.action_ledger_keys
 
 -- name: last_planned
 -- Where a streaming plan stands: the number and the last key of its newest batch.
-SELECT number, last_key FROM {schema}.key_sets WHERE execution_id = %(execution_id)s ORDER BY number DESC LIMIT 1
+SELECT number, last_key FROM {schema}.key_sets WHERE execution_id = %(execution_id)s AND split_from IS NULL ORDER BY number DESC LIMIT 1
 
 -- name: digests
 -- The digests of all key sets of an execution, in the order of their batches.
 SELECT number, records, {schema}.digest(salt, keys) AS digest
-FROM {schema}.key_sets WHERE execution_id = %(execution_id)s ORDER BY number
+FROM {schema}.key_sets WHERE execution_id = %(execution_id)s AND split_from IS NULL ORDER BY number
 
 -- name: save_body
 INSERT INTO {schema}.request_bodies (owner, salt, body) VALUES (%(owner)s, {schema}.salt(), %(body)s::jsonb)

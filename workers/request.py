@@ -2,23 +2,28 @@
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from action_ledger.domain import batch, execution
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import AnyCommand, RequestExecution
+from action_ledger.domain.errors import ExecutionNotEnded, ExecutionNotFound, InvalidValue
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
-from action_ledger.domain.selection import Keys, KeyValue
+from action_ledger.domain.selection import Keys, KeyValue, Unfinished
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
 from .applier import apply_batch
 from .bodies import read_body, save_body
+from .catalog import Table
 from .change import Change
-from .compile import Compiled, Request, check_request, compile_request, reference_of
+from .claim import SQL as QUEUE
+from .compile import Compiled, Request, check_key, check_request, compile_request, reference_of
 from .cutter import Cut, Cutter
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event
+from .settle import end_of_execution
 from .steps import reached
 
 
@@ -53,6 +58,8 @@ class ExecutionRequest:
             self._command = self._command.model_copy(update=gated)
         command = self._command
         table = compiled.change.table
+        if isinstance(command.selection, Unfinished):
+            _check_retry(self._transaction, table, command.selection.of)
         check_request(self._transaction, self._actions, body, table)
         kept = body.model_copy(update={"key": tuple(column.name for column in table.key)})
         requested = self._requested(
@@ -65,7 +72,7 @@ class ExecutionRequest:
         reached("request.before_append")
         self._transaction.append(*events)
         reached("request.before_commit")
-        return not isinstance(events[-1], execution.Completed)
+        return not isinstance(events[-1], execution.Completed | execution.Failed)
 
     def _cut(self, compiled: Compiled, streamed: Iterable[KeyValue] | None) -> list[Cut]:
         command = self._command
@@ -97,6 +104,12 @@ class ExecutionRequest:
             undo_seconds=command.undo_seconds,
             queue=command.queue,
             priority=command.priority,
+            on_failure=command.on_failure,
+            max_failures=command.max_failures,
+            max_failure_ratio=command.max_failure_ratio,
+            rate=command.rate,
+            concurrency=command.concurrency,
+            retry_of=command.retry_of,
         )
 
     def _planned(
@@ -138,10 +151,27 @@ class ExecutionRequest:
                 worker=self._worker,
                 metadata=self._metadata,
             )
-        return [
-            completed,
-            running.trigger(execution.Completed, self._metadata, tally=completed.tally),
-        ]
+        tally = completed.tally
+        row = {**tally.model_dump(), "total": tally.processed, "total_final": True}
+        policy = self._command.model_dump(
+            include={"on_failure", "max_failures", "max_failure_ratio"}
+        )
+        counts = {"batches": 1, "batches_done": 1}
+        end = end_of_execution(running, {**row, **policy, **counts}, self._metadata, error=None)
+        return [completed, *([end] if end else [])]
+
+
+def _check_retry(transaction: Transaction, table: Table, execution_id: UUID) -> None:
+    """Make sure that the other execution has ended, and that its keys are those of this table."""
+    row = transaction.execute(QUEUE["execution"], {"execution_id": execution_id}).fetchone()
+    if row is None:
+        raise ExecutionNotFound(execution_id=execution_id)
+    if not ExecutionStatus(row["status"]).ended:
+        raise ExecutionNotEnded(execution_id=execution_id, status=row["status"])
+    if row["table_name"] != reference_of(table):
+        detail = f"execution {execution_id} was over {row['table_name']}"
+        raise InvalidValue(value=reference_of(table), detail=detail, table=table.label)
+    check_key(table, Request.model_validate(read_body(transaction, execution_id)))
 
 
 def body_of(command: RequestExecution) -> Request:

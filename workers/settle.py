@@ -1,59 +1,99 @@
-"""Settle: brings an execution or an undo to its end when nothing of it is open.
+"""Settle: brings an execution or an undo to its end when nothing of it is open, or when too much of it failed.
 
 Every transaction that appends ends with this, after the append lock: so the last batch, a planner that ends
 last, an empty plan and a failed batch all lead to one completion event, and to never more than one.
 """
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from action_ledger.domain import execution, undo
-from action_ledger.domain.event import Event, Metadata, Tally
-from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.event import Event, Metadata
+from action_ledger.domain.execution import Execution, ExecutionStatus, rollback_id
+from action_ledger.domain.failure import OnFailure, too_many
 from action_ledger.domain.undo import Undo, UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
+from .close import close_units, current_execution, tally_of
+
 SQL = read_blocks("action_ledger.workers", "queue.sql")
+
+TOO_MANY_FAILURES = "too_many_failures"
+"""The error of an execution whose policy for failures ended it."""
 
 
 def settle(
     transaction: Transaction, *, execution_id: UUID, undo_id: UUID | None, metadata: Metadata
-) -> None:
-    """Append the end of the job, if it has come. The transaction holds the append lock."""
-    event = (
-        _end_of_execution(transaction, execution_id, metadata)
-        if undo_id is None
-        else _end_of_undo(transaction, undo_id, metadata)
-    )
-    if event is not None:
-        transaction.append(event)
-
-
-def _end_of_execution(
-    transaction: Transaction, execution_id: UUID, metadata: Metadata
-) -> Event | None:
+) -> bool:
+    """Append the end of the job, if it has come, and say whether it has. The transaction holds the append lock."""
+    if undo_id is not None:
+        return _settle_undo(transaction, undo_id, metadata)
     row = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
-    if row is None or not row["total_final"] or row["batches_done"] < row["batches"]:
-        return None
+    if row is None:
+        return False
     current = Execution(execution_id, row["version"], ExecutionStatus(row["status"]))
-    if not current.allows(execution.Completed):
+    event = end_of_execution(current, row, metadata, error=_error(transaction, row))
+    if event is None:
+        return False
+    transaction.append(event)
+    if not _is_done(row):
+        close_units(transaction, current.mutate(event), metadata)
+    return True
+
+
+def end_of_execution(
+    current: Execution, row: Mapping[str, Any], metadata: Metadata, *, error: str | None
+) -> Event | None:
+    """Give the event that an execution's row calls for. ``error`` is of what concerned more than single records."""
+    if current.closed:
         return None
-    tally = Tally(applied=row["applied"], failed=row["failed"], skipped=row["skipped"])
-    failure = transaction.execute(
-        SQL["systemic_failure"], {"execution_id": execution_id}
+    tally = tally_of(row)
+    policy = OnFailure(row["on_failure"])
+    if policy is not OnFailure.CONTINUE and too_many(
+        tally.failed,
+        row["total"],
+        max_failures=row["max_failures"],
+        max_failure_ratio=row["max_failure_ratio"],
+    ):
+        error = error or TOO_MANY_FAILURES
+    elif not _is_done(row):
+        return None
+    if error is None:
+        return current.trigger(execution.Completed, metadata, tally=tally)
+    kind = execution.RollbackStarted if policy is OnFailure.ROLLBACK else execution.Failed
+    return current.trigger(kind, metadata, error=error, tally=tally)
+
+
+def _is_done(row: Mapping[str, Any]) -> bool:
+    return bool(row["total_final"] and row["batches_done"] >= row["batches"])
+
+
+def _error(transaction: Transaction, row: Mapping[str, Any]) -> str | None:
+    if row["error"] or not _is_done(row):
+        return row["error"] and str(row["error"])
+    found = transaction.execute(
+        SQL["systemic_failure"], {"execution_id": row["execution_id"]}
     ).fetchone()
-    error = row["error"] or (failure and failure["error"])
-    if error:
-        return current.trigger(execution.Failed, metadata, error=error, tally=tally)
-    return current.trigger(execution.Completed, metadata, tally=tally)
+    return str(found["error"]) if found else None
 
 
-def _end_of_undo(transaction: Transaction, undo_id: UUID, metadata: Metadata) -> Event | None:
+def _settle_undo(transaction: Transaction, undo_id: UUID, metadata: Metadata) -> bool:
     row = transaction.execute(SQL["undo"], {"undo_id": undo_id}).fetchone()
     if row is None or row["batches_done"] < row["batches"]:
-        return None
+        return False
     current = Undo(undo_id, row["version"], UndoStatus(row["status"]))
     if not current.allows(undo.Completed):
-        return None
-    tally = Tally(applied=row["applied"], failed=row["failed"], skipped=row["skipped"])
-    return current.trigger(undo.Completed, metadata, execution_id=row["execution_id"], tally=tally)
+        return False
+    events: list[Event] = [
+        current.trigger(
+            undo.Completed, metadata, execution_id=row["execution_id"], tally=tally_of(row)
+        )
+    ]
+    if undo_id == rollback_id(row["execution_id"]):
+        undone = current_execution(transaction, row["execution_id"])
+        if undone is not None and undone.allows(execution.RolledBack):
+            events.append(undone.trigger(execution.RolledBack, metadata, undo_id=undo_id))
+    transaction.append(*events)
+    return True

@@ -52,8 +52,15 @@ class UndoRequest:
     """One command, on its way into the ledger."""
 
     def __init__(
-        self, transaction: Transaction, command: RequestUndo, new_id: Callable[[], UUID]
+        self,
+        transaction: Transaction,
+        command: RequestUndo,
+        new_id: Callable[[], UUID],
+        *,
+        rolls_back: bool = False,
     ) -> None:
+        """``rolls_back`` says that it is the execution's own policy for failures that asks."""
+        self._rolls_back = rolls_back
         self._transaction = transaction
         self._command = command
         self._new_id = new_id
@@ -118,10 +125,13 @@ class UndoRequest:
             raise NotReversible(
                 execution_id=execution_id, reason="it was asked for as irreversible"
             )
-        if not ExecutionStatus(execution["status"]).ended:
+        status = ExecutionStatus(execution["status"])
+        if not status.ended and not (self._rolls_back and status.closed):
             raise NotReversible(
                 execution_id=execution_id, reason="it has not ended yet; wait for it"
             )
+        if self._rolls_back:
+            return execution
         window = self._transaction.execute(SQL["expiry"], {"execution_id": execution_id}).fetchone()
         if window is not None and window["expired"]:
             raise UndoExpired(execution_id=execution_id, expired_at=window["expires_at"])

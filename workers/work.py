@@ -5,14 +5,14 @@ from uuid import UUID
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.event import Event
-from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Store, Transaction
 
 from .applier import apply_batch
 from .bodies import read_body
-from .claim import SQL, Unit
+from .claim import Unit
+from .close import require_open, require_running
 from .compensator import compensate_batch
 from .compile import (
     Compiled,
@@ -65,6 +65,8 @@ class Workbench:
                 else self._compensate(transaction, unit)
             )
             reached(f"{unit.kind}.applied")
+            if unit.undo_id is None:
+                require_open(transaction, unit.execution_id)
             transaction.append(event)
             reached(f"{unit.kind}.appended")
             settle(
@@ -136,19 +138,12 @@ class Workbench:
             ended = len(cuts) < PAGES_AT_ONCE
         key_sets = cutter.all() if ended else []
         reached("plan.cut")
-        transaction.lock()
+        current = require_running(transaction, unit.execution_id)
         events = batch_events(
             cuts, execution_id=unit.execution_id, table=unit.table_name, metadata=unit.metadata
         )
         if ended:
-            row = transaction.execute(
-                SQL["execution"], {"execution_id": unit.execution_id}
-            ).fetchone()
-            if row is not None:
-                current = Execution(
-                    unit.execution_id, row["version"], ExecutionStatus(row["status"])
-                )
-                events.append(planned_event(current, key_sets, unit.metadata))
+            events.append(planned_event(current, key_sets, unit.metadata))
         if events:
             transaction.append(*events)
         settle(transaction, execution_id=unit.execution_id, undo_id=None, metadata=unit.metadata)

@@ -45,7 +45,7 @@ def test_replay_equals_the_views(database_url: str, connection: Connection[DictR
             ).fetchall()
             for row in rows:
                 found = replay(ledger, kind, row[key])
-                assert found == kind(row[key], row["version"], found.status)
+                assert (found.id, found.version) == (row[key], row["version"])
                 assert found.status == row["status"]
                 compared += 1
         assert compared == 1 + 5 + 2

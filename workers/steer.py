@@ -1,0 +1,94 @@
+"""Steers executions that are under way: pause, resume, cancel and retune, each one event on the execution's stream.
+
+A command changes the execution's own row, which every claim reads: nobody is asked, so nobody has to answer.
+"""
+
+from typing import Any, assert_never
+
+from pydantic import BaseModel, ConfigDict
+
+from action_ledger.domain import execution
+from action_ledger.domain.commands import (
+    AnySteering,
+    CancelExecution,
+    PauseExecution,
+    ResumeExecution,
+    RetuneExecution,
+)
+from action_ledger.domain.errors import ExecutionEnded, ExecutionNotFound
+from action_ledger.domain.event import Event, Metadata
+from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.projections import tracing
+from action_ledger.projections.store import Transaction
+
+from .bodies import save_body
+from .close import SQL, close_units, tally_of
+
+
+class SteeringBody(BaseModel):
+    """What a steering command said that its event must not hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: str | None
+    fingerprint: str
+    """Of the command: when it is sent again, it must be the same."""
+
+
+def steer(transaction: Transaction, command: AnySteering) -> None:
+    """Record it. One that changes nothing (a pause of what is paused) is taken in and leaves no event.
+
+    Raises ExecutionNotFound, and ExecutionEnded where nothing is left to be steered; then nothing is written.
+    """
+    save_body(
+        transaction,
+        command.command_id,
+        SteeringBody(reason=command.reason, fingerprint=command.fingerprint),
+    )
+    transaction.lock()
+    row = transaction.execute(SQL["execution"], {"execution_id": command.execution_id}).fetchone()
+    if row is None:
+        raise ExecutionNotFound(execution_id=command.execution_id)
+    current = Execution(command.execution_id, row["version"], ExecutionStatus(row["status"]))
+    metadata = Metadata(
+        actor=command.actor,
+        correlation_id=command.correlation_id or row["correlation_id"],
+        causation_id=command.command_id,
+        traceparent=tracing.current_traceparent(),
+    )
+    event = _event(current, command, row, metadata)
+    if event is None:
+        return
+    transaction.append(event)
+    if isinstance(event, execution.Cancelled):
+        close_units(transaction, current.mutate(event), metadata)
+
+
+def _event(
+    current: Execution, command: AnySteering, row: dict[str, Any], metadata: Metadata
+) -> Event | None:
+    if current.closed:
+        if isinstance(command, CancelExecution) and current.status is ExecutionStatus.CANCELLED:
+            return None
+        raise ExecutionEnded(execution_id=current.id, status=str(current.status))
+    match command:
+        case PauseExecution():
+            paused = current.status is ExecutionStatus.PAUSED
+            return None if paused else current.trigger(execution.Paused, metadata)
+        case ResumeExecution():
+            paused = current.status is ExecutionStatus.PAUSED
+            return current.trigger(execution.Resumed, metadata) if paused else None
+        case CancelExecution():
+            return current.trigger(execution.Cancelled, metadata, tally=tally_of(row))
+        case RetuneExecution():
+            before = {name: row[name] for name in ("rate", "concurrency", "priority")}
+            after = {name: _retuned(getattr(command, name), old) for name, old in before.items()}
+            return (
+                None if after == before else current.trigger(execution.Retuned, metadata, **after)
+            )
+        case _:
+            assert_never(command)
+
+
+def _retuned(wanted: object, old: object) -> object:
+    return old if wanted is None else None if wanted == "unlimited" else wanted

@@ -1,0 +1,115 @@
+"""Sweeps up what dead workers left: units of closed executions, rollbacks not begun, jobs that nobody ended.
+
+Each finding is mended in a transaction of its own, by whichever worker comes first.
+"""
+
+from uuid import UUID
+
+from psycopg.errors import UniqueViolation
+from uuid_utils.compat import uuid7
+
+from action_ledger.domain import execution
+from action_ledger.domain.commands import RequestUndo
+from action_ledger.domain.errors import ActionLedgerError, AlreadyUndone, NothingToUndo
+from action_ledger.domain.event import Metadata
+from action_ledger.domain.execution import rollback_id
+from action_ledger.projections.store import Store, Transaction
+
+from .close import SQL, close_units, current_execution, tally_of
+from .settle import settle
+from .undo_request import UndoRequest
+
+
+def sweep(store: Store, execution_id: UUID | None = None) -> int:
+    """Look once, at one execution or at all; give the number of findings that were mended."""
+    with store.transaction() as transaction:
+        wanted = {"execution_id": execution_id}
+        closed = transaction.execute(SQL["closed_with_units"], wanted).fetchall()
+        rolling = transaction.execute(SQL["rolling_back"], wanted).fetchall()
+        idle = transaction.execute(SQL["without_units"]).fetchall() if not execution_id else []
+        transaction.execute(SQL["forget_paces"])
+    mended = sum(_close(store, row["execution_id"]) for row in closed)
+    mended += sum(_roll_back(store, row["execution_id"]) for row in rolling)
+    mended += sum(_settle(store, row["execution_id"], row["undo_id"]) for row in idle)
+    return mended
+
+
+def _close(store: Store, execution_id: UUID) -> int:
+    """Take units off the queue until nobody has left one there."""
+    total = 0
+    while True:
+        with store.transaction() as transaction:
+            transaction.lock()
+            current = current_execution(transaction, execution_id)
+            if current is None or not current.closed:
+                return total
+            closed = close_units(transaction, current, _metadata(transaction, execution_id))
+        total += closed
+        if not closed:
+            return total
+
+
+def _roll_back(store: Store, execution_id: UUID) -> int:
+    """Ask for the undo of an execution that is being rolled back; when nothing was done, that is its end."""
+    with store.transaction() as transaction:
+        if transaction.execute(SQL["undo"], {"undo_id": rollback_id(execution_id)}).fetchone():
+            return 0
+        row = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
+    if row is None:
+        return 0
+    command = RequestUndo(
+        command_id=rollback_id(execution_id),
+        actor=row["actor"],
+        execution_id=execution_id,
+        queue=row["queue"],
+        priority=row["priority"],
+    )
+    try:
+        with store.transaction() as transaction:
+            UndoRequest(transaction, command, uuid7, rolls_back=True).accept()
+    except UniqueViolation:
+        return 0  # another was faster
+    except (NothingToUndo, AlreadyUndone):
+        return _end_rollback(store, execution_id, error=None)
+    except ActionLedgerError as error:
+        return _end_rollback(store, execution_id, error=error.code)
+    return 1
+
+
+def _end_rollback(store: Store, execution_id: UUID, *, error: str | None) -> int:
+    with store.transaction() as transaction:
+        transaction.lock()
+        row = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
+        current = current_execution(transaction, execution_id)
+        if row is None or current is None or not current.allows(execution.RolledBack):
+            return 0
+        metadata = _metadata(transaction, execution_id)
+        transaction.append(
+            current.trigger(execution.RolledBack, metadata, undo_id=None)
+            if error is None
+            else current.trigger(execution.Failed, metadata, error=error, tally=tally_of(row))
+        )
+    return 1
+
+
+def _settle(store: Store, execution_id: UUID, undo_id: UUID | None) -> int:
+    with store.transaction() as transaction:
+        transaction.lock()
+        metadata = _metadata(transaction, execution_id)
+        return int(
+            settle(transaction, execution_id=execution_id, undo_id=undo_id, metadata=metadata)
+        )
+
+
+def _metadata(transaction: Transaction, execution_id: UUID) -> Metadata:
+    """What an event carries that nobody asked for: the actor and the trace of the execution's request."""
+    row = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
+    if row is None:
+        message = f"execution {execution_id} is not in the progress view"
+        raise AssertionError(message)
+    return Metadata(
+        actor=row["actor"],
+        correlation_id=row["correlation_id"],
+        causation_id=execution_id,
+        traceparent=row["traceparent"],
+    )
