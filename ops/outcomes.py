@@ -72,6 +72,17 @@ def read_outcomes(
                 )
 
 
+def read_not_processed(store: Store, *, execution_id: UUID) -> Iterator[Outcome]:
+    """Read the records of batches that were never taken up, since the execution was closed before."""
+    with store.transaction() as transaction:
+        arrays = Arrays(transaction)
+        for row in transaction.stream(SQL["not_processed"], {"execution_id": execution_id}):
+            for key in zip(*arrays.columns(row["keys"]), strict=True):
+                yield Outcome(
+                    key=key, batch=row["number"], outcome="not_processed", reason=row["reason"]
+                )
+
+
 def read_changes(store: Store, *, execution_id: UUID) -> Iterator[dict[str, Any]]:
     """Read what an execution changed: key, before and after of each record."""
     with store.transaction() as transaction:

@@ -30,6 +30,15 @@ WHERE o.outcome = %(outcome)s AND (%(execution_id)s::uuid IS NULL OR (o.executio
     AND (%(undo_id)s::uuid IS NULL OR o.undo_id = %(undo_id)s)
 ORDER BY b.number, o.owner, o.part
 
+-- name: not_processed
+-- Records that nobody took up, with the state of the execution that kept them from it.
+SELECT k.keys, b.number, coalesce(b.error, e.status) AS reason
+FROM {executions} e JOIN {batches} b ON b.execution_id = e.execution_id JOIN {schema}.key_sets k ON k.owner = b.batch_id
+WHERE e.execution_id = %(execution_id)s
+    AND (b.status = 'cancelled'
+        OR (b.status IN ('planned', 'started') AND e.status IN ('cancelled', 'failed', 'rolling_back', 'rolled_back')))
+ORDER BY b.number, k.owner
+
 -- name: changes
 SELECT s.kind, s.columns, s.keys, s.before, s.after, b.number
 FROM {schema}.change_sets s JOIN {batches} b ON b.batch_id = s.batch_id
