@@ -81,14 +81,21 @@ class Progress:
                 )
             case batch.Compensated() | batch.CompensationFailed():
                 self._patch_batch(rows, recorded, status=BatchStatus.COMPLETED)
+                if isinstance(event, batch.CompensationFailed):
+                    rows.patch("undos", event.undo_id, error=event.error)
                 self._end_unit(rows, recorded, "undos", event.undo_id, event.tally)
             case undo.Requested():
                 rows.put("undos", event.originator_id, _undo_row(event, at))
             case undo.Completed():
                 self._patch_undo(rows, recorded, status=UndoStatus.COMPLETED, ended_at=at)
-            case undo.Rejected():
+            case undo.Failed() | undo.Rejected():
+                failed = isinstance(event, undo.Failed)
                 self._patch_undo(
-                    rows, recorded, status=UndoStatus.REJECTED, ended_at=at, error=event.error
+                    rows,
+                    recorded,
+                    status=UndoStatus.FAILED if failed else UndoStatus.REJECTED,
+                    ended_at=at,
+                    error=event.error,
                 )
             case _:
                 pass

@@ -116,7 +116,7 @@ class Worker:
                 if isinstance(error, Error) and unit.attempt < tries_of(error):
                     postpone(transaction, unit, error=code, delay=_delay(unit.attempt))
                 else:
-                    fail_unit(transaction, unit, error=code, worker=self.name)
+                    fail_unit(transaction, unit, error=code, worker=self.name, cause=error)
         except Exception as second:  # noqa: BLE001 - as in step
             self._put_aside(unit, second)
 

@@ -56,4 +56,7 @@ def _end_of_undo(transaction: Transaction, undo_id: UUID, metadata: Metadata) ->
     if not current.allows(undo.Completed):
         return None
     tally = Tally(applied=row["applied"], failed=row["failed"], skipped=row["skipped"])
-    return current.trigger(undo.Completed, metadata, execution_id=row["execution_id"], tally=tally)
+    fields = {"execution_id": row["execution_id"], "tally": tally}
+    if row["error"]:
+        return current.trigger(undo.Failed, metadata, error=row["error"], **fields)
+    return current.trigger(undo.Completed, metadata, **fields)
