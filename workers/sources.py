@@ -203,9 +203,14 @@ def recorded_columns(table: Table, source: Source) -> tuple[Column, ...]:
             column = table.column(name)
         except UnknownColumn as error:
             raise SchemaDrift(table=table.label, detail=f"column {name} is gone") from error
-        if column.type != type_:
+        if column.recorded_type != type_:
             raise SchemaDrift(
-                table=table.label, detail=f"column {name} was {type_} and is {column.type}"
+                table=table.label, detail=f"column {name} was {type_} and is {column.recorded_type}"
+            )
+        if column.identity_always and source.kind == "update" and name in source.acted:
+            raise SchemaDrift(
+                table=table.label,
+                detail=f"column {name} was written, and is generated always as identity",
             )
         found.append(column)
     return tuple(found)

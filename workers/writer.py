@@ -52,7 +52,7 @@ class Writer:
             "direction": self._owner.direction,
             "kind": write.kind,
             "columns": [column.name for column in write.captured],
-            "types": [column.type for column in write.captured],
+            "types": [column.recorded_type for column in write.captured],
             "acted": [column.name for column in write.acted],
             "lo": lo,
             "hi": hi,
