@@ -13,7 +13,7 @@ from psycopg import Error, sql
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
-from .images import aliases, columns_of, listed
+from .images import aliases, array_type, columns_of, decoded, listed, numbered, unnested
 from .write import Write
 
 SQL = read_blocks("action_ledger.workers", "order.sql")
@@ -26,6 +26,32 @@ OTHER_PLANS = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_
 def moves_keys(write: Write) -> bool:
     """Say whether a write sets columns of the key."""
     return write.kind == "update" and any(a.column in write.table.key for a in write.assignments)
+
+
+def located_unmoved(transaction: Transaction, write: Write) -> sql.Composable:
+    """Locate a record where its row has been so far, and not a row that this change has moved to its place."""
+    key, captured = write.table.key, write.captured
+    if write.kind != "update" or not any(column in captured for column in key):
+        return write.located
+    names = numbered("k", len(key))
+    arrays = [
+        sql.SQL("d.after[{}]::{}").format(
+            sql.Literal(captured.index(column) + 1), array_type(column)
+        )
+        if column in captured
+        else recorded
+        for column, recorded in zip(key, unnested("d.keys", key), strict=True)
+    ]
+    return sql.SQL("{} {}").format(
+        write.located,
+        transaction.compose(
+            SQL["not_put_there"],
+            key=listed(columns_of("t", key)),
+            moved=listed(decoded("w", "k", key)),
+            arrays=listed(arrays),
+            names=listed(names),
+        ),
+    )
 
 
 def direction_of(

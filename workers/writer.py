@@ -11,7 +11,14 @@ from psycopg import sql
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
-from .order import Direction, direction_of, kept_in_order, moves_keys, ordered
+from .order import (
+    Direction,
+    direction_of,
+    kept_in_order,
+    located_unmoved,
+    moves_keys,
+    ordered,
+)
 from .statements import Statements
 from .write import KeyRewritten, Owner, Write, Written
 
@@ -35,6 +42,7 @@ class Writer:
         """
         self._transaction = transaction
         self._owner = owner
+        write = replace(write, located=located_unmoved(transaction, write))
         self._write = write
         self._statements = Statements(transaction, write)
         self._lock_rows = (

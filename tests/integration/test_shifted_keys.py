@@ -89,6 +89,35 @@ def test_what_stands_in_the_way_is_named(ledger: Ledger, connection: Connection[
     check_invariants(connection)
 
 
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_row_that_came_to_the_place_of_another(
+    ledger: Ledger, connection: Connection[DictRow], *, watched: bool
+) -> None:
+    """Record 5 goes, and 4 has its place by then: that is no reason to take one for the other."""
+    run(
+        connection,
+        "CREATE TABLE shifted (id int PRIMARY KEY, v int NOT NULL DEFAULT 0)",
+        "INSERT INTO shifted SELECT i, i FROM generate_series(1, 9) i",
+    )
+    if watched:
+        run(
+            connection,
+            "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+            "CREATE TRIGGER look BEFORE UPDATE ON shifted FOR EACH ROW EXECUTE FUNCTION look()",
+        )
+    submitted = ledger.on("shifted").all().update(id=col("id") + 1).by("t").submit()
+    assert ledger.worker().step(submitted.id)
+    run(connection, "DELETE FROM shifted WHERE id = 5")
+    ledger.worker().finish(submitted.id)
+    assert [(one.key, one.reason) for one in submitted.skipped()] == [(("5",), "vanished")]
+    run(connection, "DELETE FROM shifted WHERE v = 7")
+    undo = submitted.undo(by="t").run()
+    assert [(one.key, one.reason) for one in undo.conflicts()] == [(("7",), "gone")]
+    rows = connection.execute("SELECT id, v FROM shifted ORDER BY id").fetchall()
+    assert [(row["id"], row["v"]) for row in rows] == [(n, n) for n in (1, 2, 3, 4, 6, 8, 9)]
+    check_invariants(connection)
+
+
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_keys_that_change_places(
     ledger: Ledger, connection: Connection[DictRow], *, deferrable: bool
