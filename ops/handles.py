@@ -72,6 +72,12 @@ class Handle:
         """Where it stands."""
         return str(self.row()["status"])
 
+    @property
+    def error(self) -> str | None:
+        """Why it failed: a stable code of the error tree, or an SQLSTATE; None while it has not."""
+        code: str | None = self.row()["error"]
+        return code
+
     def progress(self) -> Progress:
         """Read how far it has come, in one consistent look."""
         return Progress.of(self.row())
@@ -202,7 +208,7 @@ class ExecutionHandle(Handle):
         return [UndoHandle(self.ledger, row["undo_id"]) for row in rows]
 
     def failures(self) -> Iterator[Outcome]:
-        """Give the records that failed, each with its key and what the database said."""
+        """Give the records that failed, each with its key and the reason: an SQLSTATE or a stable code."""
         return read_outcomes(self.ledger.store, execution_id=self.id, outcome="failed")
 
     def skipped(self) -> Iterator[Outcome]:
@@ -224,8 +230,12 @@ class UndoHandle(Handle):
         """Give the records that were left alone, with the recorded and the current value of each column."""
         return read_outcomes(self.ledger.store, undo_id=self.id, outcome="conflict")
 
+    def skipped(self) -> Iterator[Outcome]:
+        """Give the records that were kept from coming back, each with the reason, such as a trigger."""
+        return read_outcomes(self.ledger.store, undo_id=self.id, outcome="skipped")
+
     def failures(self) -> Iterator[Outcome]:
-        """Give the records that the database would not take back."""
+        """Give the records that could not be taken back, each with its key and the reason."""
         return read_outcomes(self.ledger.store, undo_id=self.id, outcome="failed")
 
     @property
