@@ -17,8 +17,11 @@ from tests.exact import dump_rows
 from tests.invariants import check_invariants
 from tests.servers import TestServer
 
-EXAMPLES = 500 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 25
-"""For each version of PostgreSQL; each in a database of its own."""
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+EXAMPLES = 500 if THOROUGH else 25
+"""For each version of PostgreSQL; each in a database of its own, so that they do not slow each other down."""
+PHASES = (Phase.generate, Phase.shrink) if THOROUGH else (Phase.generate,)
+"""An example takes a tenth of a second or more, and a search for the smallest thousands of them."""
 STRANGER = 1_000
 """Added to the number of a record: that of the row which an outsider inserts under its key."""
 
@@ -199,7 +202,7 @@ def test_any_round_trip(server: TestServer, connection: Connection[DictRow]) -> 
         deadline=None,
         database=None,
         print_blob=True,
-        phases=[Phase.generate],
+        phases=PHASES,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(stories(samples))
