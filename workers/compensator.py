@@ -123,6 +123,7 @@ def _write(reading: Reading, policy: ConflictPolicy) -> Write:
         kind="update",
         planned=reading.planned(),
         located=reading.located(),
+        at_once=None,
         match=match,
         assignments=(),
         captured=reading.captured,

@@ -63,6 +63,13 @@ class Statements:
         target = (
             [] if write.kind == "insert" else [sql.Identifier("q", name) for name in write.target]
         )
+        at_once = None if old_is_read or write.kind == "insert" else write.at_once
+        source = sql.SQL("found q" if old_is_read else "planned q")
+        key = (
+            columns_of("t" if write.kind != "update" else "old", write.table.key)
+            if at_once or write.kind == "insert"
+            else aliases("q", "k", len(write.table.key))
+        )
         changed: sql.Composable = sql.SQL("changed c")
         if write.kind == "insert":
             # An inner join as a full one: see the block excepted of undo.sql.
@@ -82,7 +89,12 @@ class Statements:
             else sql.SQL(""),
             change=self._compose(
                 write.kind,
-                source=sql.SQL("found" if old_is_read else "planned"),
+                source=sql.SQL("")
+                if at_once
+                else sql.SQL("{} {}").format(
+                    sql.SQL("FROM" if write.kind == "update" else "USING"), source
+                ),
+                located=at_once or write.located,
                 assignments=listed(
                     sql.SQL("{} = {}").format(a.column.identifier, a.expression)
                     for a in write.assignments
@@ -91,12 +103,7 @@ class Statements:
                 values=listed(sql.Identifier("q", name) for name in write.target),
                 returned=listed(
                     [
-                        *_as(
-                            columns_of("t", write.table.key)
-                            if write.kind == "insert"
-                            else aliases("q", "k", len(write.table.key)),
-                            numbered("k", len(write.table.key)),
-                        ),
+                        *_as(key, numbered("k", len(write.table.key))),
                         *_as(old, numbered("o", len(old))),
                         *_as(new, numbered("n", len(new))),
                         *_as(

@@ -32,6 +32,8 @@ class Write:
     planned: sql.Composable
     located: sql.Composable
     """Which row is a planned record's."""
+    at_once: sql.Composable | None
+    """Which rows are those of all planned records, where a row's key says all that is known of its record."""
     match: sql.Composable
     """What must be true of the row for it to be changed."""
     assignments: tuple[Assignment, ...]
