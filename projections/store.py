@@ -142,12 +142,11 @@ class Transaction:
                 self._views = self._store.resolve_views(self.cursor)
                 self._locked = True
         recorded = [Recorded(*place, event) for place, event in zip(places, events, strict=True)]
-        with self.pipeline():
-            for projection in self._store.inline:
-                rows = Rows(projection.tables)
-                for one in recorded:
-                    projection.project(one, rows)
-                rows.write(self.cursor, self.views.relation)
+        rows = Rows({t: key for each in self._store.inline for t, key in each.tables.items()})
+        for projection in self._store.inline:
+            for one in recorded:
+                projection.project(one, rows)
+        rows.write(self.cursor, self.views.relation)
         return recorded
 
 

@@ -51,7 +51,8 @@ def apply_batch(
         batch_version=batch.version + 1,
         direction="do",
     )
-    writer = Writer(transaction, owner, _write(transaction, change), ordered=attempt > 1)
+    write = _write(transaction, change)
+    writer = Writer(transaction, owner, write, change.parameters, ordered=attempt > 1)
     slices = Slices(transaction, writer)
     slices.apply(1, records)
     if change.kind == "update" and change.table.may_follow("update"):
@@ -94,7 +95,6 @@ def _write(transaction: Transaction, change: Change) -> Write:
                 "trigger" if table.may_swallow(change.kind) else "no_longer_matches"
             ),
         ),
-        parameters=change.parameters,
     )
 
 
@@ -107,9 +107,7 @@ def _at_once(transaction: Transaction, table: Table) -> sql.Composable | None:
     if len(table.key) > 1 or table.partitioned or not is_exact(table.key[0]):
         return None
     (key,), (array,) = columns_of("t", table.key), unnested("s.keys", table.key)
-    return transaction.compose(
-        SQL["at_once"], key=key, array=array, type=array_type(table.key[0])
-    )
+    return transaction.compose(SQL["at_once"], key=key, array=array, type=array_type(table.key[0]))
 
 
 def planned_keys(transaction: Transaction, table: Table) -> sql.Composable:

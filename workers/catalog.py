@@ -12,9 +12,13 @@ from typing import Any, Self
 from psycopg import Cursor, sql
 
 from action_ledger.domain.errors import NoPrimaryKey, UnknownColumn, UnknownTable, UnsupportedTable
-from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.sql_blocks import Fixed, read_blocks
 
 SQL = read_blocks("action_ledger.workers", "catalog.sql")
+
+FIND_TABLE, READ_TABLE = (
+    Fixed(SQL[block].format(named=SQL["named"])) for block in ("find_table", "read_table")
+)
 
 LEDGER_SCHEMA = "action_ledger"
 IDENTIFIER_BYTES = 63
@@ -184,7 +188,7 @@ def find_table(
     cursor: Cursor[dict[str, Any]], name: str, *, ledger_schema: str = LEDGER_SCHEMA
 ) -> tuple[str, str]:
     """Find where the table of a name is: its schema and its name. Raises UnknownTable or UnsupportedTable."""
-    row = _row(cursor, "find_table", name)
+    row = _row(cursor, FIND_TABLE, name)
     return _supported(row, ledger_schema)
 
 
@@ -195,7 +199,7 @@ def read_table(
 
     Raises UnknownTable, UnsupportedTable or NoPrimaryKey.
     """
-    row = _row(cursor, "read_table", name)
+    row = _row(cursor, READ_TABLE, name)
     schema, table = _supported(row, ledger_schema)
     if not row["key"]:
         raise NoPrimaryKey(table=f"{schema}.{table}")
@@ -214,10 +218,10 @@ def read_table(
     )
 
 
-def _row(cursor: Cursor[dict[str, Any]], block: str, name: str) -> dict[str, Any]:
+def _row(cursor: Cursor[dict[str, Any]], block: Fixed, name: str) -> dict[str, Any]:
     schema, table = _parts(name)
     row = cursor.execute(
-        SQL[block].format(named=SQL["named"]),
+        block,
         {
             "schema": schema and schema[0],
             "folded_schema": schema and schema[1],
@@ -248,7 +252,10 @@ def _unsupported(row: dict[str, Any], ledger_schema: str) -> str | None:
         (row["schema"] == ledger_schema, "it belongs to the ledger"),
         (kind not in TABLES, KINDS.get(kind, "it is not a table")),
         (row["temporary"], "it is temporary, and other sessions cannot see it"),
-        (row.get("rules"), "it has rewrite rules, which may do something else than the action says"),
+        (
+            row.get("rules"),
+            "it has rewrite rules, which may do something else than the action says",
+        ),
         (
             kind == "r" and row.get("inherited"),
             "other tables inherit from it, and its primary key does not count for their rows",

@@ -4,10 +4,13 @@ The same statement serves an action and its undo, redo and their batches: they d
 :class:`Write` names.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
-from .statements import Statements
+from .statements import statements_of
 from .write import KeyRewritten, Owner, Write, Written
 
 
@@ -19,25 +22,30 @@ class Writer:
         transaction: Transaction,
         owner: Owner,
         write: Write,
+        parameters: Mapping[str, Any],
         *,
         ordered: bool,
         part: int = 0,
         outcomes: int = 0,
     ) -> None:
-        """``ordered`` takes the rows in key order first, as is done after a deadlock.
+        """``parameters`` are the values of the write's placeholders, but for lo and hi.
+
+        ``ordered`` takes the rows in key order first, as is done after a deadlock.
 
         ``part`` and ``outcomes`` are how many parts of change set and of outcomes the owner has already.
         """
         self._transaction = transaction
         self._owner = owner
         self._write = write
-        self._statements = Statements(transaction, write)
+        self._parameters = parameters
+        self._statements = statements_of(
+            transaction.schema_name, transaction.connection.info.server_version, write
+        )
         self._lock_rows = (
-            self._statements.lock_rows()
+            self._statements.lock_rows
             if write.kind != "insert" and (ordered or self._statements.reads_first)
             else None
         )
-        self._statement = self._statements.write()
         self.part = part
         self.outcomes = outcomes
 
@@ -45,7 +53,7 @@ class Writer:
         """Change the records number ``lo`` to ``hi`` (from 1, both included) of the planned ones."""
         cursor, write = self._transaction.cursor, self._write
         values = {
-            **write.parameters,
+            **self._parameters,
             **self._owned(),
             "part": self.part + 1,
             "batch_version": self._owner.batch_version,
@@ -60,7 +68,7 @@ class Writer:
         with tracing.statement(write.kind.upper(), table=write.table.name):
             if self._lock_rows is not None:
                 cursor.execute(self._lock_rows, values)
-            cursor.execute(self._statement, values)
+            cursor.execute(self._statements.write, values)
             row = cursor.fetchone()
         if row is None:
             message = "an aggregate gives one row"
@@ -81,16 +89,16 @@ class Writer:
         Under the row locks that this transaction holds, what is read is what it will commit.
         """
         row = self._transaction.cursor.execute(
-            self._statements.read_again(), {"owner": self._owner.id, "part": part}
+            self._statements.read_again, {"owner": self._owner.id, "part": part}
         ).fetchone()
         return None if row is None else str(row["digest"])
 
     def record_missed(self, lo: int, hi: int) -> dict[str, int]:
         """Keep the planned records that the last ``apply`` did not change; give the number for each reason."""
         self._transaction.cursor.execute(
-            self._statements.missed(),
+            self._statements.missed,
             {
-                **self._write.parameters,
+                **self._parameters,
                 **self._owned(),
                 "part": self.part,
                 "first_part": self.outcomes,
@@ -109,9 +117,9 @@ class Writer:
         """Keep one record that the database would not take, with what the database said."""
         self.outcomes += 1
         self._transaction.cursor.execute(
-            self._statements.failed(),
+            self._statements.failed,
             {
-                **self._write.parameters,
+                **self._parameters,
                 **self._owned(),
                 "first_part": self.outcomes,
                 "sqlstate": sqlstate,
