@@ -153,7 +153,7 @@ def _insert(relation: str, columns: _Columns, place: str) -> Fixed:
     return Fixed(
         sql.SQL(
             "INSERT INTO {relation} ({names}) SELECT {names}"
-            " FROM jsonb_populate_recordset(NULL::{relation}, {rows}::jsonb)"
+            " FROM json_populate_recordset(NULL::{relation}, {rows}::json)"
         ).format(relation=_named(relation), names=names, rows=sql.Placeholder(place))
     )
 
@@ -164,7 +164,7 @@ def _update(relation: str, key: str, columns: _Columns, deltas: _Columns, place:
     sets += [sql.SQL("{0} = v.{0} + d.{0}").format(sql.Identifier(column)) for column in deltas]
     return Fixed(
         sql.SQL(
-            "UPDATE {relation} v SET {sets} FROM jsonb_populate_recordset(NULL::{relation}, {rows}::jsonb) d"
+            "UPDATE {relation} v SET {sets} FROM json_populate_recordset(NULL::{relation}, {rows}::json) d"
             " WHERE v.{key} = d.{key}"
         ).format(
             relation=_named(relation),
