@@ -104,7 +104,7 @@ def _at_once(transaction: Transaction, table: Table) -> sql.Composable | None:
     Not where a key is several columns, or may be written in several ways: what is kept is the row's key then. Nor
     in a partitioned table: each partition would be looked through for all keys.
     """
-    if len(table.key) > 1 or table.partitioned or not is_exact(table.key[0]):
+    if len(table.key) != 1 or table.partitioned or not is_exact(table.key[0]):
         return None
     (key,), (array,) = columns_of("t", table.key), unnested("s.keys", table.key)
     return transaction.compose(SQL["at_once"], key=key, array=array, type=array_type(table.key[0]))
