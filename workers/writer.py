@@ -13,6 +13,10 @@ from action_ledger.projections.store import Transaction
 from .statements import statements_of
 from .write import KeyRewritten, Owner, Write, Written
 
+PREPARED_FOR = 100
+"""So few records are changed by a prepared statement. For more its plan may be too old: one made while the table
+was small would go through all of it, and compare each row with every key."""
+
 
 class Writer:
     """Runs a write for slices of one batch, in one transaction."""
@@ -68,7 +72,8 @@ class Writer:
         with tracing.statement(write.kind.upper(), table=write.table.name):
             if self._lock_rows is not None:
                 cursor.execute(self._lock_rows, values)
-            cursor.execute(self._statements.write, values)
+            few = hi - lo < PREPARED_FOR
+            cursor.execute(self._statements.write, values, prepare=None if few else False)
             row = cursor.fetchone()
         if row is None:
             message = "an aggregate gives one row"
