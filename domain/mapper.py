@@ -52,11 +52,7 @@ class EventMapper(Mapper[UUID]):
         fields: dict[str, Any] = from_json(stored_event.state)
         for version in range(fields.pop(_VERSION, 1), kind.VERSION):
             fields = self._upcasters[stored_event.topic, version](fields)
-        event = kind.model_validate(
-            {
-                "originator_id": stored_event.originator_id,
-                "originator_version": stored_event.originator_version,
-                **fields,
-            }
-        )
+        fields["originator_id"] = stored_event.originator_id
+        fields["originator_version"] = stored_event.originator_version
+        event = kind.model_validate(fields)
         return cast("DomainEventProtocol[UUID]", event)

@@ -36,7 +36,7 @@ class Audit:
                 "undo_id": undo_id,
                 "actor": event.metadata.actor,
                 "correlation_id": event.metadata.correlation_id,
-                "details": event.model_dump(mode="json", exclude=_APART),
+                "details": event.model_dump(exclude=_APART),
             },
         )
 

@@ -39,6 +39,10 @@ def blocks(
         yield rows
 
 
+class _LeftOut(Exception):  # noqa: N818 - not a fault
+    """An event was left out, and half of it may be among the rows."""
+
+
 class Fold:
     """Folds blocks of stored events into one projection's rows, in the caller's transaction."""
 
@@ -67,23 +71,43 @@ class Fold:
 
     def project(self, block: list[DictRow]) -> Rows:
         """Fold a block, and keep the trace context of each of its events."""
+        try:
+            return self._fold(block)
+        except _LeftOut:
+            return self._fold_apart(block)
+
+    def _fold(self, block: list[DictRow]) -> Rows:
+        """Fold one event after the other into the same rows."""
         rows = Rows(self._projection.tables)
         self.traceparents = []
         for row in block:
-            if self._is_parked(row):
-                continue
-            # Of an event that fails half-way nothing may stay.
-            own = rows if self._park is None else Rows(self._projection.tables)
-            try:
-                recorded = self._store.recorded(row)
-                self._projection.project(recorded, own)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
-                self._leave_out(row, error)
-                continue
-            self.traceparents.append(recorded.event.metadata.traceparent)
-            if own is not rows:
-                rows.absorb(own)
+            if not self._is_parked(row):
+                try:
+                    self._take_in(row, rows)
+                except Exception as error:
+                    self._leave_out(row, error)
+                    raise _LeftOut from error
         return rows
+
+    def _fold_apart(self, block: list[DictRow]) -> Rows:
+        """Fold each event into rows of its own first: of one that fails half-way nothing may stay."""
+        rows = Rows(self._projection.tables)
+        self.traceparents = []
+        for row in block:
+            if not self._is_parked(row):
+                own = Rows(self._projection.tables)
+                try:
+                    self._take_in(row, own)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
+                    self._leave_out(row, error)
+                else:
+                    rows.absorb(own)
+        return rows
+
+    def _take_in(self, row: DictRow, rows: Rows) -> None:
+        recorded = self._store.recorded(row)
+        self._projection.project(recorded, rows)
+        self.traceparents.append(recorded.event.metadata.traceparent)
 
     def write(self, rows: Rows, block: list[DictRow]) -> None:
         """Write the rows of a block; those that the database will not take are found by halving it."""
@@ -104,6 +128,8 @@ class Fold:
             self.take(block[middle:])
 
     def _is_parked(self, row: DictRow) -> bool:
+        if not self._parked:
+            return False
         parked_at = self._parked.get(row["originator_id"])
         return parked_at is not None and row["notification_id"] >= parked_at
 

@@ -27,6 +27,17 @@ def read_blocks(package: str, file: str) -> Mapping[str, sql.SQL]:
     )
 
 
+class Fixed(sql.SQL):
+    """SQL that was put together before: plain text, so that it can be compared, and kept by what it says."""
+
+    def __init__(self, part: sql.Composable) -> None:
+        super().__init__(part.as_string())  # pyright: ignore[reportArgumentType]  # made of trusted parts
+
+    def __hash__(self) -> int:
+        """Agree with the equality of parts of SQL, which is that of their text."""
+        return hash(self.as_string())
+
+
 def trusted(text: str) -> sql.SQL:
     """Take a text for SQL: our own files, or what the catalog and psycopg have quoted. Never a user's."""
     return sql.SQL(text)  # pyright: ignore[reportArgumentType]

@@ -43,7 +43,7 @@ class Views:
             return sql.Identifier(self._schema, table)
         return generation_of(self._schema, table, self.generations[self._projection_of[table]])
 
-    def identifiers(self) -> dict[str, sql.Identifier | sql.SQL]:
+    def identifiers(self) -> dict[str, sql.Identifier]:
         """Name them all, for SQL that is put together from blocks."""
         return {table: self.relation(table) for table in self._projection_of}
 
@@ -97,7 +97,14 @@ class Transaction:
 
     def compose(self, query: sql.SQL, **parts: sql.Composable) -> sql.Composed:
         """Put the schema, the views' tables and further parts into a block."""
-        return query.format(schema=self.schema, **{**self.views.identifiers(), **parts})
+        return query.format(**self._identifiers(query), **parts)
+
+    def _identifiers(self, query: sql.SQL) -> dict[str, sql.Identifier]:
+        """Name the schema, and the views where a block speaks of them: to know those takes a look."""
+        named = {"schema": self.schema}
+        if self._store.speaks_of_views(query):
+            named |= self.views.identifiers()
+        return named
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
@@ -127,18 +134,19 @@ class Transaction:
         self._locked = True
 
     def append(self, *events: Event) -> list[Recorded]:
-        """Append events and write the inline views, in this transaction."""
-        self.lock()
-        with tracing.statement("INSERT", table="events"):
-            stored = [self._store.mapper.to_stored_event(cast("Any", event)) for event in events]
+        """Append events and write the inline views, in this transaction. Takes the append lock by itself."""
+        stored = [self._store.mapper.to_stored_event(cast("Any", event)) for event in events]
+        with tracing.statement("INSERT", table="events"), self.pipeline():
             places = self._store.recorder.append(self.cursor, stored)
+            if not self._locked:
+                self._views = self._store.resolve_views(self.cursor)
+                self._locked = True
         recorded = [Recorded(*place, event) for place, event in zip(places, events, strict=True)]
-        with self.pipeline():
-            for projection in self._store.inline:
-                rows = Rows(projection.tables)
-                for one in recorded:
-                    projection.project(one, rows)
-                rows.write(self.cursor, self.views.relation)
+        rows = Rows({t: key for each in self._store.inline for t, key in each.tables.items()})
+        for projection in self._store.inline:
+            for one in recorded:
+                projection.project(one, rows)
+        rows.write(self.cursor, self.views.relation)
         return recorded
 
 
@@ -161,6 +169,7 @@ class Store:
         self.inline = tuple(inline)
         self.followed = tuple(followed)
         self._search_path = search_path
+        self._places = tuple(f"{{{table}}}" for p in self.projections for table in p.tables)
 
     @property
     def projections(self) -> tuple[Projection, ...]:
@@ -203,6 +212,11 @@ class Store:
             transaction.connection.transaction(force_rollback=True),
         ):
             yield transaction
+
+    def speaks_of_views(self, query: sql.SQL) -> bool:
+        """Say whether a block has a place for a view's table."""
+        text = query.as_string()
+        return any(place in text for place in self._places)
 
     def resolve_views(self, cursor: Cursor[DictRow]) -> Views:
         """Read which generation stands for each projection."""

@@ -10,7 +10,17 @@ from action_ledger.projections.store import Transaction
 
 from .catalog import Table
 from .change import Change
-from .images import aliases, columns_of, listed, numbered, same_key, unnested, value
+from .images import (
+    aliases,
+    array_type,
+    columns_of,
+    is_exact,
+    listed,
+    numbered,
+    same_key,
+    unnested,
+    value,
+)
 from .slices import Slices, digest_of, outcomes_digest_of
 from .statements import SQL
 from .write import Owner, Write
@@ -41,7 +51,8 @@ def apply_batch(
         batch_version=batch.version + 1,
         direction="do",
     )
-    writer = Writer(transaction, owner, _write(transaction, change), ordered=attempt > 1)
+    write = _write(transaction, change)
+    writer = Writer(transaction, owner, write, change.parameters, ordered=attempt > 1)
     slices = Slices(transaction, writer)
     slices.apply(1, records)
     if change.kind == "update" and change.table.may_follow("update"):
@@ -67,6 +78,7 @@ def _write(transaction: Transaction, change: Change) -> Write:
         kind=change.kind,
         planned=planned_keys(transaction, table),
         located=same_key(columns_of("t", table.key), aliases("q", "k", len(table.key))),
+        at_once=_at_once(transaction, table),
         match=change.match,
         assignments=change.assignments,
         captured=change.captured,
@@ -83,8 +95,19 @@ def _write(transaction: Transaction, change: Change) -> Write:
                 "trigger" if table.may_swallow(change.kind) else "no_longer_matches"
             ),
         ),
-        parameters=change.parameters,
     )
+
+
+def _at_once(transaction: Transaction, table: Table) -> sql.Composable | None:
+    """Find the rows of a slice of a batch by its keys as one array.
+
+    Not where a key is several columns, or may be written in several ways: what is kept is the row's key then. Nor
+    in a partitioned table: each partition would be looked through for all keys.
+    """
+    if len(table.key) != 1 or table.partitioned or not is_exact(table.key[0]):
+        return None
+    (key,), (array,) = columns_of("t", table.key), unnested("s.keys", table.key)
+    return transaction.compose(SQL["at_once"], key=key, array=array, type=array_type(table.key[0]))
 
 
 def planned_keys(transaction: Transaction, table: Table) -> sql.Composable:

@@ -1,6 +1,6 @@
 """What an action must know of a user's table, read from the catalog.
 
-Read once per transaction, in one statement: a table that changed in between is seen as it is now.
+Read once per transaction, in one statement, under the lock that keeps the table as it is.
 """
 
 import re
@@ -12,9 +12,13 @@ from typing import Any, Self
 from psycopg import Cursor, sql
 
 from action_ledger.domain.errors import NoPrimaryKey, UnknownColumn, UnknownTable, UnsupportedTable
-from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.sql_blocks import Fixed, read_blocks
 
 SQL = read_blocks("action_ledger.workers", "catalog.sql")
+
+FIND_TABLE, READ_TABLE = (
+    Fixed(SQL[block].format(named=SQL["named"])) for block in ("find_table", "read_table")
+)
 
 LEDGER_SCHEMA = "action_ledger"
 IDENTIFIER_BYTES = 63
@@ -198,6 +202,14 @@ class Table:
         )
 
 
+def find_table(
+    cursor: Cursor[dict[str, Any]], name: str, *, ledger_schema: str = LEDGER_SCHEMA
+) -> tuple[str, str]:
+    """Find where the table of a name is: its schema and its name. Raises UnknownTable or UnsupportedTable."""
+    row = _row(cursor, FIND_TABLE, name)
+    return _supported(row, ledger_schema)
+
+
 def read_table(
     cursor: Cursor[dict[str, Any]], name: str, *, ledger_schema: str = LEDGER_SCHEMA
 ) -> Table:
@@ -205,9 +217,29 @@ def read_table(
 
     Raises UnknownTable, UnsupportedTable or NoPrimaryKey.
     """
+    row = _row(cursor, READ_TABLE, name)
+    schema, table = _supported(row, ledger_schema)
+    if not row["key"]:
+        raise NoPrimaryKey(table=f"{schema}.{table}")
+    columns = {column["name"]: Column.from_json(column) for column in row["columns"]}
+    return Table(
+        oid=row["oid"],
+        schema=schema,
+        name=table,
+        columns=tuple(columns.values()),
+        key=tuple(columns[part] for part in row["key"]),
+        writes=_events(row["triggers"]),
+        followed=_events(row["after_triggers"]),
+        referenced_by=tuple(Reference.from_json(item) for item in row["referenced_by"] or ()),
+        row_security=row["row_security"],
+        partitioned=row["kind"] == "p",
+    )
+
+
+def _row(cursor: Cursor[dict[str, Any]], block: Fixed, name: str) -> dict[str, Any]:
     schema, table = _parts(name)
     row = cursor.execute(
-        SQL["read_table"],
+        block,
         {
             "schema": schema and schema[0],
             "folded_schema": schema and schema[1],
@@ -217,24 +249,14 @@ def read_table(
     ).fetchone()
     if row is None:
         raise UnknownTable(table=name)
-    label = f"{row['schema']}.{row['name']}"
+    return row
+
+
+def _supported(row: dict[str, Any], ledger_schema: str) -> tuple[str, str]:
+    schema, table = str(row["schema"]), str(row["name"])
     if reason := _unsupported(row, ledger_schema):
-        raise UnsupportedTable(table=label, reason=reason)
-    if not row["key"]:
-        raise NoPrimaryKey(table=label)
-    columns = {column["name"]: Column.from_json(column) for column in row["columns"]}
-    return Table(
-        oid=row["oid"],
-        schema=row["schema"],
-        name=row["name"],
-        columns=tuple(columns.values()),
-        key=tuple(columns[part] for part in row["key"]),
-        writes=_events(row["triggers"]),
-        followed=_events(row["after_triggers"]),
-        referenced_by=tuple(Reference.from_json(item) for item in row["referenced_by"] or ()),
-        row_security=row["row_security"],
-        partitioned=row["kind"] == "p",
-    )
+        raise UnsupportedTable(table=f"{schema}.{table}", reason=reason)
+    return schema, table
 
 
 def _events(bits: int) -> frozenset[str]:
@@ -248,9 +270,12 @@ def _unsupported(row: dict[str, Any], ledger_schema: str) -> str | None:
         (row["schema"] == ledger_schema, "it belongs to the ledger"),
         (kind not in TABLES, KINDS.get(kind, "it is not a table")),
         (row["temporary"], "it is temporary, and other sessions cannot see it"),
-        (row["rules"], "it has rewrite rules, which may do something else than the action says"),
         (
-            kind == "r" and row["inherited"],
+            row.get("rules"),
+            "it has rewrite rules, which may do something else than the action says",
+        ),
+        (
+            kind == "r" and row.get("inherited"),
             "other tables inherit from it, and its primary key does not count for their rows",
         ),
     )

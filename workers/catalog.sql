@@ -1,20 +1,28 @@
+-- name: named
+-- The relation of a name. One without schema is looked for along the search path. Of two that differ in case, the
+-- one that SQL would find comes first.
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY AS path (schema, place)
+    ON path.schema = n.nspname
+WHERE c.relname IN (%(folded_table)s::name, %(table)s::name)
+  AND (n.nspname IN (%(folded_schema)s::name, %(schema)s::name)
+       OR (%(schema)s::name IS NULL AND path.place IS NOT NULL))
+ORDER BY n.nspname = %(folded_schema)s::name DESC, c.relname = %(folded_table)s::name DESC, path.place
+LIMIT 1
+
+-- name: find_table
+-- Where it is, and of what kind: enough to lock it.
+SELECT nspname::text AS schema, relname::text AS name, relkind::text AS kind, relpersistence = 't' AS temporary
+FROM ({named}) AS named
+
 -- name: read_table
 -- All that an action must know of a table, in one row: none when there is no relation of that name.
--- A name without schema is looked for along the search path. Of two that differ in case, the one that
--- SQL would find comes first.
 -- Types are written so that they mean the same under any search path: those of users with their schema.
 WITH RECURSIVE
 named AS (
-    SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity
-    FROM pg_catalog.pg_class AS c
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    LEFT JOIN unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY AS path (schema, place)
-        ON path.schema = n.nspname
-    WHERE c.relname IN (%(folded_table)s::name, %(table)s::name)
-      AND (n.nspname IN (%(folded_schema)s::name, %(schema)s::name)
-           OR (%(schema)s::name IS NULL AND path.place IS NOT NULL))
-    ORDER BY n.nspname = %(folded_schema)s::name DESC, c.relname = %(folded_table)s::name DESC, path.place
-    LIMIT 1
+    {named}
 ),
 -- The table and all of its partitions: the triggers and references of those count as well.
 tree (oid) AS (

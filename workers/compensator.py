@@ -49,7 +49,13 @@ def compensate_batch(
         # What takes an undo back does again what it undid: so the redo of a redo is an undo.
         turned = replace(owner, direction="redo" if source.direction == "undo" else "undo")
         writer = Writer(
-            transaction, turned, write, ordered=attempt > 1, part=part, outcomes=outcomes
+            transaction,
+            turned,
+            write,
+            reading.parameters,
+            ordered=attempt > 1,
+            part=part,
+            outcomes=outcomes,
         )
         slices = Slices(transaction, writer)
         slices.apply(1, source.records)
@@ -123,6 +129,7 @@ def _write(reading: Reading, policy: ConflictPolicy) -> Write:
         kind="update",
         planned=reading.planned(),
         located=reading.located(),
+        at_once=None,
         match=match,
         assignments=(),
         captured=reading.captured,
@@ -136,7 +143,6 @@ def _write(reading: Reading, policy: ConflictPolicy) -> Write:
             match=match,
             missed=_missed(reading, otherwise="changed_since"),
         ),
-        parameters=reading.parameters,
     )
 
 

@@ -26,7 +26,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .builtin import COMPILERS, EVERY_ROW, both
-from .catalog import Table, read_table
+from .catalog import Table, find_table, identifier, read_table
 from .change import Assignment, Change
 from .check import check
 from .compiler import Compiler
@@ -98,16 +98,19 @@ def read_for_change(transaction: Transaction, name: str) -> Table:
     """Read a table that is about to be changed, as it will stay until the end of the transaction.
 
     The lock is the one that the change itself takes. It holds off ALTER TABLE, new triggers and new foreign keys,
-    which a change compiled a moment before would know nothing of; what came in before it is read anew.
+    which a change compiled a moment before would know nothing of; so the table is read once that is held.
     """
-    schema = transaction.schema_name
-    table = read_table(transaction.cursor, name, ledger_schema=schema)
+    ledger = transaction.schema_name
+    schema, table = find_table(transaction.cursor, name, ledger_schema=ledger)
     try:
-        transaction.cursor.execute(SQL["lock_table"].format(table=table.identifier), {})
+        lock = SQL["lock_table"].format(table=identifier(schema, table))
+        transaction.cursor.execute(lock, {})
     except InsufficientPrivilege as error:
         detail = error.diag.message_primary or "a right is missing"
-        raise PermissionDenied(table=table.label, detail=detail) from error
-    return read_table(transaction.cursor, name, ledger_schema=schema)
+        raise PermissionDenied(table=f"{schema}.{table}", detail=detail) from error
+    # By its full name: the name alone might mean another table by now.
+    full = sql.Identifier(schema, table).as_string()
+    return read_table(transaction.cursor, full, ledger_schema=ledger)
 
 
 def check_key(table: Table, request: Request) -> None:

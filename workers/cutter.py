@@ -17,7 +17,6 @@ from .images import (
     array_type,
     columns_of,
     element,
-    gathered,
     listed,
     numbered,
     undomained,
@@ -113,7 +112,7 @@ class Cutter:
             ]
             beyond = self._compose("beyond", last=listed(last))
         selected = self._compose("page", key=self._key(), match=change.match, beyond=beyond)
-        return self._cut(selected, {**change.parameters, **parameters}, offset=number)
+        return self._cut(selected, {**change.parameters, **parameters}, page=number)
 
     def last(self) -> tuple[int, list[str] | None]:
         """Say where the plan stands: how many batches there are, and the last key planned."""
@@ -131,28 +130,27 @@ class Cutter:
         selected: sql.Composable,
         parameters: Mapping[str, Any],
         *,
-        offset: int = 0,
+        page: int | None = None,
         owner: UUID | None = None,
     ) -> list[Cut]:
-        key = self._table.key
+        """Cut what is selected; a page is one key set, after so many others."""
         order = listed(self._names)
-        arrays = [gathered(c, n, order) for c, n in zip(key, self._names, strict=True)]
-        ordered = [
-            sql.SQL("(array_agg({} ORDER BY {}))").format(element(column, name), order)
-            for column, name in zip(key, self._names, strict=True)
-        ]
+        arrays = numbered("a", len(self._names))
         cursor = self._transaction.cursor
         cursor.execute(
             self._compose(
                 "cut",
                 selected=selected,
-                keys=array_of(arrays),
-                first_key=array_of([sql.SQL("{}[1]::text").format(array) for array in ordered]),
-                last_key=array_of(
-                    [sql.SQL("{}[count(*)]::text").format(array) for array in ordered]
+                slice=sql.SQL("0") if page is not None else self._compose("slice"),
+                arrays=listed(
+                    sql.SQL("array_agg({} ORDER BY {}) AS {}").format(element(c, n), order, a)
+                    for c, n, a in zip(self._table.key, self._names, arrays, strict=True)
                 ),
+                keys=array_of([sql.SQL("{}::text").format(a) for a in arrays]),
+                first_key=array_of([sql.SQL("{}[1]::text").format(a) for a in arrays]),
+                last_key=array_of([sql.SQL("{}[records]::text").format(a) for a in arrays]),
             ),
-            {**parameters, **self._values, "offset": offset, "owner": owner},
+            {**parameters, **self._values, "offset": page or 0, "owner": owner},
         )
         cuts = [
             Cut(row["owner"], row["number"], row["records"], row["digest"])

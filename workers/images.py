@@ -16,6 +16,13 @@ TEXT_ARRAY = sql.SQL("text[]")
 _VECTORS = frozenset({"int2vector", "oidvector"})
 """They count as arrays of numbers: an array of them would have one dimension more."""
 
+_EXACT = frozenset({"smallint", "integer", "bigint", "uuid", "text", "character varying", "date"})
+
+
+def is_exact(column: Column) -> bool:
+    """Say whether values of a column that are equal are also the same, to the last bit."""
+    return column.plain_type in _EXACT and column.collation is None
+
 
 def _as_text(column: Column) -> bool:
     """Say whether a column is gathered as text.

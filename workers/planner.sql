@@ -1,14 +1,17 @@
 -- name: cut
 -- Cuts the selected keys into key sets of one size, in key order, and never lets a key out of the server.
 WITH selected AS ({selected}),
-numbered AS (
-    SELECT {key_names}, (row_number() OVER (ORDER BY {key_names}) - 1) / %(batch_size)s AS slice FROM selected
-)
+numbered AS (SELECT {key_names}, {slice} AS slice FROM selected),
+cut AS (SELECT slice, count(*) AS records, {arrays} FROM numbered GROUP BY slice)
 INSERT INTO {schema}.key_sets (owner, execution_id, number, records, salt, keys, first_key, last_key)
-SELECT coalesce(%(owner)s::uuid, {schema}.new_id()), %(execution_id)s, %(offset)s + slice + 1, count(*), {schema}.salt(), {keys},
+SELECT coalesce(%(owner)s::uuid, {schema}.new_id()), %(execution_id)s, %(offset)s + slice + 1, records, {schema}.salt(), {keys},
     {first_key}, {last_key}
-FROM numbered GROUP BY slice
+FROM cut
 RETURNING owner, number, records, {schema}.digest(salt, keys) AS digest
+
+-- name: slice
+-- Which key set a key falls into. A page is one.
+(row_number() OVER (ORDER BY {key_names}) - 1) / %(batch_size)s
 
 -- name: matching
 -- The keys of the rows that the predicate holds for.

@@ -1,11 +1,11 @@
 """The statements of a write, put together: what each column is gathered from, and which row is which record's."""
 
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
 
 from psycopg import sql
 
-from action_ledger.projections.sql_blocks import read_blocks
-from action_ledger.projections.store import Transaction
+from action_ledger.projections.sql_blocks import Fixed, read_blocks
 
 from .catalog import Column
 from .images import (
@@ -29,21 +29,28 @@ RETURNING_OLD = 180_000
 """The server version from which ``RETURNING old.*`` gives what a row was."""
 
 
-class Statements:
-    """Puts together what one write takes, for the server of a transaction."""
+@lru_cache(maxsize=128)
+def statements_of(schema: str, server_version: int, write: Write) -> "Statements":
+    """Put the statements of a write together once: every batch of an execution takes the same."""
+    return Statements(schema, server_version, write)
 
-    def __init__(self, transaction: Transaction, write: Write) -> None:
-        self._transaction = transaction
+
+class Statements:
+    """Puts together what one write takes, for one version of the server."""
+
+    def __init__(self, schema: str, server_version: int, write: Write) -> None:
+        self._schema = sql.Identifier(schema)
         self._write = write
-        version = transaction.connection.info.server_version
-        self.reads_first = write.kind == "update" and version < RETURNING_OLD
+        self.reads_first = write.kind == "update" and server_version < RETURNING_OLD
         """Whether the rows must be locked and read before they are updated, to know what they were."""
 
-    def lock_rows(self) -> sql.Composed:
+    @cached_property
+    def lock_rows(self) -> Fixed:
         """Take the rows in key order."""
         return self._compose("lock_rows", key=listed(columns_of("t", self._write.table.key)))
 
-    def write(self) -> sql.Composed:
+    @cached_property
+    def write(self) -> Fixed:
         """Change the rows, keep what they were and have become."""
         write = self._write
         old_is_read = self.reads_first
@@ -62,6 +69,13 @@ class Statements:
         }[write.kind]
         target = (
             [] if write.kind == "insert" else [sql.Identifier("q", name) for name in write.target]
+        )
+        at_once = None if old_is_read or write.kind == "insert" else write.at_once
+        source = sql.SQL("found q" if old_is_read else "planned q")
+        key = (
+            columns_of("t" if write.kind != "update" else "old", write.table.key)
+            if at_once or write.kind == "insert"
+            else aliases("q", "k", len(write.table.key))
         )
         changed: sql.Composable = sql.SQL("changed c")
         if write.kind == "insert":
@@ -82,7 +96,12 @@ class Statements:
             else sql.SQL(""),
             change=self._compose(
                 write.kind,
-                source=sql.SQL("found" if old_is_read else "planned"),
+                source=sql.SQL("")
+                if at_once
+                else sql.SQL("{} {}").format(
+                    sql.SQL("FROM" if write.kind == "update" else "USING"), source
+                ),
+                located=at_once or write.located,
                 assignments=listed(
                     sql.SQL("{} = {}").format(a.column.identifier, a.expression)
                     for a in write.assignments
@@ -91,12 +110,7 @@ class Statements:
                 values=listed(sql.Identifier("q", name) for name in write.target),
                 returned=listed(
                     [
-                        *_as(
-                            columns_of("t", write.table.key)
-                            if write.kind == "insert"
-                            else aliases("q", "k", len(write.table.key)),
-                            numbered("k", len(write.table.key)),
-                        ),
+                        *_as(key, numbered("k", len(write.table.key))),
                         *_as(old, numbered("o", len(old))),
                         *_as(new, numbered("n", len(new))),
                         *_as(
@@ -116,7 +130,8 @@ class Statements:
             changed=changed,
         )
 
-    def read_again(self) -> sql.Composed:
+    @cached_property
+    def read_again(self) -> Fixed:
         """Take the rows as they are by now for the after-images of a part."""
         write, key = self._write, self._write.table.key
         captured = write.captured
@@ -145,7 +160,8 @@ class Statements:
             ),
         )
 
-    def missed(self) -> sql.Composed:
+    @cached_property
+    def missed(self) -> Fixed:
         """Keep the planned records that were not changed."""
         write = self._write
         compared = bool(write.recorded)
@@ -173,22 +189,21 @@ class Statements:
             found_values=self._gather("f", write.acted) if compared else sql.SQL("NULL::text[]"),
         )
 
-    def failed(self) -> sql.Composed:
+    @cached_property
+    def failed(self) -> Fixed:
         """Keep a record that the database would not take."""
         return self._compose("failed", keys=self._keys("q"))
 
-    def _compose(self, block: str, **parts: sql.Composable) -> sql.Composed:
+    def _compose(self, block: str, **parts: sql.Composable) -> Fixed:
         write = self._write
-        return self._transaction.compose(
-            SQL[block],
-            **{
-                "table": write.table.identifier,
-                "planned": write.planned,
-                "same_key": write.located,
-                "match": write.match,
-                **parts,
-            },
-        )
+        named = {
+            "schema": self._schema,
+            "table": write.table.identifier,
+            "planned": write.planned,
+            "same_key": write.located,
+            "match": write.match,
+        }
+        return Fixed(SQL[block].format(**{**named, **parts}))
 
     def _inexact(self, has_new: bool) -> sql.Composable:  # noqa: FBT001
         write = self._write

@@ -1,11 +1,12 @@
 """What a write is: a change of planned records, in the parts that its statement is put together from."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 from uuid import UUID
 
 from psycopg import sql
+
+from action_ledger.projections.sql_blocks import Fixed
 
 from .catalog import Column, Table
 from .change import Assignment
@@ -25,13 +26,18 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What a statement is put together from. Planned records are ``q``, rows of the table are ``t``."""
+    """What a statement is put together from. Planned records are ``q``, rows of the table are ``t``.
+
+    The values of its placeholders are no part of it.
+    """
 
     table: Table
     kind: Literal["update", "delete", "insert"]
     planned: sql.Composable
     located: sql.Composable
     """Which row is a planned record's."""
+    at_once: sql.Composable | None
+    """Which rows are those of all planned records, where a row's key says all that is known of its record."""
     match: sql.Composable
     """What must be true of the row for it to be changed."""
     assignments: tuple[Assignment, ...]
@@ -43,7 +49,15 @@ class Write:
     """For an undo: the columns of ``q`` that say what the ledger had written to each acted-on column."""
     reason: sql.Composable
     """Why a planned record was not changed, as an expression over ``q`` and ``t``."""
-    parameters: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Fix the parts as text: writes that say the same are equal, and share their statements."""
+        for name in ("planned", "located", "at_once", "match", "reason"):
+            part = getattr(self, name)
+            if part is not None and not isinstance(part, Fixed):
+                object.__setattr__(self, name, Fixed(part))
+        fixed = (replace(a, expression=Fixed(a.expression)) for a in self.assignments)
+        object.__setattr__(self, "assignments", tuple(fixed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ The same statement serves an action and its undo, redo and their batches: they d
 :class:`Write` names.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-
-from psycopg import sql
+from typing import Any
 
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
@@ -19,8 +19,12 @@ from .order import (
     moves_keys,
     ordered,
 )
-from .statements import Statements
+from .statements import Statements, statements_of
 from .write import KeyRewritten, Owner, Write, Written
+
+PREPARED_FOR = 100
+"""So few records are changed by a prepared statement. For more its plan may be too old: one made while the table
+was small would go through all of it, and compare each row with every key."""
 
 
 class Writer:
@@ -31,27 +35,32 @@ class Writer:
         transaction: Transaction,
         owner: Owner,
         write: Write,
+        parameters: Mapping[str, Any],
         *,
         ordered: bool,
         part: int = 0,
         outcomes: int = 0,
     ) -> None:
-        """``ordered`` takes the rows in key order first, as is done after a deadlock.
+        """``parameters`` are the values of the write's placeholders, but for lo and hi.
+
+        ``ordered`` takes the rows in key order first, as is done after a deadlock.
 
         ``part`` and ``outcomes`` are how many parts of change set and of outcomes the owner has already.
         """
         self._transaction = transaction
         self._owner = owner
-        write = replace(write, located=located_unmoved(transaction, write))
+        if (located := located_unmoved(transaction, write)) is not write.located:
+            # One by one: what is at a key may have been moved there a moment ago.
+            write = replace(write, located=located, at_once=None)
         self._write = write
-        self._statements = Statements(transaction, write)
+        self._parameters = parameters
+        self._statements = self._statements_of(write)
         self._lock_rows = (
-            self._statements.lock_rows()
+            self._statements.lock_rows
             if write.kind != "insert" and (ordered or self._statements.reads_first)
             else None
         )
-        self._statement = self._statements.write()
-        self._in_order: tuple[Direction, sql.Composed] | None = None
+        self._in_order: tuple[Direction, Statements] | None = None
         self.part = part
         self.outcomes = outcomes
 
@@ -64,25 +73,24 @@ class Writer:
         """Look for an order in which the keys of these records can be moved; from then on it is kept to."""
         if self._in_order is not None or not moves_keys(self._write):
             return False
-        values = {**self._write.parameters, **self._owned(), "lo": lo, "hi": hi}
+        values = {**self._parameters, **self._owned(), "lo": lo, "hi": hi}
         if (direction := direction_of(self._transaction, self._write, values)) is None:
             return False
         planned = ordered(self._transaction, self._write, direction)
-        statements = Statements(self._transaction, replace(self._write, planned=planned))
-        self._in_order = direction, statements.write()
+        self._in_order = direction, self._statements_of(replace(self._write, planned=planned))
         return True
 
     def apply(self, lo: int, hi: int) -> Written:
         """Change the records number ``lo`` to ``hi`` (from 1, both included) of the planned ones."""
         if self._in_order is None:
-            return self._apply(self._statement, lo, hi)
+            return self._apply(self._statements, lo, hi)
         with kept_in_order(self._transaction):
             return self._apply(self._in_order[1], lo, hi)
 
-    def _apply(self, statement: sql.Composed, lo: int, hi: int) -> Written:
+    def _apply(self, statements: Statements, lo: int, hi: int) -> Written:
         cursor, write = self._transaction.cursor, self._write
         values = {
-            **write.parameters,
+            **self._parameters,
             **self._owned(),
             "part": self.part + 1,
             "batch_version": self._owner.batch_version,
@@ -97,7 +105,8 @@ class Writer:
         with tracing.statement(write.kind.upper(), table=write.table.name):
             if self._lock_rows is not None:
                 cursor.execute(self._lock_rows, values)
-            cursor.execute(statement, values)
+            few = hi - lo < PREPARED_FOR
+            cursor.execute(statements.write, values, prepare=None if few else False)
             row = cursor.fetchone()
         if row is None:
             message = "an aggregate gives one row"
@@ -118,16 +127,16 @@ class Writer:
         Under the row locks that this transaction holds, what is read is what it will commit.
         """
         row = self._transaction.cursor.execute(
-            self._statements.read_again(), {"owner": self._owner.id, "part": part}
+            self._statements.read_again, {"owner": self._owner.id, "part": part}
         ).fetchone()
         return None if row is None else str(row["digest"])
 
     def record_missed(self, lo: int, hi: int) -> dict[str, int]:
         """Keep the planned records that the last ``apply`` did not change; give the number for each reason."""
         self._transaction.cursor.execute(
-            self._statements.missed(),
+            self._statements.missed,
             {
-                **self._write.parameters,
+                **self._parameters,
                 **self._owned(),
                 "part": self.part,
                 "first_part": self.outcomes,
@@ -146,9 +155,9 @@ class Writer:
         """Keep one record that the database would not take, with what the database said."""
         self.outcomes += 1
         self._transaction.cursor.execute(
-            self._statements.failed(),
+            self._statements.failed,
             {
-                **self._write.parameters,
+                **self._parameters,
                 **self._owned(),
                 "first_part": self.outcomes,
                 "sqlstate": sqlstate,
@@ -167,3 +176,7 @@ class Writer:
             "execution_id": owner.execution_id,
             "undo_id": owner.undo_id,
         }
+
+    def _statements_of(self, write: Write) -> Statements:
+        version = self._transaction.connection.info.server_version
+        return statements_of(self._transaction.schema_name, version, write)

@@ -4,6 +4,10 @@ SELECT {keys}
 FROM {schema}.key_sets s CROSS JOIN LATERAL unnest({slices}) AS u ({key_names})
 WHERE s.owner = %(batch_id)s
 
+-- name: at_once
+-- The rows of the same keys, found by one walk along the key's index: a join begins anew for each of them.
+{key} = ANY((SELECT ({array})[%(lo)s:%(hi)s] FROM {schema}.key_sets s WHERE s.owner = %(batch_id)s)::{type})
+
 -- name: images_of_part
 -- Records number lo to hi of a change set's part, with what was before and after, as q.
 SELECT {values}
@@ -35,10 +39,10 @@ SELECT FROM planned q JOIN {table} t ON {same_key} ORDER BY {key} FOR UPDATE OF 
 , found AS (SELECT q.*, {old} FROM planned q JOIN {table} t ON {same_key})
 
 -- name: update
-UPDATE {table} t SET {assignments} FROM {source} q WHERE {same_key} AND {match} RETURNING {returned}
+UPDATE {table} t SET {assignments} {source} WHERE {located} AND {match} RETURNING {returned}
 
 -- name: delete
-DELETE FROM {table} t USING planned q WHERE {same_key} AND {match} RETURNING {returned}
+DELETE FROM {table} t {source} WHERE {located} AND {match} RETURNING {returned}
 
 -- name: insert
 INSERT INTO {table} AS t ({columns}) OVERRIDING SYSTEM VALUE

@@ -13,6 +13,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain import col
 from action_ledger.ops import ExecutionHandle, Ledger, UndoHandle, open_ledger
+from action_ledger.workers.statements import RETURNING_OLD
 
 pytestmark = [pytest.mark.slow, pytest.mark.every_postgres]
 
@@ -37,8 +38,26 @@ def quickly(work: Callable[[], UndoHandle]) -> UndoHandle:
     return undo
 
 
+def index_searches(connection: Connection[DictRow]) -> int:
+    rows = connection.execute("SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'thing'")
+    return sum(row["idx_scan"] for row in rows)
+
+
 def updated(ledger: Ledger) -> ExecutionHandle:
     return ledger.on("thing").all().update(score=col("score") + 1).by("t").run()
+
+
+def test_rows_are_found_in_one_walk_along_the_key(
+    ledger: Ledger, connection: Connection[DictRow]
+) -> None:
+    if connection.info.server_version < RETURNING_OLD:
+        pytest.skip("the rows are joined there, since they are read before")
+    with ledger:
+        updated(ledger)
+    deadline = time.monotonic() + SECONDS  # a session counts when it has ended
+    while not (searches := index_searches(connection)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert 0 < searches < RECORDS / 100
 
 
 def test_a_conflict(ledger: Ledger, connection: Connection[DictRow]) -> None:
