@@ -41,6 +41,7 @@ ActionLedgerError
     ├── MigrationAltered
     ├── EmbeddedUnavailable
     ├── StoreUnavailable
+    ├── WorkerFailed
     ├── UnknownTopic
     ├── ProjectionBlocked
     ├── SchemaDrift
@@ -90,6 +91,7 @@ from .error_store import (
     StoreTooNew,
     StoreUnavailable,
     UnknownTopic,
+    WorkerFailed,
 )
 from .error_usage import AmbiguousId, InvalidCondition, InvalidSetting, UnreadableInput
 
@@ -140,6 +142,7 @@ __all__ = [
     "UnreadableInput",
     "UnsupportedComparison",
     "UnsupportedTable",
+    "WorkerFailed",
     "shown",
 ]
 

@@ -73,6 +73,11 @@ class Rows:
         else:
             self._changes[table][key] = _Change(dropped=True)
 
+    def adds(self, table: str) -> bool:
+        """Say whether a new row of a table is among them."""
+        changes = self._changes.get(table, {})
+        return any(change.fresh for change in changes.values())
+
     def absorb(self, later: "Rows") -> None:
         """Take over what was collected apart, after what is here."""
         for table, changes in later._changes.items():  # noqa: SLF001 - of its own kind

@@ -13,7 +13,7 @@ from .rebuild import Verified, Watch
 from .shadow import create_shadow, shadow_of
 from .store import Store, Transaction
 
-KEPT_BY_WORKERS = ("attempts", "available_at", "last_error")
+KEPT_BY_WORKERS = ("attempts", "faults", "available_at", "last_error")
 """Columns of the queue that no event says."""
 
 

@@ -6,12 +6,17 @@ A row's lock is the lease of the one who works on it, so this view is never swit
 from typing import Any, ClassVar
 from uuid import UUID
 
-from action_ledger.domain import batch, execution
+from action_ledger.domain import batch, execution, undo
 
 from .projection import Recorded
 from .rows import Rows
 
 TABLE = "work_queue"
+
+WORK, NEWS = "work", "news"
+"""What a transaction announces: that it queued something, or else that followers have something to read."""
+ENDS = (execution.Completed, execution.Failed, undo.Completed)
+"""Told to followers; what lies between they find by themselves, a second later."""
 
 
 class WorkQueue:
@@ -75,6 +80,7 @@ def _unit(kind: str, job_id: UUID, execution_id: UUID) -> dict[str, Any]:
         "records": 0,
         "serial": False,
         "attempts": 0,
+        "faults": 0,
         "available_at": "-infinity",
         "last_error": None,
     }
