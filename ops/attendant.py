@@ -17,7 +17,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.projections.work_queue import WORK
 from action_ledger.workers.claim import SQL as QUEUE
-from action_ledger.workers.loop import Worker
+from action_ledger.workers.loop import Current, Worker
 
 from .bell import Bell
 from .database import is_direct
@@ -27,7 +27,7 @@ from .roster import Entry, WorkerState
 SHORTEST = 0.02
 """Seconds between two looks for units that come due."""
 STATE_SECONDS = 1.0
-"""A change of the process's state is told at once, but not more often than this."""
+"""A change of the state, or of what is in hand, is told at once, but not more often than this."""
 FORGET_SECONDS = 600.0
 # It asks little, must never hold anything up, and need not be on disk.
 SESSION = """
@@ -82,7 +82,7 @@ class Attendant:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._over = False
-        self._told = WorkerState.STARTING
+        self._told: tuple[WorkerState, list[Current | None]] = (WorkerState.STARTING, [])
         self._told_at = 0.0
         self._since = self._head = 0.0
         self._glance = float("inf")
@@ -110,7 +110,7 @@ class Attendant:
         poll, beat, forget = Alarm(), Alarm(), Alarm()
         self._ring()  # whatever came while nobody listened
         while not self._over:
-            if beat.due() or self._state_changed():
+            if beat.due() or self._changed():
                 self._tell(connection)
                 beat.after(self._beat_seconds)
             if forget.due():
@@ -119,7 +119,7 @@ class Attendant:
             if poll.due():
                 poll.after(self._look(connection, everything=True))
             heard = self._heard(connection) if listening else False
-            until = min(poll.at, beat.at, forget.at, self._state_alarm())
+            until = min(poll.at, beat.at, forget.at, self._glance_alarm())
             nudged = not heard and self._wait(connection if listening else None, until)
             heard = heard or (listening and self._heard(connection))
             if nudged and not self._over:
@@ -158,17 +158,24 @@ class Attendant:
         return min(self._poll_seconds, max(SHORTEST, row["due_in"] or self._poll_seconds))
 
     def _tell(self, connection: Connection[DictRow]) -> None:
-        self._told, self._told_at = self._state(), time.monotonic()
-        self._entry.beat(connection, self._workers, self._told)
+        self._told, self._told_at = self._sign(), time.monotonic()
+        self._entry.beat(connection, self._workers, self._told[0])
 
-    def _state_changed(self) -> bool:
-        return time.monotonic() >= self._state_alarm()
+    def _sign(self) -> tuple[WorkerState, list[Current | None]]:
+        """What the roster ought to say now."""
+        return self._state(), [worker.current for worker in self._workers]
 
-    def _state_alarm(self) -> float:
-        """When the state is to be told, or to be looked at: some time after a ring, somebody is at work."""
-        if self._state() is not self._told:
+    def _changed(self) -> bool:
+        return time.monotonic() >= self._glance_alarm()
+
+    def _glance_alarm(self) -> float:
+        """When a change is to be told, or else to be looked for: soon after a ring, and while there is work."""
+        now, sign = time.monotonic(), self._sign()
+        if sign != self._told:
             return self._told_at + STATE_SECONDS
-        if self._glance < time.monotonic():
+        if sign[0] is WorkerState.WORKING:
+            return now + STATE_SECONDS
+        if self._glance < now:
             self._glance = float("inf")
         return self._glance
 
