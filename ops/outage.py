@@ -31,9 +31,11 @@ class Outage:
 
     def over(self) -> None:
         """Note that a thread has reached the store."""
-        if self._since is None:  # without the lock: it is asked after each unit
-            return
-        with self._lock:
-            since, self._since = self._since, None
-        if since is not None:
-            log.warning("The store is back after %.1f s", time.monotonic() - since)
+        if self._since is not None:  # without the lock: it is asked after each unit
+            with self._lock:
+                self._tell_end()
+
+    def _tell_end(self) -> None:
+        if self._since is not None:
+            log.warning("The store is back after %.1f s", time.monotonic() - self._since)
+        self._since = None

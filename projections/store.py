@@ -23,8 +23,8 @@ from .projection import Projection, Recorded
 from .recorder import Connections, Datastore, Recorder
 from .rows import Rows
 from .sql_blocks import read_blocks
-from .work_queue import ENDS, NEWS, WORK
 from .work_queue import TABLE as QUEUE_TABLE
+from .work_queue import announcement
 
 SQL = read_blocks("action_ledger.projections", "store.sql")
 
@@ -149,14 +149,14 @@ class Transaction:
             places = self._store.recorder.append(self.cursor, stored)
         recorded = [Recorded(*place, event) for place, event in zip(places, events, strict=True)]
         with self.pipeline():
-            works = False
+            queued = False
             for projection in self._store.inline:
                 rows = Rows(projection.tables)
                 for one in recorded:
                     projection.project(one, rows)
-                works = works or rows.adds(QUEUE_TABLE)
+                queued = queued or rows.adds(QUEUE_TABLE)
                 rows.write(self.cursor, self.views.relation)
-            payload = WORK if works else NEWS if any(isinstance(e, ENDS) for e in events) else None
+            payload = announcement(events, queued=queued)
             if payload is not None:  # sent at COMMIT, once, however often a transaction asks for it
                 values = {"channel": self._store.channel, "payload": payload}
                 self.cursor.execute(SQL["announce"], values)

@@ -3,10 +3,12 @@
 A row's lock is the lease of the one who works on it, so this view is never switched to another generation.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
 from action_ledger.domain import batch, execution, undo
+from action_ledger.domain.event import Event
 
 from .projection import Recorded
 from .rows import Rows
@@ -15,8 +17,17 @@ TABLE = "work_queue"
 
 WORK, NEWS = "work", "news"
 """What a transaction announces: that it queued something, or else that followers have something to read."""
-ENDS = (execution.Completed, execution.Failed, undo.Completed)
-"""Told to followers; what lies between they find by themselves, a second later."""
+
+
+def announcement(events: Iterable[Event], *, queued: bool) -> str | None:
+    """Say what a transaction announces when it commits; ``queued`` is whether it adds rows to the queue.
+
+    What lies between a job's beginning and its end is not announced: followers find it a second later.
+    """
+    if queued:
+        return WORK
+    ends = (execution.Completed, execution.Failed, undo.Completed)
+    return NEWS if any(isinstance(event, ends) for event in events) else None
 
 
 class WorkQueue:
