@@ -89,7 +89,7 @@ class Attendant:
 
     def nudge(self) -> None:
         """Let it look at once when the next unit comes due, and whether the state has changed."""
-        with suppress(BlockingIOError):  # full: it is nudged already
+        with suppress(OSError):  # full: it is nudged already; or closed
             os.write(self._writer, b"!")
 
     def end(self) -> None:
@@ -99,8 +99,10 @@ class Attendant:
 
     def close(self) -> None:
         """Give back what the nudges went through; its thread must have ended."""
-        os.close(self._reader)
-        os.close(self._writer)
+        ends = self._reader, self._writer
+        self._reader = self._writer = -1  # a late nudge must not go to what has the number next
+        for end in ends:
+            os.close(end)
 
     def attend(self) -> None:
         """Do all of it until ``end``. Raises what the database says when it is out of reach."""

@@ -70,7 +70,7 @@ def test_a_second_signal_ends_it_at_once(
         process.send(signal.SIGTERM)
         until(lambda: "Once more" in process.log)
         process.send(signal.SIGTERM)
-        assert process.end(3) == 130
+        assert process.end(10) == 130
         assert waiting(connection) == 0, "the statement still runs"
         assert "can be neither" not in process.log
         assert roster(connection) == []
@@ -98,7 +98,7 @@ def test_a_killed_worker_is_lost_and_its_work_goes_on_elsewhere(
             dying.process.wait()
         # The server sees after five seconds at most that nobody is at the other end, then the other takes it up.
         until(lambda: execution.status == "completed", "the end")
-        until(lambda: [w.state for w in ledger.workers() if not w.alive] == ["lost"], seconds=5)
+        until(lambda: [w.state for w in ledger.workers() if not w.alive] == ["lost"])
         (lost,) = [view for view in ledger.workers() if not view.alive]
         assert lost.pid == dying.pid
         assert [unit.kind for unit in lost.units] == ["batch"]
@@ -233,7 +233,7 @@ def test_a_worker_waits_for_a_server_that_is_not_up_yet(own_server: TestServer) 
         with worker(url, pool_timeout_seconds=0.3) as process:
             until(lambda: "Again in" in process.log)
             process.send(signal.SIGTERM)
-            assert process.end(5) == 0, "told to stop before it began"
+            assert process.end() == 0, "told to stop before it began"
         own_server.server.start()
 
 
@@ -246,7 +246,7 @@ def test_the_same_service_in_the_hosts_own_process(
     assert scores(connection) == {1: RECORDS}
     assert roster(connection) == []
     pool = ledger._database.pool.get_stats()["pool_size"]
-    until(lambda: sessions(connection) == pool, "the end of the service's sessions", seconds=5)
+    until(lambda: sessions(connection) == pool, "the end of the service's sessions")
 
 
 def sessions(connection: Connection[DictRow]) -> int:
