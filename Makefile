@@ -17,7 +17,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 UV := $(shell command -v uv 2>/dev/null)
 
 # The editable install links file by file, so a file that is new or gone calls for it again.
-FILES := $(shell find $(ROOMS) -type f \( -name '*.py' -o -name '*.sql' -o -name py.typed \) | LC_ALL=C sort | cksum | tr ' ' -)
+FILES := $(shell find $(ROOMS) -type f \( -name '*.py' -o -name '*.sql' -o -name '*.service' -o -name '*.conf' \
+	-o -name py.typed \) | LC_ALL=C sort | cksum | tr ' ' -)
 INSTALLED := $(VENV)/installed-$(FILES)
 
 .PHONY: help

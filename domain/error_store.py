@@ -60,6 +60,16 @@ class StoreUnavailable(
     reason: str
 
 
+class WorkerFailed(
+    StoreError,
+    code="worker_failed",
+    hint="Its log has the fault. Nothing is lost: start it again when the cause is mended.",
+):
+    """A thread of the worker failed again and again: {reason}."""
+
+    reason: str
+
+
 class UnknownTopic(
     StoreError,
     code="unknown_topic",

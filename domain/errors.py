@@ -43,6 +43,7 @@ ActionLedgerError
     ├── MigrationAltered
     ├── EmbeddedUnavailable
     ├── StoreUnavailable
+    ├── WorkerFailed
     ├── UnknownTopic
     ├── ProjectionBlocked
     ├── SchemaDrift
@@ -92,6 +93,7 @@ from .error_store import (
     StoreTooNew,
     StoreUnavailable,
     UnknownTopic,
+    WorkerFailed,
 )
 from .error_usage import AmbiguousId, InvalidCondition, InvalidSetting, UnreadableInput
 
@@ -144,6 +146,7 @@ __all__ = [
     "UnreadableInput",
     "UnsupportedComparison",
     "UnsupportedTable",
+    "WorkerFailed",
     "shown",
 ]
 

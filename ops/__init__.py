@@ -9,15 +9,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .handles import ExecutionHandle, UndoHandle
     from .ledger import Ledger, open_ledger
+    from .plan import Plan
+    from .roster import WorkerView
+    from .service import Service
     from .settings import Settings
 
-__all__ = ["ExecutionHandle", "Ledger", "Settings", "UndoHandle", "open_ledger"]
+__all__ = [
+    "ExecutionHandle",
+    "Ledger",
+    "Plan",
+    "Service",
+    "Settings",
+    "UndoHandle",
+    "WorkerView",
+    "open_ledger",
+]
 
 _HOMES = {
     "ExecutionHandle": "handles",
     "Ledger": "ledger",
+    "Plan": "plan",
+    "Service": "service",
     "Settings": "settings",
     "UndoHandle": "handles",
+    "WorkerView": "roster",
     "open_ledger": "ledger",
 }
 

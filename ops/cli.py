@@ -40,6 +40,7 @@ app = typer.Typer(
     name="action-ledger",
     help="Change many records at once on PostgreSQL, see what was done, by whom and why, and take it back.",
     epilog="Exit codes: 0 done, 1 done but for some records, 2 invalid, 3 refused, 4 store, 5 not confirmed, "
+    "6 worker to be started again, "
     "130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

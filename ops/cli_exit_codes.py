@@ -17,5 +17,7 @@ class ExitCode(IntEnum):
     """The store cannot be reached, is not migrated, or is not in order."""
     UNCONFIRMED = 5
     """It wants a yes, and there was none; nothing was written."""
+    AGAIN = 6
+    """A worker has reached its limit of units or memory and left in good order: start it again."""
     INTERRUPTED = 130
     """Ctrl-C, as shells count it."""

@@ -173,14 +173,6 @@ def read_outcome_counts(
     return [OutcomeCount(**row) for row in rows]
 
 
-def count_open(store: Store, queues: Iterable[str] | None) -> int:
-    """Count the units of work that are open in some queues, or in all of them."""
-    values = {"queues": None if queues is None else list(queues)}
-    with store.transaction() as transaction:
-        row = transaction.execute(SQL["open_units"], values).fetchone()
-    return int(row["units"]) if row else 0
-
-
 def read_size(store: Store) -> int:
     """Give the bytes that the ledger takes on disk."""
     with store.transaction() as transaction:

@@ -41,12 +41,6 @@ GROUP BY outcome, reason, sqlstate ORDER BY records DESC, outcome, reason
 SELECT count(*) AS units, max(attempts) AS attempts, max(last_error) AS error
 FROM {work_queue} WHERE job_id = %(id)s AND attempts > 0
 
--- name: open_units
--- How much is to be done in some queues, whoever works on it at the moment.
-SELECT count(*) AS units FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
-LEFT JOIN {undos} u ON u.undo_id = w.undo_id
-WHERE %(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s)
-
 -- name: size
 -- The bytes that everything in the ledger's schema takes on disk, indexes included.
 SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes

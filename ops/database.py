@@ -7,7 +7,7 @@ All of them are in autocommit mode with dictionaries as rows: a transaction is a
 import os
 import select
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 
 import psycopg
@@ -31,13 +31,11 @@ CLIENT_DEFAULTS = {
 }
 
 # What the server does about a worker that vanished: it would hold its row locks for two hours otherwise.
-SERVER_SIDE = (
-    ("tcp_keepalives_idle", "10"),
-    ("tcp_keepalives_interval", "5"),
-    ("tcp_keepalives_count", "3"),
-    ("client_connection_check_interval", "5s"),
-)
-
+WATCH_CLIENT = """
+    SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+        set_config('tcp_keepalives_count', '3', false)
+"""
+CHECK_CLIENT = "SELECT set_config('client_connection_check_interval', '5s', false)"
 
 # A statement of ours takes as long to plan as to run. The first runs are planned for their own values.
 PREPARE_AFTER = 3
@@ -63,22 +61,23 @@ def with_defaults(url: str) -> str:
     return make_conninfo(url, **missing)
 
 
-def connect(url: str) -> Connection[DictRow]:
+def connect(url: str, *, prepare_threshold: int | None = None) -> Connection[DictRow]:
     """Open a direct connection for a worker or a follower; the caller closes it.
 
     Raises:
         StoreUnavailable: The server cannot be reached, or refuses the login.
     """
     conninfo = with_defaults(url)
-    try:
-        connection = Connection[DictRow].connect(conninfo, autocommit=True, row_factory=dict_row)
-    except psycopg.OperationalError as error:
-        raise StoreUnavailable(reason=_one_line(error)) from error
-    _configure(connection)
-    for name, value in SERVER_SIDE:
-        # The last one is refused where the server's platform cannot watch a socket.
-        with suppress(psycopg.errors.InvalidParameterValue, psycopg.errors.FeatureNotSupported):
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+    with ExitStack() as undone:
+        try:
+            connection = Connection[DictRow].connect(
+                conninfo, autocommit=True, row_factory=dict_row, prepare_threshold=prepare_threshold
+            )
+            undone.callback(connection.close)
+            _configure(connection, prepare_threshold)
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(reason=one_line(error)) from error
+        undone.pop_all()
     return connection
 
 
@@ -115,6 +114,14 @@ class Database:
             pool = self._pools.setdefault(pid, self._new_pool())
             pool.open()
         return pool
+
+    def connect(self) -> Connection[DictRow]:
+        """Open a connection apart from the pool, to the same server; the caller closes it.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached, or refuses the login.
+        """
+        return connect(self._conninfo, prepare_threshold=self._prepare_threshold)
 
     @contextmanager
     def connection(self) -> Generator[Connection[DictRow]]:
@@ -158,7 +165,7 @@ class Database:
                 "prepare_threshold": self._prepare_threshold,
             },
             configure=self._configure,
-            check=_check,
+            check=check,
             min_size=self._min_size,
             max_size=self._max_size,
             open=False,
@@ -166,25 +173,32 @@ class Database:
         )
 
     def _configure(self, connection: Connection[DictRow]) -> None:
-        _configure(connection)
-        if self._prepare_threshold is None and _is_direct(connection):
-            connection.prepare_threshold = PREPARE_AFTER
+        _configure(connection, self._prepare_threshold)
 
     def _why_not(self, error: PoolTimeout) -> str:
         """Tell a pool that is used up from a server that does not answer."""
         try:
             psycopg.connect(self._conninfo).close()
         except psycopg.OperationalError as reason:
-            return _one_line(reason)
-        return _one_line(error)
+            return one_line(reason)
+        return one_line(error)
 
 
-def _configure(connection: Connection[DictRow]) -> None:
+def _configure(connection: Connection[DictRow], prepare_threshold: int | None) -> None:
+    """Set what a session needs. Behind a pooler that lends sessions out it would be set on somebody else's."""
     # Sent with each BEGIN, so it costs no round trip, and a pooler in transaction mode cannot lose it.
     connection.isolation_level = IsolationLevel.READ_COMMITTED
+    if not is_direct(connection):
+        return
+    if prepare_threshold is None:
+        connection.prepare_threshold = PREPARE_AFTER
+    connection.execute(WATCH_CLIENT)
+    # Refused where the server's platform cannot watch a socket.
+    with suppress(psycopg.errors.InvalidParameterValue, psycopg.errors.FeatureNotSupported):
+        connection.execute(CHECK_CLIENT)
 
 
-def _is_direct(connection: Connection[DictRow]) -> bool:
+def is_direct(connection: Connection[DictRow]) -> bool:
     """Whether no pooler stands in between: one gives out numbers of its own, not those of the server's sessions.
 
     Behind one that hands each transaction to another session, a prepared statement would not be found again.
@@ -193,7 +207,7 @@ def _is_direct(connection: Connection[DictRow]) -> bool:
     return row is not None and row["pid"] == connection.info.backend_pid
 
 
-def _check(connection: Connection[DictRow]) -> None:
+def check(connection: Connection[DictRow]) -> None:
     """Find out that the server has ended a session, before it is lent: then the pool takes another.
 
     Nothing is sent to a server that is silent: what is there to be read unasked is almost always a farewell.
@@ -204,5 +218,6 @@ def _check(connection: Connection[DictRow]) -> None:
         connection.execute("SELECT 1")
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Give what an error says, without its line ends."""
     return " ".join(str(error).split())

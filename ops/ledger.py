@@ -6,15 +6,13 @@ command goes through ``ledger.handle``.
 
 import os
 import socket
-import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from psycopg import OperationalError
 from pydantic import SecretStr, ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, Actions
@@ -37,13 +35,11 @@ from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
 from .intake import Intake
 from .migrations import migrate, require_current
+from .plan import Plan
+from .roster import WorkerView, read_workers
+from .service import Service
 from .settings import Settings
 from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
-
-IDLE_SECONDS = 0.2
-"""How long an idle worker waits before it looks again."""
-FOLLOW_SECONDS = 1.0
-"""How far the views that follow may fall behind a worker that is never idle."""
 
 
 class Ledger:
@@ -110,7 +106,12 @@ class Ledger:
             name=worker_name(),
             queues=None if queues is None else list(queues),
             lease_seconds=self.settings.lease_seconds,
+            batch_timeout=self.settings.batch_timeout_seconds or None,
         )
+
+    def workers(self) -> list[WorkerView]:
+        """List the worker processes that are there, and those that were lost lately."""
+        return read_workers(self.store)
 
     def execution(self, execution_id: UUID | str) -> ExecutionHandle:
         """Give the handle of an execution, which is looked for when the handle is asked something.
@@ -151,22 +152,28 @@ class Ledger:
         """Bring the views that follow up to the head; give the number of events taken in."""
         return self.projections.catch_up()
 
-    def work(self, stop: Callable[[], bool], *, queues: Iterable[str] | None = None) -> None:
+    def service(self, plan: Plan | None = None) -> Service:
+        """Make the worker as a service, as ``action-ledger worker`` runs it; by default for every queue."""
+        plan = plan or Plan(name=worker_name())
+        return Service(self._database, self.store, self.actions, self.settings, plan)
+
+    def work(
+        self,
+        stop: Callable[[], bool],
+        *,
+        queues: Iterable[str] | None = None,
+        concurrency: int = 1,
+    ) -> None:
         """Take up whatever is open, and follow the log, until ``stop`` says so. Leaves between two units.
 
+        ``queues`` are served in their order; ``concurrency`` units are worked on at once. An outage of the database
+        is waited out.
+
         Raises:
-            StoreUnavailable: The database stays out of reach.
+            WorkerFailed: A thread failed again and again.
         """
-        worker = self.worker(queues=queues)
-        followed = time.monotonic()
-        while not stop():
-            busy = worker.step()
-            if not busy or time.monotonic() - followed > FOLLOW_SECONDS:
-                with suppress(OperationalError):  # where it lasts, the next step says so
-                    self.projections.catch_up()
-                followed = time.monotonic()
-            if not busy:
-                time.sleep(IDLE_SECONDS)
+        served = None if queues is None else list(queues)
+        self.service(Plan(name=worker_name(), queues=served, concurrency=concurrency)).run(stop)
 
     def close(self) -> None:
         """Close the connections. The embedded server stays up for others, and stops with the last of them."""

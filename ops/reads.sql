@@ -71,3 +71,9 @@ ORDER BY v.notification_id, s.part
 SELECT {before} AS before, {after} AS after
 FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) AS u ({names})
 WHERE s.owner = %(owner)s AND s.part = %(part)s AND {same_key}
+
+-- name: open_units
+-- How much is to be done in some queues, whoever works on it at the moment.
+SELECT count(*) AS units FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
+LEFT JOIN {undos} u ON u.undo_id = w.undo_id
+WHERE %(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s)

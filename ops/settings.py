@@ -51,6 +51,15 @@ class Settings(BaseSettings):
     lease_seconds: Seconds = 10
     """How long a worker may be silent before another takes its work over."""
 
+    batch_timeout_seconds: Annotated[float, Field(ge=0)] = 300
+    """How long a statement of a batch may take before the server ends it; 0 leaves that to the server."""
+
+    poll_seconds: Seconds = 5
+    """How often an idle worker looks for work that nobody told it of."""
+
+    listen: bool = True
+    """Whether workers LISTEN for new work. Behind a pooler in transaction mode they find out that they cannot."""
+
     append_lock_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
     """How long a writer waits for its turn to append before it rolls back and tries again."""
 

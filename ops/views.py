@@ -1,5 +1,6 @@
 """Reads of the views: executions and the audit trail."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -98,6 +99,14 @@ def read_audit(
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["audit"], values).fetchall()
     return [AuditEntry(**row) for row in rows]
+
+
+def count_open(store: Store, queues: Iterable[str] | None) -> int:
+    """Count the units of work that are open in some queues, or in all of them."""
+    values = {"queues": None if queues is None else list(queues)}
+    with store.transaction() as transaction:
+        row = transaction.execute(SQL["open_units"], values).fetchone()
+    return int(row["units"]) if row else 0
 
 
 def _check_limit(limit: int) -> None:

@@ -4,9 +4,11 @@ Its own ``insert_events`` opens a connection, retries, and turns a lost answer t
 so the ledger calls the steps it is made of. A contract test pins their names.
 """
 
+import copy
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from typing import Self
 
 from eventsourcing.persistence import StoredEvent, Tracking
 from eventsourcing.postgres import PostgresDatastore, PostgresProcessRecorder
@@ -27,6 +29,12 @@ class Datastore(PostgresDatastore):
     def __init__(self, connections: Connections, schema: str) -> None:
         super().__init__(dbname="", host="", port="", user="", password="", schema=schema)
         self._connections = connections
+
+    def over(self, connections: Connections) -> Self:
+        """Give the same over other connections."""
+        other = copy.copy(self)
+        other._connections = connections  # noqa: SLF001 - of its own kind
+        return other
 
     @contextmanager
     def get_connection(self) -> Generator[Connection[DictRow]]:

@@ -73,6 +73,11 @@ class Rows:
         else:
             self._changes[table][key] = _Change(dropped=True)
 
+    def adds(self, table: str) -> bool:
+        """Say whether a new row of a table is among them."""
+        changes = self._changes.get(table, {})
+        return any(change.fresh for change in changes.values())
+
     def absorb(self, later: "Rows") -> None:
         """Take over what was collected apart, after what is here."""
         for table, changes in later._changes.items():  # noqa: SLF001 - of its own kind
@@ -87,13 +92,22 @@ class Rows:
                     self.patch(table, key, **change.values)
                     self.add(table, key, **change.deltas)
 
-    def write(self, cursor: Cursor[DictRow], relation: Relation) -> None:
+    def write(
+        self,
+        cursor: Cursor[DictRow],
+        relation: Relation,
+        *,
+        then: sql.SQL | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write everything that was collected, with one statement, and forget it.
 
-        Where a row goes and another comes in its place, what goes is written first.
+        Where a row goes and another comes in its place, what goes is written first. ``then`` is a query that is
+        asked along with it, where there are ``values`` for it.
         """
         parts: list[Fixed] = []
-        values: dict[str, Any] = {}
+        last = Fixed(then) if then is not None and values is not None else None
+        values = dict(values or {})
         for table, changes in self._changes.items():
             name, key = relation(table).as_string(), self._keys[table]
             drops = [id_ for id_, change in changes.items() if change.dropped]
@@ -111,8 +125,8 @@ class Rows:
                     else _update(name, key, columns, deltas, place)
                 )
         self._changes.clear()
-        if parts:
-            cursor.execute(_at_once(tuple(parts)), values)
+        if parts or last is not None:
+            cursor.execute(_at_once(tuple(parts), last), values)
 
 
 _Columns = tuple[str, ...]
@@ -137,14 +151,16 @@ def _named(relation: str) -> sql.SQL:
 
 
 @lru_cache(maxsize=256)
-def _at_once(parts: tuple[Fixed, ...]) -> Fixed:
+def _at_once(parts: tuple[Fixed, ...], last: Fixed | None) -> Fixed:
     """Make one statement of several that touch different rows: a round trip less for each."""
-    if len(parts) == 1:
+    if not parts and last is not None:
+        return last
+    if len(parts) == 1 and last is None:
         return parts[0]
     named = (
         sql.SQL("{} AS ({})").format(sql.Identifier(f"w{n}"), part) for n, part in enumerate(parts)
     )
-    return Fixed(sql.SQL("WITH {} SELECT").format(sql.SQL(", ").join(named)))
+    return Fixed(sql.SQL("WITH {} {}").format(sql.SQL(", ").join(named), last or sql.SQL("SELECT")))
 
 
 @lru_cache(maxsize=256)

@@ -4,11 +4,13 @@ Lock order: queue row, then the user's rows, then the append lock, then inline v
 the append lock may wait for a queue row.
 """
 
+import copy
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, cast
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self, cast
 from uuid import UUID
 
+from opentelemetry.trace import Span
 from psycopg import Connection, Cursor, IsolationLevel, sql
 from psycopg.rows import DictRow
 
@@ -16,10 +18,13 @@ from action_ledger.domain.event import Event
 from action_ledger.domain.mapper import EventMapper
 
 from . import tracing
+from .commit import committing
 from .projection import Projection, Recorded
-from .recorder import Datastore, Recorder
+from .recorder import Connections, Datastore, Recorder
 from .rows import Rows
 from .sql_blocks import read_blocks
+from .work_queue import TABLE as QUEUE_TABLE
+from .work_queue import announcement
 
 SQL = read_blocks("action_ledger.projections", "store.sql")
 
@@ -56,12 +61,22 @@ def generation_of(schema: str, table: str, generation: int) -> sql.Identifier:
 class Transaction:
     """One transaction, with what it needs to read, to record and to come to an end."""
 
-    def __init__(self, store: "Store", connection: Connection[DictRow]) -> None:
+    def __init__(self, store: "Store", connection: Connection[DictRow], spans: ExitStack) -> None:
         self.connection = connection
         self.cursor: Cursor[DictRow] = connection.cursor()
         self._store = store
+        self._spans = spans
         self._views: Views | None = None
         self._locked = False
+
+    @property
+    def records(self) -> bool:
+        """Whether it came to the append lock: then its COMMIT is a statement of the ledger's own."""
+        return self._locked
+
+    def cover(self, span: tracing.Scope) -> Span:
+        """Begin a span that ends after COMMIT, so that the COMMIT and its failure belong to it."""
+        return self._spans.enter_context(span)
 
     @property
     def schema(self) -> sql.Identifier:
@@ -146,7 +161,10 @@ class Transaction:
         for projection in self._store.inline:
             for one in recorded:
                 projection.project(one, rows)
-        rows.write(self.cursor, self.views.relation)
+        payload = announcement(events, queued=rows.adds(QUEUE_TABLE))
+        # Sent at COMMIT, once, however often a transaction asks for it.
+        also = None if payload is None else {"channel": self._store.channel, "payload": payload}
+        rows.write(self.cursor, self.views.relation, then=SQL["announce"], values=also)
         return recorded
 
 
@@ -176,30 +194,44 @@ class Store:
         """All of them, inline first."""
         return self.inline + self.followed
 
+    @property
+    def channel(self) -> str:
+        """Where a transaction says, by NOTIFY at its COMMIT, that there is work, or that a job has ended."""
+        return self.schema
+
+    def over(self, connections: Connections) -> Self:
+        """Give the same store over other connections."""
+        other = copy.copy(self)
+        other.datastore = self.datastore.over(connections)
+        return other
+
     @contextmanager
     def transaction(
         self,
         isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
         *,
         silence: float | None = None,
+        limit: float | None = None,
     ) -> Generator[Transaction]:
         """Begin, pin the session's settings, and commit at the end; an exception rolls back.
 
         With ``silence`` the server ends the transaction when nothing is heard of it for so many seconds: a
         process that is frozen, or cut off, would hold its locks for ever, the append lock perhaps among them.
+        With ``limit`` it ends each statement that takes more seconds; a shorter limit of the server's stays.
 
         READ COMMITTED, whatever the database's default: a decision made on a snapshot older than the lock
         under which it is made would be wrong. Only a comparison of views wants one snapshot for all.
         """
-        with self.datastore.get_connection() as connection:
+        with self.datastore.get_connection() as connection, ExitStack() as spans:
             connection.isolation_level = isolation
-            with connection.transaction():
-                transaction = Transaction(self, connection)
+            transaction = Transaction(self, connection, spans)
+            with committing(connection, records=lambda: transaction.records):
                 transaction.cursor.execute(
                     SQL["pin"],
                     {
                         "search_path": self._search_path,
-                        "silence": None if silence is None else str(round(silence * 1000)),
+                        "silence": _milliseconds(silence),
+                        "limit": _milliseconds(limit),
                     },
                 )
                 yield transaction
@@ -247,6 +279,10 @@ class Store:
         """Map one row of ``read``."""
         event = self.mapper.to_domain_event(cast("Any", _Stored(row)))
         return Recorded(row["notification_id"], row["recorded_at"], cast("Event", event))
+
+
+def _milliseconds(seconds: float | None) -> str | None:
+    return None if seconds is None else str(round(seconds * 1000))
 
 
 class _Stored:

@@ -14,7 +14,15 @@ SELECT
     set_config('quote_all_identifiers', 'off', true),
     set_config('search_path', %(search_path)s, true),
     set_config('idle_in_transaction_session_timeout',
-        coalesce(%(silence)s, current_setting('idle_in_transaction_session_timeout')), true)
+        coalesce(%(silence)s, current_setting('idle_in_transaction_session_timeout')), true),
+    set_config('statement_timeout', CASE
+        WHEN current_setting('statement_timeout')::interval
+            BETWEEN interval '1 ms' AND %(limit)s::int * interval '1 ms' THEN current_setting('statement_timeout')
+        ELSE coalesce(%(limit)s::int::text, current_setting('statement_timeout')) END, true)
+
+-- name: announce
+-- Tells those who listen that there is new work, or that a job has ended and followers have something to read.
+SELECT pg_notify(%(channel)s, %(payload)s)
 
 -- name: generations
 -- Which generation of its tables stands for each projection.

@@ -15,6 +15,7 @@ from .store import Store, Transaction
 
 KEPT_BY_WORKERS = (
     "attempts",
+    "faults",
     "available_at",
     "last_error",
     "leased_by",

@@ -3,15 +3,42 @@
 A row's lock is the lease of the one who works on it, so this view is never switched to another generation.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
-from action_ledger.domain import batch, execution
+from action_ledger.domain import batch, execution, undo
+from action_ledger.domain.event import Event
 
 from .projection import Recorded
 from .rows import Rows
 
 TABLE = "work_queue"
+
+WORK, NEWS = "work", "news"
+"""What a transaction announces: that it queued something, or else that followers have something to read."""
+
+
+def announcement(events: Iterable[Event], *, queued: bool) -> str | None:
+    """Say what a transaction announces when it commits; ``queued`` is whether it adds rows to the queue.
+
+    What lies between a job's beginning and its end is not announced: followers find it a second later.
+    """
+    if queued or any(isinstance(event, _LETS_GO) for event in events):
+        return WORK
+    return NEWS if any(isinstance(event, _ENDS) for event in events) else None
+
+
+_LETS_GO = execution.Resumed | execution.Retuned | execution.RollbackStarted
+"""Events after which a worker may find something to do although nothing is new on the queue."""
+_ENDS = (
+    execution.Completed
+    | execution.Failed
+    | execution.Cancelled
+    | execution.RolledBack
+    | undo.Completed
+    | undo.Failed
+)
 
 
 class WorkQueue:
@@ -75,6 +102,7 @@ def _unit(kind: str, job_id: UUID, execution_id: UUID) -> dict[str, Any]:
         "records": 0,
         "serial": False,
         "attempts": 0,
+        "faults": 0,
         "available_at": "-infinity",
         "last_error": None,
         "leased_by": None,

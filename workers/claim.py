@@ -25,6 +25,7 @@ class Unit:
     batch_id: UUID | None
     records: int
     attempt: int
+    faults: int
     number: int | None
     batch_version: int | None
     action: str
@@ -59,9 +60,12 @@ def claim(
     return None if row is None else Unit(**row)
 
 
-def postpone(transaction: Transaction, unit: Unit, *, error: str, delay: float) -> None:
-    """Let a unit be tried again ``delay`` seconds from now."""
-    transaction.execute(SQL["postpone"], {"unit_id": unit.unit_id, "error": error, "delay": delay})
+def postpone(
+    transaction: Transaction, unit: Unit, *, error: str, delay: float, own: bool = True
+) -> None:
+    """Let a unit be tried again ``delay`` seconds from now; ``own`` counts against its few tries."""
+    values = {"unit_id": unit.unit_id, "error": error, "delay": delay, "own": own}
+    transaction.execute(SQL["postpone"], values)
 
 
 class Standing(StrEnum):

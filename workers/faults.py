@@ -73,13 +73,23 @@ def scope_of(error: Error) -> Scope:
     return Scope.RECORD if raised or too_large else Scope.ALL
 
 
-def tries_of(error: Error) -> int:
-    """Say how often a unit is tried that meets this error."""
-    if scope_of(error) is not Scope.PASSING:
-        return 1
+def is_waited_out(error: Error) -> bool:
+    """Say whether somebody else is in the way, or room is short."""
     code = error.sqlstate or ""
-    waited_out = code in _WAITED_OUT_CODES or code.startswith(_WAITED_OUT_CLASSES)
-    return PATIENT_TRIES if waited_out else TRIES
+    return code in _WAITED_OUT_CODES or code.startswith(_WAITED_OUT_CLASSES)
+
+
+def may_try_again(error: Error, *, attempt: int, faults: int) -> bool:
+    """Say whether a unit that meets this error is put off rather than failed.
+
+    Of its ``attempt`` tries, this one among them, ``faults`` ended by a fault of its own before. Each kind has
+    its own budget, so that many waits for others leave the few tries of its own as they are.
+    """
+    if scope_of(error) is not Scope.PASSING:
+        return False
+    if is_waited_out(error):
+        return attempt - faults < PATIENT_TRIES
+    return faults + 1 < TRIES
 
 
 def message_of(error: Error) -> str:

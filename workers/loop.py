@@ -4,6 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from psycopg import Error, InterfaceError, OperationalError
@@ -15,7 +16,7 @@ from action_ledger.projections.store import Store
 from .claim import Standing, Unit, claim, postpone, standing_of
 from .close import ExecutionClosed, ExecutionHeld
 from .fail import fail_unit
-from .faults import Scope, message_of, scope_of, tries_of
+from .faults import Scope, is_waited_out, may_try_again, message_of, scope_of
 from .steps import reached
 from .sweep import sweep
 from .work import Workbench
@@ -33,10 +34,20 @@ UNEXPECTED = "unexpected_error"
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What a worker has in its hands, and since when, by ``time.monotonic``."""
+
+    unit: Unit
+    since: float
+
+
 class Worker:
     """Works on one unit at a time; any number of them may work on the same queue.
 
-    ``lease_seconds`` is how long it may be silent: half of that, and the server ends its transaction.
+    ``queues`` are in the order in which they are served; None is every queue. ``lease_seconds`` is how long it
+    may be silent: half of that, and the server ends its transaction. ``batch_timeout`` is how many seconds a
+    statement of a unit may take; None leaves that to the server.
     """
 
     def __init__(
@@ -47,13 +58,18 @@ class Worker:
         name: str,
         queues: Sequence[str] | None,
         lease_seconds: float = 10,
+        batch_timeout: float | None = None,
     ) -> None:
         self._store = store
         self._bench = Workbench(store, actions, name)
         self._queues = queues
         self._silence = lease_seconds / 2
+        self._limit = batch_timeout
         self._misses = 0
         self.name = name
+        self.current: Current | None = None
+        self.done = 0
+        """Units that were brought to an end."""
 
     def finish(self, job: UUID, *, watch: Callable[[], None] | None = None) -> None:
         """Work on one execution or undo until nothing of it is open, whoever does the rest, or it is paused.
@@ -83,16 +99,20 @@ class Worker:
         """
         unit: Unit | None = None
         try:
-            with self._store.transaction(silence=self._silence) as transaction:
+            with self._store.transaction(silence=self._silence, limit=self._limit) as transaction:
                 unit = claim(transaction, job=job, queues=self._queues)
                 if unit is not None:
+                    self.current = Current(unit, time.monotonic())
                     reached(f"{unit.kind}.claimed")
                     self._bench.do(transaction, unit)
                     reached(f"{unit.kind}.before_commit")
         except Exception as error:  # noqa: BLE001 - one bad unit must not end the worker
             self._answer_for(unit, error)
             return True
+        finally:
+            self.current = None
         self._misses = 0
+        self.done += unit is not None
         return unit is not None
 
     def _standing(self, job: UUID) -> Standing:
@@ -123,8 +143,16 @@ class Worker:
             )
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                if isinstance(error, Error) and unit.attempt < tries_of(error):
-                    postpone(transaction, unit, error=code, delay=_delay(unit.attempt))
+                if isinstance(error, Error) and may_try_again(
+                    error, attempt=unit.attempt, faults=unit.faults
+                ):
+                    postpone(
+                        transaction,
+                        unit,
+                        error=code,
+                        delay=_delay(unit.attempt),
+                        own=not is_waited_out(error),
+                    )
                 else:
                     fail_unit(transaction, unit, error=code, worker=self.name, cause=error)
         except ExecutionHeld:
@@ -142,6 +170,8 @@ class Worker:
 
     def _put_aside(self, unit: Unit, error: Exception) -> None:
         """Leave a unit that can be neither done nor failed for later, so that it does not end every worker."""
+        if isinstance(error, StoreUnavailable):
+            raise error
         if isinstance(error, Error) and scope_of(error) is Scope.PASSING:
             self._miss(error)
             return

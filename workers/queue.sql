@@ -2,7 +2,7 @@
 -- Takes one open unit of work and its row lock, which is the lease: it goes with the transaction.
 -- A unit that met a fault lets the others go first, so that a few that cannot get on do not hold up the rest;
 -- after ten seconds it has its old place again, so that it is not forgotten while ever new work comes in.
-SELECT w.unit_id, w.kind, w.job_id, w.execution_id, w.undo_id, w.batch_id, w.records, w.attempts + 1 AS attempt,
+SELECT w.unit_id, w.kind, w.job_id, w.execution_id, w.undo_id, w.batch_id, w.records, w.attempts + 1 AS attempt, w.faults,
     b.number, b.version AS batch_version,
     e.action, e.table_name, e.batch_size, e.planning, e.status,
     coalesce(u.actor, e.actor) AS actor, coalesce(u.queue, e.queue) AS queue,
@@ -21,7 +21,8 @@ WHERE (%(job)s::uuid IS NULL OR w.job_id = %(job)s
     AND (w.leased_until IS NULL OR w.leased_until < clock_timestamp())
     AND NOT (w.serial AND EXISTS (
         SELECT FROM {work_queue} p WHERE p.job_id = w.job_id AND p.ordinal < w.ordinal))
-ORDER BY coalesce(u.priority, e.priority) DESC,
+ORDER BY array_position(%(queues)s::text[], coalesce(u.queue, e.queue)),
+    coalesce(u.priority, e.priority) DESC,
     w.attempts > 0 AND w.available_at > clock_timestamp() - interval '10 seconds',
     w.job_id, w.ordinal
 LIMIT 1
@@ -29,7 +30,7 @@ FOR UPDATE OF w SKIP LOCKED
 
 -- name: postpone
 -- After a fault that passes: later, and with a note of what it was. Unless another has taken it up meanwhile.
-UPDATE {work_queue} SET attempts = attempts + 1, last_error = %(error)s,
+UPDATE {work_queue} SET attempts = attempts + 1, faults = faults + %(own)s::int, last_error = %(error)s,
     available_at = clock_timestamp() + make_interval(secs => %(delay)s)
 WHERE unit_id = (SELECT unit_id FROM {work_queue} WHERE unit_id = %(unit_id)s FOR UPDATE SKIP LOCKED)
 
@@ -41,6 +42,20 @@ SELECT CASE
     ELSE 'done'
 END AS standing
 FROM (VALUES (%(job)s::uuid)) AS wanted (job) LEFT JOIN {executions} e ON e.execution_id = wanted.job
+
+-- name: outlook
+-- What one who waits wants to know, of all queues: whether anything could be done now, or became so since the last
+-- look, and when the next unit that was put off comes due. No joins: it is asked every few seconds.
+SELECT extract(epoch FROM clock_timestamp())::float8 AS at,
+    coalesce(bool_or(available_at <= clock_timestamp()), false) AS due,
+    coalesce(bool_or(available_at > to_timestamp(%(since)s) AND available_at <= clock_timestamp()), false) AS fresh,
+    extract(epoch FROM min(available_at) FILTER (WHERE available_at > clock_timestamp())
+        - clock_timestamp())::float8 AS due_in,
+    (SELECT coalesce(max(notification_id), 0) FROM {schema}.stored_events) AS head
+FROM (
+    SELECT greatest(w.available_at, w.leased_until, p.next_at) AS available_at
+    FROM {schema}.work_queue w LEFT JOIN {schema}.paces p ON p.job_id = w.job_id
+) AS unit
 
 -- name: execution
 SELECT * FROM {executions} WHERE execution_id = %(execution_id)s

@@ -69,15 +69,17 @@ class UndoRequest:
         """Record it and plan a compensation for each batch. Raises the refusal; then nothing is written."""
         command = self._command
         execution = self._undoable()
-        with tracing.undo(
-            execution["action"],
-            queue=command.queue,
-            undo_id=command.command_id,
-            undo_of=command.execution_id,
-            policy=command.policy,
-            traceparent=execution["traceparent"],
-        ):
-            self._record(execution)
+        self._transaction.cover(
+            tracing.undo(
+                execution["action"],
+                queue=command.queue,
+                undo_id=command.command_id,
+                undo_of=command.execution_id,
+                policy=command.policy,
+                traceparent=execution["traceparent"],
+            )
+        )
+        self._record(execution)
 
     def _record(self, execution: dict[str, Any]) -> None:
         transaction, command = self._transaction, self._command

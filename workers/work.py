@@ -40,41 +40,45 @@ class Workbench:
     def do(self, transaction: Transaction, unit: Unit) -> None:
         """Do one unit and record it."""
         if unit.kind == "plan":
-            with tracing.plan(
+            span = transaction.cover(
+                tracing.plan(
+                    unit.action,
+                    queue=unit.queue,
+                    execution_id=unit.execution_id,
+                    traceparent=unit.traceparent,
+                )
+            )
+            cut = self._plan(transaction, unit)
+            tracing.planned(span, keys=sum(cut), batches=len(cut))
+            return
+        transaction.cover(
+            tracing.process(
                 unit.action,
                 queue=unit.queue,
                 execution_id=unit.execution_id,
                 traceparent=unit.traceparent,
-            ) as span:
-                cut = self._plan(transaction, unit)
-                tracing.planned(span, keys=sum(cut), batches=len(cut))
-            return
-        with tracing.process(
-            unit.action,
-            queue=unit.queue,
+                records=unit.records,
+                number=unit.number or 0,
+                attempt=unit.attempt,
+                function=f"{__name__}.Workbench.do",
+            )
+        )
+        event = (
+            self._apply(transaction, unit)
+            if unit.undo_id is None
+            else self._compensate(transaction, unit)
+        )
+        reached(f"{unit.kind}.applied")
+        if unit.undo_id is None:
+            require_open(transaction, unit.execution_id)
+        transaction.append(event)
+        reached(f"{unit.kind}.appended")
+        settle(
+            transaction,
             execution_id=unit.execution_id,
-            traceparent=unit.traceparent,
-            records=unit.records,
-            number=unit.number or 0,
-            attempt=unit.attempt,
-            function=f"{__name__}.Workbench.do",
-        ):
-            event = (
-                self._apply(transaction, unit)
-                if unit.undo_id is None
-                else self._compensate(transaction, unit)
-            )
-            reached(f"{unit.kind}.applied")
-            if unit.undo_id is None:
-                require_open(transaction, unit.execution_id)
-            transaction.append(event)
-            reached(f"{unit.kind}.appended")
-            settle(
-                transaction,
-                execution_id=unit.execution_id,
-                undo_id=unit.undo_id,
-                metadata=unit.metadata,
-            )
+            undo_id=unit.undo_id,
+            metadata=unit.metadata,
+        )
 
     def _compile(self, transaction: Transaction, unit: Unit) -> tuple[Compiled, Request]:
         request = Request.model_validate(read_body(transaction, unit.execution_id))

@@ -99,7 +99,7 @@ class TestOrder:
     def test_a_worker_follows_while_it_is_busy(
         self, ledger: Ledger, places: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("action_ledger.ops.ledger.FOLLOW_SECONDS", 0)
+        monkeypatch.setattr("action_ledger.ops.service.FOLLOW_SECONDS", 0)
         execution = ledger.on(places).all().update(note="x").by("a").batch_size(1).submit()
         seen: list[int] = []
 

@@ -74,7 +74,7 @@ def test_spans_of_an_execution_and_its_undo(
     with receiver() as collector:
         for script in (SUBMIT, WORK, UNDO):
             run(script, database_url, collector.endpoint)
-        spans = collector.wait_for(9)
+        spans = collector.wait_for(35)
         wire = collector.wire
 
     own = [span for span in spans if span.kind != span.SPAN_KIND_CLIENT]
@@ -99,6 +99,20 @@ def test_spans_of_an_execution_and_its_undo(
     assert all(span.parent_span_id == b"" for span in roots)
     assert len({span.trace_id for span in roots}) == len(roots)
     assert not any(span.status.code == span.status.STATUS_CODE_ERROR for span in spans)
-    statements = Counter(span.name for span in spans if span.kind == span.SPAN_KIND_CLIENT)
-    assert statements["UPDATE cards"] == 6
+    statements = [span for span in spans if span.kind == span.SPAN_KIND_CLIENT]
+    assert Counter(span.name for span in statements) == {
+        "UPDATE cards": 6,
+        "INSERT events": 11,  # one for each of the nine transactions, and the ends of the two jobs
+        "COMMIT": 9,
+    }
+    # Each transaction that records has its COMMIT inside the span of what it was for, as its last statement.
+    names = {span.span_id: span.name for span in own}
+    inside = [span.parent_span_id for span in statements if span.name == "COMMIT"]
+    assert sorted(inside) == sorted(names)
+    for parent in names:
+        last = max(
+            (span for span in statements if span.parent_span_id == parent),
+            key=lambda span: span.start_time_unix_nano,
+        )
+        assert last.name == "COMMIT"
     assert SECRET.encode() not in wire

@@ -27,7 +27,7 @@ def sources(*folders: str) -> Iterator[Path]:
 
 def shipped() -> set[str]:
     """List what a release has to hold, as paths inside of it."""
-    kinds = ("*.py", "*.sql", "py.typed")
+    kinds = ("*.py", "*.sql", "*.service", "*.conf", "py.typed")
     return {
         f"action_ledger/{path.relative_to(ROOT).as_posix()}"
         for room in ROOMS

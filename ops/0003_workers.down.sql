@@ -1,0 +1,2 @@
+ALTER TABLE {schema}.work_queue DROP COLUMN faults;
+DROP TABLE {schema}.workers;
