@@ -10,14 +10,18 @@ from psycopg import Error, InterfaceError, OperationalError
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.errors import ActionLedgerError, StoreUnavailable
+from action_ledger.domain.pace import Adaptive
 from action_ledger.projections.store import Store
 
+from .admission import Admission, NotNow
 from .claim import Standing, Unit, claim, postpone, standing_of
 from .close import ExecutionClosed, ExecutionHeld
 from .fail import fail_unit
 from .faults import Scope, message_of, scope_of, tries_of
+from .split import SplitInstead
 from .steps import reached
 from .sweep import sweep
+from .throttle import Throttle
 from .work import Workbench
 
 MAX_MISSES = 10
@@ -36,7 +40,8 @@ log = logging.getLogger(__name__)
 class Worker:
     """Works on one unit at a time; any number of them may work on the same queue.
 
-    ``lease_seconds`` is how long it may be silent: half of that, and the server ends its transaction.
+    ``lease_seconds`` is how long it may be silent: half of that, and the server ends its transaction. ``sizes``
+    are those of batches where the execution asks for none.
     """
 
     def __init__(
@@ -47,9 +52,12 @@ class Worker:
         name: str,
         queues: Sequence[str] | None,
         lease_seconds: float = 10,
+        sizes: Adaptive,
+        throttle: Throttle | None = None,
     ) -> None:
         self._store = store
-        self._bench = Workbench(store, actions, name)
+        self._bench = Workbench(store, actions, name, sizes=sizes, unheld=throttle is None)
+        self._throttle = throttle
         self._queues = queues
         self._silence = lease_seconds / 2
         self._misses = 0
@@ -82,18 +90,26 @@ class Worker:
             StoreUnavailable: The database stays out of reach.
         """
         unit: Unit | None = None
-        try:
-            with self._store.transaction(silence=self._silence) as transaction:
-                unit = claim(transaction, job=job, queues=self._queues)
-                if unit is not None:
-                    reached(f"{unit.kind}.claimed")
-                    self._bench.do(transaction, unit)
-                    reached(f"{unit.kind}.before_commit")
-        except Exception as error:  # noqa: BLE001 - one bad unit must not end the worker
-            self._answer_for(unit, error)
-            return True
-        self._misses = 0
-        return unit is not None
+        admission = Admission(self._throttle)
+        while True:
+            try:
+                admission.ask()
+                with self._store.transaction(silence=self._silence) as transaction:
+                    without = admission.left_out
+                    unit = claim(transaction, job=job, queues=self._queues, without=without)
+                    if unit is not None:
+                        admission.admit(transaction, unit)
+                        reached(f"{unit.kind}.claimed")
+                        self._bench.do(transaction, unit)
+                        reached(f"{unit.kind}.before_commit")
+            except NotNow:
+                unit = None
+                continue
+            except Exception as error:  # noqa: BLE001 - one bad unit must not end the worker
+                self._answer_for(unit, error)
+                return True
+            self._misses = 0
+            return unit is not None
 
     def _standing(self, job: UUID) -> Standing:
         try:
@@ -116,14 +132,16 @@ class Worker:
         if isinstance(error, ExecutionClosed):
             self._sweep(unit.execution_id)
             return
-        code = _code_of(error)
+        code = _code_of(error.__cause__ if isinstance(error, SplitInstead) else error)
         if code == UNEXPECTED:
             log.error(
                 "unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error
             )
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                if isinstance(error, Error) and unit.attempt < tries_of(error):
+                if isinstance(error, SplitInstead):
+                    self._bench.split_in_two(transaction, unit, error.reason, error=code)
+                elif isinstance(error, Error) and unit.attempt < tries_of(error):
                     postpone(transaction, unit, error=code, delay=_delay(unit.attempt))
                 else:
                     fail_unit(transaction, unit, error=code, worker=self.name)
@@ -165,7 +183,7 @@ class Worker:
         time.sleep(_delay(self._misses))
 
 
-def _code_of(error: Exception) -> str:
+def _code_of(error: BaseException | None) -> str:
     match error:
         case Error(sqlstate=str(code)):
             return code

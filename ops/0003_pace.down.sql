@@ -1,0 +1,1 @@
+ALTER TABLE {schema}.paces DROP COLUMN probe_error;
