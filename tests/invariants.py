@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.ops.ledger import Ledger
 from tests.images import newest_images, rows_now
+from tests.splits import check_splits
 
 SCHEMA = "action_ledger"
 PATIENCE = 5.0
@@ -40,6 +41,7 @@ def check_invariants(
     check_one_effect_set(connection)
     check_digests(connection)
     check_records(connection)
+    check_splits(connection)
     check_sums(connection)
     check_nothing_left(connection, open_jobs=open_jobs)
     for table in tables:
@@ -80,7 +82,7 @@ def check_one_effect_set(connection: Connection[DictRow]) -> None:
         topic, id_, body = event["topic"], event["originator_id"], event["body"]
         if topic in ENDS:
             once["end of the job", id_] += 1
-        elif topic in ("batch.completed", "batch.failed"):
+        elif topic in ("batch.completed", "batch.failed", "batch.split"):
             once["end of the batch", id_] += 1
         elif topic in ("batch.compensated", "batch.compensation_failed"):
             once["end of the compensation", body["compensation_id"]] += 1
@@ -159,6 +161,8 @@ def check_records(connection: Connection[DictRow]) -> None:
             "SELECT execution_id, {names}, count(*) FROM {schema}.key_sets s, unnest({keys}) AS u ({names})"
             " WHERE s.execution_id <> s.owner AND EXISTS (SELECT FROM {schema}.stored_events e"
             "   WHERE e.originator_id = s.owner AND e.topic = 'batch.planned')"
+            " AND NOT EXISTS (SELECT FROM {schema}.stored_events e"
+            "   WHERE e.originator_id = s.owner AND e.topic = 'batch.split')"
             " GROUP BY execution_id, {names} HAVING count(*) > 1 LIMIT 5",
             keys=keys,
             names=names,
@@ -231,6 +235,13 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
         undos=view_of(connection, "undos"),
     )
     assert not queue, f"I7: queue rows left: {queue}"
+    paces = _rows(
+        connection,
+        "SELECT p.* FROM {schema}.paces p LEFT JOIN {executions} e ON e.execution_id = p.job_id"
+        " WHERE e.execution_id IS NULL OR e.ended_at IS NOT NULL",
+        executions=view_of(connection, "executions"),
+    )
+    assert not paces, f"I7: paces left: {paces}"
     if not open_jobs:
         still = _rows(connection, "SELECT * FROM {schema}.work_queue")
         assert not still, f"I7: work is left: {still}"

@@ -38,7 +38,7 @@ def keep_pace(
     batch that was no trouble. ``unheld`` says that nothing can hold the execution back in this process.
     """
     target = sizing.adaptive.seconds
-    slow = seconds > SLOW * target
+    slow, quick = seconds > SLOW * target, seconds <= QUICK * target
     if not (slow or sizing.asked or unit.paced or unit.rate is not None):
         return
     transaction.execute(
@@ -47,12 +47,22 @@ def keep_pace(
             "job": unit.job_id,
             "records": unit.records,
             "longest": UNLIMITED_SECONDS * target,
-            "first": unit.records / target,
+            "first": _first(unit, sizing, quick=quick),
             "measured": unit.records / max(seconds, 0.000_001),
-            "lowest": 1.0 if seconds <= QUICK * target else 0.5,
+            "lowest": 1.0 if quick else 0.5,
             "unheld": unheld,
         },
     )
+
+
+def _first(unit: Unit, sizing: Sizing, *, quick: bool) -> float | None:
+    """Give the speed that a first look starts from: that at which the batch had been as large as it should be.
+
+    A quick batch that nobody asked to follow says nothing: a rate may have made it small.
+    """
+    if sizing.asked:
+        return sizing.adaptive.within(sizing.start) / sizing.adaptive.seconds
+    return None if quick else unit.records / sizing.adaptive.seconds
 
 
 def retune_pace(

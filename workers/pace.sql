@@ -19,7 +19,7 @@ WHERE wanted.ms > 0 AND (wanted.present = 0 OR wanted.present > wanted.ms)
 INSERT INTO {schema}.paces AS p (job_id, next_at, records_per_second)
 SELECT e.execution_id,
     coalesce(now() + make_interval(secs => least(%(records)s / e.rate, greatest(%(longest)s, 1 / e.rate))), '-infinity'),
-    %(first)s::float8 * least(2, greatest(%(lowest)s::float8, sqrt(%(measured)s::float8 / %(first)s)))
+    %(first)s::float8 * least(2, greatest(%(lowest)s::float8, sqrt(%(measured)s::float8 / %(first)s::float8)))
 FROM {executions} e WHERE e.execution_id = %(job)s
 ON CONFLICT (job_id) DO UPDATE SET
     next_at = CASE WHEN excluded.next_at = '-infinity' THEN excluded.next_at
