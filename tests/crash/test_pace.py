@@ -77,7 +77,8 @@ def test_concurrency_is_never_exceeded_and_freed_by_death(
             os.kill(frozen[1].pid or 0, signal.SIGKILL)
         seen: list[int] = []
         with children(*[{"url": database_url, "job": execution.id}] * 4) as workers:
-            until(lambda: seen.append(slots(connection)) or execution.status == "completed")
+            while execution.status != "completed":
+                seen.append(slots(connection))
             for worker in workers:
                 worker.join(10)
         assert max(seen) == 2

@@ -14,7 +14,6 @@ from uuid_utils.compat import uuid7
 from action_ledger.domain import col
 from action_ledger.domain.commands import RetuneExecution
 from action_ledger.domain.errors import InvalidParameters
-from action_ledger.domain.pace import Adaptive, Sizing, batches_at_once
 from action_ledger.ops import Ledger, Settings, open_ledger
 from action_ledger.ops.builder import Request
 from action_ledger.workers import loop
@@ -233,7 +232,7 @@ def test_the_claim_is_quick_in_a_long_queue(
             command = add_one(ledger, 20).queue("default", priority=n % 3).command()
             ledger.handle(command, now=True)
         connection.execute("ANALYZE")
-        values = {"job": None, "queues": None, "without": []}
+        values: dict[str, Any] = {"job": None, "queues": None, "without": []}
         with ledger.store.transaction() as transaction:
             statement = transaction.compose(SQL["claim"], jobs=transaction.compose(SQL["any_job"]))
             explained = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + statement
@@ -265,28 +264,6 @@ def test_wishes_that_make_no_sense_are_refused(
             with pytest.raises(InvalidParameters):
                 request.command()
         assert not connection.execute("SELECT FROM action_ledger.stored_events").fetchall()
-
-
-def test_what_batches_are_sized_by() -> None:
-    adaptive = Adaptive(seconds=2, minimum=10, maximum=1_000)
-
-    def sizing(**values: Any) -> Sizing:
-        fields = {"adaptive": adaptive, "asked": True, "start": 100, "rate": None, "speed": None}
-        return Sizing(**{**fields, **values})
-
-    assert sizing().oversize(150) is None
-    assert sizing().oversize(151) == ("pace", 100)
-    assert sizing(speed=1).oversize(100) == ("pace", 10)
-    assert sizing(speed=10_000).oversize(1_000) is None
-    assert sizing(asked=False).oversize(100_000) is None
-    assert sizing(asked=False, speed=100).oversize(400) is None
-    assert sizing(asked=False, speed=100).oversize(401) == ("pace", 200)
-    assert sizing(rate=0.1).oversize(100) == ("rate", 1)
-    assert sizing(rate=25, speed=1_000).oversize(100) == ("rate", 50)
-    assert sizing(rate=25, speed=6).oversize(100) == ("pace", 12)
-    assert (sizing(speed=1_000).page, sizing(speed=1).page, sizing().page) == (1_000, 10, 100)
-    assert (sizing(asked=False, speed=1_000).page, sizing(asked=False, speed=20).page) == (100, 40)
-    assert [batches_at_once(10, speed) for speed in (None, 100, 10, 9, 1)] == [1, 1, 1, 2, 10]
 
 
 def test_threads_share_slots(database_url: str, connection: Connection[DictRow]) -> None:

@@ -41,9 +41,7 @@ def add_one(ledger: Ledger, size: int = PLACES) -> Request:
     return ledger.on("places").all().update(score=col("score") + 1).by("a").batch_size(size)
 
 
-def taken_back(
-    ledger: Ledger, connection: Connection[DictRow], before: dict[tuple[str, ...], object]
-) -> None:
+def taken_back(ledger: Ledger, connection: Connection[DictRow], before: object) -> None:
     """Undo the newest execution, redo that and undo it again: the table is as it was each time."""
     execution = ledger.execution(ledger.executions()[0].id)
     after = rows_now(connection, "places")
@@ -94,6 +92,7 @@ def test_deadlock_with_ordered_rows(
     ledger: Ledger, connection: Connection[DictRow], places: str
 ) -> None:
     """The first 40P01 lets the rows be taken in order; one that comes all the same splits the batch."""
+    before = rows_now(connection, places)
     trigger(
         connection,
         "IF (SELECT count(*) FROM action_ledger.key_sets WHERE split_from IS NOT NULL) = 0"
@@ -102,7 +101,8 @@ def test_deadlock_with_ordered_rows(
     execution = add_one(ledger).run()
     assert execution.status == "completed"
     assert splits(connection) == [(1, "deadlock", PLACES, 2)]
-    check_invariants(connection, ledger=ledger, tables=["places"])
+    connection.execute("DROP TRIGGER meddle ON places")
+    taken_back(ledger, connection, before)
 
 
 @pytest.mark.parametrize("sqlstate", ["53200", "53400"])

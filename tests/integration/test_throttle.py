@@ -7,13 +7,15 @@ from collections.abc import Iterator
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
+from uuid_utils.compat import uuid7
 
 from action_ledger.domain import col
+from action_ledger.domain.commands import CancelExecution
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
 from action_ledger.ops.views import ExecutionView
 from action_ledger.workers import throttle
-from tests.command_line import run
+from tests.command_line import CommandLine
 from tests.crash.harness import until
 from tests.invariants import check_invariants
 
@@ -48,12 +50,13 @@ def probe() -> Probe:
 
 @pytest.fixture
 def held(database_url: str, places: str, probe: Probe) -> Iterator[Ledger]:
+    assert places
     with open_ledger(database_url, throttle=probe) as opened:
         yield opened
 
 
 def test_held_back_until_the_probe_says_so(
-    held: Ledger, connection: Connection[DictRow], probe: Probe
+    database_url: str, held: Ledger, connection: Connection[DictRow], probe: Probe
 ) -> None:
     heavy = add_one(held).queue("default", priority=9).submit()
     light = add_one(held, "light").submit()
@@ -64,8 +67,9 @@ def test_held_back_until_the_probe_says_so(
     assert heavy.status == "requested"
     assert heavy.progress().held == "the replica lags"
     assert light.progress().held is None
-    told = run(connection.info.dsn, "show", str(heavy.id))
-    assert "held back  the replica lags" in told.stdout
+    told = CommandLine(database_url)("show", heavy.id).out
+    assert "held back" in told
+    assert "the replica lags" in told
     started, asked = time.monotonic(), len(probe.asked)
     while time.monotonic() - started < 0.5:
         assert not worker.step()
@@ -93,7 +97,10 @@ def test_a_run_of_one_batch_is_held_too(
 
 
 def test_a_probe_that_raises_holds_nothing_back(
-    held: Ledger, connection: Connection[DictRow], caplog: pytest.LogCaptureFixture
+    database_url: str,
+    held: Ledger,
+    connection: Connection[DictRow],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def broken(_: ExecutionView) -> str:
         raise ZeroDivisionError("secret")
@@ -104,10 +111,8 @@ def test_a_probe_that_raises_holds_nothing_back(
     assert worker.step(execution.id)
     assert execution.progress().probe_error == "ZeroDivisionError"
     assert execution.progress().held is None
-    assert (
-        "its probe failed with ZeroDivisionError"
-        in run(connection.info.dsn, "show", str(execution.id)).stdout
-    )
+    told = CommandLine(database_url)("show", execution.id).out
+    assert "its probe failed with ZeroDivisionError" in told
     worker.finish(execution.id)
     assert "holds nothing back" in caplog.text
     check_invariants(connection, ledger=held, tables=["places"])
@@ -153,6 +158,28 @@ def test_a_cancelled_execution_leaves_no_reason(
     held: Ledger, connection: Connection[DictRow]
 ) -> None:
     execution = add_one(held).submit()
-    assert not held.worker().step(execution.id)
-    connection.execute("UPDATE action_ledger.view_executions_g1 SET ended_at = now()")
+    worker = held.worker()
+    assert not worker.step(execution.id)
+    assert connection.execute("SELECT FROM action_ledger.paces").fetchall()
+    held.handle(CancelExecution(command_id=uuid7(), actor="b", execution_id=execution.id))
     assert execution.progress().held is None
+    assert not connection.execute("SELECT FROM action_ledger.paces").fetchall()
+    assert not worker.step(execution.id)
+
+
+def test_pace_on_the_command_line(
+    database_url: str, connection: Connection[DictRow], places: str
+) -> None:
+    line = CommandLine(database_url)
+    paced = ("--adaptive", 0.5, "--rate", 1000, "--concurrency", 3, "--by", "a")
+    said = line("run", places, "update", "--all", "--set", "note=x", *paced, "--submit", "--json")
+    assert said.code == 0
+    row = connection.execute(
+        "SELECT rate, concurrency, r.body -> 'adaptive' ->> 'seconds' AS seconds"
+        " FROM action_ledger.view_executions_g1 JOIN action_ledger.request_bodies r ON r.owner = execution_id"
+    ).fetchone()
+    assert row == {"rate": 1000, "concurrency": 3, "seconds": "0.5"}
+    assert (
+        line("run", places, "update", "--all", "--set", "note=x", "--rate", 0, "--by", "a").code
+        == 2
+    )
