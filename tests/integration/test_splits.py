@@ -88,6 +88,24 @@ def test_a_run_that_fits_one_batch_finds_it_too(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+def test_a_single_record_that_waits_is_not_blamed(
+    database_url: str, connection: Connection[DictRow], places: str
+) -> None:
+    """Its first time-out may be a wait for somebody else's lock; so it is tried again, and then that is known."""
+    default(connection, "statement_timeout", "300ms")
+    with open_ledger(database_url) as ledger, psycopg.connect(database_url) as outsider:
+        execution = ledger.on(places).keys([1]).update(score=0).by("a").submit()
+        outsider.execute("SET statement_timeout = 0")
+        outsider.execute("UPDATE places SET note = 'mine' WHERE id = 1")
+        worker = ledger.worker()
+        assert worker.step(execution.id)
+        assert execution.progress().pending == 1
+        outsider.commit()
+        worker.finish(execution.id)
+        assert execution.progress().applied == 1
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
 def test_deadlock_with_ordered_rows(
     ledger: Ledger, connection: Connection[DictRow], places: str
 ) -> None:
@@ -137,8 +155,9 @@ def test_a_change_of_keys_is_never_split(
         .by("a")
         .rate(5)
         .adaptive(seconds=0.1, minimum=1, maximum=10)
-        .run()
+        .submit()
     )
+    execution.finish()
     assert execution.progress().applied == PLACES
     assert splits(connection) == []
     taken_back(ledger, connection, before)
