@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from .failure import OnFailure
+from .pace import MAX_BATCH_SIZE, Adaptive
 from .resource import Resource
 from .selection import KeyValue, Selection
 from .undo import ConflictPolicy
@@ -41,7 +42,6 @@ Name = Annotated[
 Actor = Name
 """Who asks, as the host has verified it: ``user:42``."""
 
-MAX_BATCH_SIZE = 100_000
 DAY = 86_400
 MAX_UNDO_SECONDS = 90 * DAY
 
@@ -107,6 +107,8 @@ class RequestExecution(WorkCommand):
     max_failure_ratio: float | None = Field(default=None, ge=0, le=1)
     rate: Rate | None = None
     concurrency: Concurrency | None = None
+    adaptive: Adaptive | None = None
+    """None leaves it to the ledger's settings, which only make smaller what takes far too long."""
     retry_of: UUID | None = None
 
     @model_validator(mode="after")

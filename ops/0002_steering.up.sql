@@ -51,5 +51,7 @@ CREATE TABLE {schema}.paces (
     next_at timestamptz NOT NULL DEFAULT '-infinity',
     records_per_second double precision,
     held_because text,
+    -- That the probe which may hold an execution back could not be asked, and by what kind of error.
+    probe_error text,
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);

@@ -141,6 +141,30 @@ class Request:
         """Set how many records are one batch."""
         return self._with(batch_size=records)
 
+    def adaptive(
+        self,
+        *,
+        seconds: float | None = None,
+        minimum: int | None = None,
+        maximum: int | None = None,
+    ) -> Request:
+        """Let the size of batches follow how long they take, about ``seconds`` each, within these bounds.
+
+        What is not given is as in the ledger's settings. ``batch_size`` is what it begins with.
+        """
+        given = {"seconds": seconds, "minimum": minimum, "maximum": maximum}
+        sizes = self.target.ledger.settings.sizes.model_dump()
+        sizes |= {name: value for name, value in given.items() if value is not None}
+        return self._with(adaptive=sizes)
+
+    def rate(self, records: float) -> Request:
+        """Change so many records a second at most, by all workers together."""
+        return self._with(rate=records)
+
+    def concurrency(self, batches: int) -> Request:
+        """Let so many batches of it be at work at a time at most, whoever works on them."""
+        return self._with(concurrency=batches)
+
     def streaming(self) -> Request:
         """Plan page by page while the first batches are at work; the total grows until planning ends."""
         return self._with(planning="streaming")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from .cli_terminal import Terminal, duration
+from .cli_terminal import Terminal, clean, duration
 from .handles import Handle
 from .progress import Progress as Counts
 
@@ -68,6 +68,8 @@ def _facts(counts: Counts) -> str:
         f"{counts.rate:,.0f}/s" if counts.rate else "",
         f"{duration(counts.eta)} left" if counts.eta and counts.total_final else "",
     ]
+    if counts.held is not None:
+        parts.append(f"held back: {clean(counts.held)}")
     return "  ".join(part for part in parts if part)
 
 

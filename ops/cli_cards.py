@@ -190,12 +190,20 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
     yield "result", tally(counts, applied=past_tense(view.action))[2:]
     for line in outcome_lines(details.outcomes):
         yield "", line.strip()
+    yield "held back", None if counts.held is None else Text(clean(counts.held), WARN)
+    yield "throttle", _probe_error(counts)
     yield "error", None if view.error is None else Text(view.error, BAD)
     if details.waiting.units:
         waiting = details.waiting
         yield "waiting", f"{many(waiting.units, 'batch')} to be tried again after {waiting.error}"
     if view.ended_at is not None:
         yield "undo", _window(details)
+
+
+def _probe_error(counts: Progress) -> Text | None:
+    if counts.probe_error is None:
+        return None
+    return Text(f"holds nothing back: its probe failed with {counts.probe_error}", WARN)
 
 
 def _window(details: Details) -> str:

@@ -100,6 +100,24 @@ BatchSize = Annotated[
     int | None,
     typer.Option("--batch-size", metavar="RECORDS", help="Records of one batch."),
 ]
+Adaptive = Annotated[
+    float | None,
+    typer.Option(
+        "--adaptive",
+        metavar="SECONDS",
+        help="Let the size of batches follow how long they take: about so long each.",
+    ),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", metavar="RECORDS", help="So many records a second at most, in all."),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency", metavar="BATCHES", help="So many batches at work at most, in all."
+    ),
+]
 
 # which execution
 

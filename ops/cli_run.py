@@ -33,6 +33,9 @@ def run(
     workers: option.Workers = 1,
     submit: option.Submit = False,
     batch_size: option.BatchSize = None,
+    adaptive: option.Adaptive = None,
+    rate: option.Rate = None,
+    concurrency: option.Concurrency = None,
     streaming: Annotated[
         bool,
         typer.Option(
@@ -110,6 +113,9 @@ def run(
         ),
         by=by,
         batch_size=batch_size,
+        adaptive=adaptive,
+        rate=rate,
+        concurrency=concurrency,
         queue=queue,
         priority=priority,
         undo_days=undo_days,

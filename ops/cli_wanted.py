@@ -108,6 +108,9 @@ class Wanted:
     told: Told
     by: str | None = None
     batch_size: int | None = None
+    adaptive: float | None = None
+    rate: float | None = None
+    concurrency: int | None = None
     queue: str | None = None
     priority: int = 0
     undo_days: float | None = None
@@ -128,6 +131,15 @@ class Wanted:
         request = request.by(self.by or "", reason=self.told.reason)
         if self.batch_size is not None:
             request = request.batch_size(self.batch_size)
+        if self.adaptive is not None:
+            request = request.adaptive(seconds=self.adaptive)
+        if self.rate is not None:
+            request = request.rate(self.rate)
+        if self.concurrency is not None:
+            request = request.concurrency(self.concurrency)
+        return self._with_terms(ledger, request)
+
+    def _with_terms(self, ledger: Ledger, request: Request) -> Request:
         if self.queue is not None or self.priority:
             request = request.queue(self.queue or ledger.settings.queue, priority=self.priority)
         if self.undo_days is not None:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterable
+from itertools import chain, repeat
 
 import psycopg
 from uuid_utils.compat import uuid7
@@ -22,6 +23,7 @@ from action_ledger.domain.errors import (
     DatabaseRefused,
     StoreUnavailable,
 )
+from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Store
@@ -42,9 +44,21 @@ class Intake:
     """The way in for every command."""
 
     def __init__(
-        self, store: Store, actions: Actions, *, worker: str, lease_seconds: float = 10
+        self,
+        store: Store,
+        actions: Actions,
+        *,
+        worker: str,
+        lease_seconds: float = 10,
+        sizes: Adaptive,
     ) -> None:
-        """``worker`` is the name under which batches are recorded that are applied on the way in."""
+        """``worker`` is the name under which batches are recorded that are applied on the way in.
+
+        ``sizes`` are those of batches where the command asks for none.
+        """
+        self._sizes = sizes
+        self.at_once = True
+        """Whether what fits one batch is applied on the way in; not where something may hold it back."""
         self._store = store
         self._actions = actions
         self._worker = worker
@@ -59,6 +73,8 @@ class Intake:
         there under its id, and what is wrong with the command itself.
         """
         once = keys is not None and iter(keys) is keys
+        # What meets a fault at once is left to a worker, which can split it.
+        at_once = chain([self.at_once], repeat(False))  # noqa: FBT003 - values to be given out
         match command:
             case RequestExecution():
                 with tracing.send(
@@ -69,7 +85,7 @@ class Intake:
                 ):
                     return self._try(
                         command,
-                        lambda: self._execution(command, now=now, keys=keys),
+                        lambda: self._execution(command, now=now, keys=keys, at_once=next(at_once)),
                         once=once,
                     )
             case RequestUndo():
@@ -83,10 +99,13 @@ class Intake:
         *,
         now: bool,
         keys: Iterable[KeyValue] | None,
+        at_once: bool,
     ) -> bool:
         with self._store.transaction(silence=self._silence) as transaction:
-            request = ExecutionRequest(transaction, self._actions, command, self._worker)
-            return request.accept(now=now, streamed=keys)
+            request = ExecutionRequest(
+                transaction, self._actions, command, self._worker, sizes=self._sizes
+            )
+            return request.accept(now=now, streamed=keys, at_once=at_once)
 
     def _undo(self, command: RequestUndo) -> bool:
         with self._store.transaction(silence=self._silence) as transaction:

@@ -27,6 +27,7 @@ from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.projections.work_queue import WorkQueue
 from action_ledger.workers.loop import Worker
+from action_ledger.workers.throttle import Throttle
 
 from .builder import Target
 from .database import Database
@@ -40,6 +41,9 @@ from .roster import WorkerView, read_workers
 from .service import Service
 from .settings import Settings
 from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
+
+Probe = Callable[[ExecutionView], str | None]
+"""Says why an execution is to be held back for now, or None."""
 
 
 class Ledger:
@@ -59,8 +63,13 @@ class Ledger:
         )
         self.projections = Projections(self.store)
         self._intake = Intake(
-            self.store, self.actions, worker=worker_name(), lease_seconds=settings.lease_seconds
+            self.store,
+            self.actions,
+            worker=worker_name(),
+            lease_seconds=settings.lease_seconds,
+            sizes=settings.sizes,
         )
+        self._throttle: Throttle | None = None
 
     def on(self, table: str | Resource) -> Target:
         """Begin a command on a table, named as ``schema.table`` or described by a Resource."""
@@ -107,11 +116,26 @@ class Ledger:
             queues=None if queues is None else list(queues),
             lease_seconds=self.settings.lease_seconds,
             batch_timeout=self.settings.batch_timeout_seconds or None,
+            sizes=self.settings.sizes,
+            throttle=self._throttle,
         )
 
     def workers(self) -> list[WorkerView]:
         """List the worker processes that are there, and those that were lost lately."""
         return read_workers(self.store)
+
+    def throttle(self, probe: Probe | None) -> None:
+        """Let a function of yours hold executions back: it gives the reason, or None to let one go on.
+
+        The workers of this ledger ask it before they take up work, every two seconds for each execution. While there
+        is a reason, it stands in ``progress().held``. One that raises or takes too long holds nothing back.
+        """
+        self._throttle = (
+            None
+            if probe is None
+            else Throttle(self.store, lambda row: probe(ExecutionView.of(dict(row))))
+        )
+        self._intake.at_once = probe is None
 
     def execution(self, execution_id: UUID | str) -> ExecutionHandle:
         """Give the handle of an execution, which is looked for when the handle is asked something.
@@ -155,7 +179,14 @@ class Ledger:
     def service(self, plan: Plan | None = None) -> Service:
         """Make the worker as a service, as ``action-ledger worker`` runs it; by default for every queue."""
         plan = plan or Plan(name=worker_name())
-        return Service(self._database, self.store, self.actions, self.settings, plan)
+        return Service(
+            self._database,
+            self.store,
+            self.actions,
+            self.settings,
+            plan,
+            throttle=self._throttle,
+        )
 
     def work(
         self,
@@ -193,8 +224,12 @@ class Ledger:
         self.close()
 
 
-def open_ledger(url: str | None = None, *, settings: Settings | None = None) -> Ledger:
+def open_ledger(
+    url: str | None = None, *, settings: Settings | None = None, throttle: Probe | None = None
+) -> Ledger:
     """Open the ledger of a database; without a URL, that of the settings, or else the embedded server's.
+
+    ``throttle`` is a function that can hold executions back, see :meth:`Ledger.throttle`.
 
     The embedded server's schema is migrated here. On a server of yours that is ``action-ledger migrate``.
 
@@ -214,7 +249,9 @@ def open_ledger(url: str | None = None, *, settings: Settings | None = None) -> 
                 migrate(connection, settings.db_schema)
             require_current(connection, settings.db_schema)
         undone.pop_all()
-    return Ledger(database, settings)
+    ledger = Ledger(database, settings)
+    ledger.throttle(throttle)
+    return ledger
 
 
 def open_database(settings: Settings) -> Database:

@@ -27,6 +27,10 @@ class Progress(BaseModel):
     """Records a second since the first could be worked on; None before there is one."""
     eta: float | None
     """Seconds until the end at this rate; None when it cannot be said."""
+    held: str | None = None
+    """Why a throttle probe holds it back at the moment; None when it does not."""
+    probe_error: str | None = None
+    """The kind of error with which the throttle probe failed last; then it holds nothing back."""
 
     @property
     def processed(self) -> int:
@@ -69,5 +73,7 @@ class Progress(BaseModel):
             elapsed=((ended or row["now"]) - start).total_seconds(),
             rate=rate,
             eta=eta,
+            held=row.get("held_because"),
+            probe_error=row.get("probe_error"),
             **{name: row[name] for name in names},
         )

@@ -1,5 +1,7 @@
 -- name: execution
-SELECT *, clock_timestamp() AS now FROM {executions} WHERE execution_id = %(id)s
+SELECT e.*, p.held_because, p.probe_error, clock_timestamp() AS now
+FROM {executions} e LEFT JOIN {schema}.paces p ON p.job_id = e.execution_id AND e.ended_at IS NULL
+WHERE e.execution_id = %(id)s
 
 -- name: undo
 SELECT *, clock_timestamp() AS now FROM {undos} WHERE undo_id = %(id)s
@@ -43,7 +45,7 @@ ORDER BY b.number, k.owner
 SELECT s.kind, s.columns, s.keys, s.before, s.after, b.number
 FROM {schema}.change_sets s JOIN {batches} b ON b.batch_id = s.batch_id
 WHERE b.execution_id = %(execution_id)s AND s.direction = 'do'
-ORDER BY b.number, s.part
+ORDER BY b.number, b.batch_id, s.part
 
 -- name: audit
 SELECT position, recorded_at, topic, execution_id, batch_id, undo_id, actor, correlation_id, details FROM {audit}

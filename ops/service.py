@@ -19,6 +19,7 @@ from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.sweep import sweep
+from action_ledger.workers.throttle import Throttle
 
 from .attendant import Attendant
 from .bell import Bell
@@ -50,7 +51,14 @@ class Service:
     """Works on what is submitted. ``run`` it once; ``stop`` may be called from any thread."""
 
     def __init__(
-        self, database: Database, store: Store, actions: Actions, settings: Settings, plan: Plan
+        self,
+        database: Database,
+        store: Store,
+        actions: Actions,
+        settings: Settings,
+        plan: Plan,
+        *,
+        throttle: Throttle | None = None,
     ) -> None:
         """Open nothing yet."""
         self.plan = plan
@@ -75,6 +83,8 @@ class Service:
                 queues=plan.queues,
                 lease_seconds=settings.lease_seconds,
                 batch_timeout=settings.batch_timeout_seconds or None,
+                sizes=settings.sizes,
+                throttle=throttle,
             )
             for direct in theirs
         ]

@@ -1,10 +1,12 @@
 """The settings of the ledger: `ACTION_LEDGER_*` variables, or arguments of the same names."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from action_ledger.domain.pace import Adaptive
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -40,6 +42,15 @@ class Settings(BaseSettings):
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     """Records of one batch, if the command does not say."""
 
+    batch_target_seconds: Annotated[float, Field(gt=0, le=3_600)] = 2
+    """How long a batch should take: one that would take more than twice as long is split before it is worked on."""
+
+    batch_min_size: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Records of a batch, at least, that is made smaller for the time it takes."""
+
+    batch_max_size: Annotated[int, Field(ge=1, le=100_000)] = 50_000
+    """Records of a batch, at most, whose size follows the time it takes."""
+
     undo_expiry_days: Annotated[int, Field(ge=1, le=90)] = 7
     """How long an execution can be undone, if the command does not say."""
 
@@ -71,3 +82,19 @@ class Settings(BaseSettings):
     prepare_threshold: Annotated[int, Field(ge=0)] | None = None
     """After how many runs a statement is prepared. None leaves it to the connection: a direct one prepares, one
     through a pooler (PgBouncer in transaction mode) never does."""
+
+    @model_validator(mode="after")
+    def _sizes_are_a_range(self) -> Self:
+        if self.batch_min_size > self.batch_max_size:
+            message = f"batch_min_size ({self.batch_min_size}) is above batch_max_size ({self.batch_max_size})"
+            raise ValueError(message)
+        return self
+
+    @property
+    def sizes(self) -> Adaptive:
+        """The sizes of batches, where an execution asks for none of its own."""
+        return Adaptive(
+            seconds=self.batch_target_seconds,
+            minimum=self.batch_min_size,
+            maximum=self.batch_max_size,
+        )

@@ -19,6 +19,8 @@ def check_records(connection: Connection[DictRow]) -> None:
             "SELECT execution_id, {names}, count(*) FROM {schema}.key_sets s, unnest({keys}) AS u ({names})"
             " WHERE s.execution_id <> s.owner AND EXISTS (SELECT FROM {schema}.stored_events e"
             "   WHERE e.originator_id = s.owner AND e.topic = 'batch.planned')"
+            " AND NOT EXISTS (SELECT FROM {schema}.stored_events e"
+            "   WHERE e.originator_id = s.owner AND e.topic = 'batch.split')"
             " GROUP BY execution_id, {names} HAVING count(*) > 1 LIMIT 5",
             keys=keys,
             names=names,

@@ -16,6 +16,7 @@ from psycopg.rows import DictRow
 from action_ledger.ops.ledger import Ledger
 from tests.accounts import check_lists, check_records, check_sums, rows_of, view_of
 from tests.images import newest_images, rows_now
+from tests.splits import check_splits
 
 PATIENCE = 5.0
 """Seconds that the server may take to notice that a killed process is gone."""
@@ -45,6 +46,7 @@ def check_invariants(
     check_digests(connection)
     check_records(connection)
     check_lists(connection)
+    check_splits(connection)
     check_sums(connection)
     check_nothing_left(connection, open_jobs=open_jobs)
     for table in tables:
@@ -179,8 +181,8 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
     assert not queue, f"I7: queue rows left: {queue}"
     paces = rows_of(
         connection,
-        "SELECT p.* FROM {schema}.paces p JOIN {executions} e ON e.execution_id = p.job_id"
-        " WHERE e.ended_at IS NOT NULL AND e.ended_at < clock_timestamp() - interval '20 seconds'",
+        "SELECT p.* FROM {schema}.paces p LEFT JOIN {executions} e ON e.execution_id = p.job_id"
+        " WHERE e.execution_id IS NULL OR e.ended_at IS NOT NULL",
         executions=view_of(connection, "executions"),
     )
     assert not paces, f"I7: paces left: {paces}"

@@ -38,10 +38,12 @@ def apply_batch(
     attempt: int,
     worker: str,
     metadata: Metadata,
+    divisible: bool = False,
 ) -> Completed:
     """Change the batch's records; give the event that says so, to be appended in this transaction.
 
-    From its second attempt on it takes the rows in key order first, since the first may have met a deadlock.
+    From its second attempt on it takes the rows in key order first, since the first may have met a deadlock. One
+    that is ``divisible`` leaves what is too much for one transaction to smaller batches, as the driver's error.
     """
     owner = Owner(
         id=batch.id,
@@ -53,7 +55,7 @@ def apply_batch(
     )
     write = _write(transaction, change)
     writer = Writer(transaction, owner, write, change.parameters, ordered=attempt > 1)
-    slices = Slices(transaction, writer)
+    slices = Slices(transaction, writer, divisible=divisible, unhindered=divisible and attempt > 1)
     slices.apply(1, records)
     if change.kind == "update" and change.table.may_follow("update"):
         slices.read_again()

@@ -39,6 +39,12 @@ class Unit:
     traceparent: str | None
     policy: str | None
     of_undo: UUID | None
+    rate: float | None
+    concurrency: int | None
+    speed: float | None
+    """Records a second of its execution's batches, as far as anybody measured it."""
+    paced: bool
+    """Whether anything is kept of its execution's pace."""
 
     @property
     def metadata(self) -> Metadata:
@@ -52,11 +58,21 @@ class Unit:
 
 
 def claim(
-    transaction: Transaction, *, job: UUID | None, queues: Sequence[str] | None
+    transaction: Transaction,
+    *,
+    job: UUID | None,
+    queues: Sequence[str] | None,
+    without: Sequence[UUID] = (),
 ) -> Unit | None:
-    """Take one unit, of a job or of any, without waiting for those that others work on."""
-    wanted = {"job": job, "queues": None if queues is None else list(queues)}
-    row: Any = transaction.execute(SQL["claim"], wanted).fetchone()
+    """Take one unit, of a job or of any but some, without waiting for those that others work on."""
+    wanted = {
+        "job": job,
+        "queues": None if queues is None else list(queues),
+        "without": list(without),
+    }
+    jobs = transaction.compose(SQL["any_job" if job is None else "one_job"])
+    statement = transaction.compose(SQL["claim"], jobs=jobs)
+    row: Any = transaction.cursor.execute(statement, wanted).fetchone()
     return None if row is None else Unit(**row)
 
 

@@ -20,6 +20,7 @@ from action_ledger.domain.errors import (
     SchemaDrift,
     UnsupportedTable,
 )
+from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import Selection, predicate_of
 from action_ledger.projections.sql_blocks import read_blocks
@@ -59,6 +60,7 @@ class Request(BaseModel):
     """Of the command: when it is sent again, it must be the same."""
     key: tuple[str, ...] = ()
     """The key's columns when the execution was asked for: key sets mean nothing under another key."""
+    adaptive: Adaptive | None = None
 
 
 class Compiled(NamedTuple):

@@ -4,6 +4,7 @@ The classes are PostgreSQL's: https://www.postgresql.org/docs/current/errcodes-a
 """
 
 from enum import StrEnum
+from typing import Literal
 
 from psycopg import Error, InterfaceError, OperationalError
 
@@ -68,9 +69,35 @@ def scope_of(error: Error) -> Scope:
         return Scope.PASSING
     if code in _RECORD_CODES or not code.startswith(_ALL_CLASSES):
         return Scope.RECORD
-    raised = error.diag.source_function == _RAISE
-    too_large = (error.diag.message_primary or "").startswith(_TOO_LARGE)
-    return Scope.RECORD if raised or too_large else Scope.ALL
+    return Scope.RECORD if _is_raised(error) or _is_too_large(error) else Scope.ALL
+
+
+def _is_raised(error: Error) -> bool:
+    return error.diag.source_function == _RAISE
+
+
+def _is_too_large(error: Error) -> bool:
+    return (error.diag.message_primary or "").startswith(_TOO_LARGE)
+
+
+def split_reason(
+    error: Error, *, ordered: bool
+) -> Literal["timed_out", "deadlock", "too_large"] | None:
+    """Say why a batch that met this error should be tried again in smaller ones; None when that would not help.
+
+    ``ordered`` says that its rows were taken in order, as they are from the second attempt on.
+    """
+    match error.sqlstate:
+        case "57014":
+            return "timed_out"
+        case "40P01":
+            return "deadlock" if ordered else None
+        case "53200" | "53400":
+            return "too_large"
+        case "54000" if not _is_raised(error):
+            return "too_large"
+        case _:
+            return "too_large" if _is_too_large(error) else None
 
 
 def is_waited_out(error: Error) -> bool:

@@ -11,14 +11,18 @@ from psycopg import Error, InterfaceError, OperationalError
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.errors import ActionLedgerError, StoreUnavailable
+from action_ledger.domain.pace import Adaptive
 from action_ledger.projections.store import Store
 
+from .admission import Admission, NotNow
 from .claim import Standing, Unit, claim, postpone, standing_of
 from .close import ExecutionClosed, ExecutionHeld
 from .fail import fail_unit
 from .faults import Scope, is_waited_out, may_try_again, message_of, scope_of
+from .split import SplitInstead
 from .steps import reached
 from .sweep import sweep
+from .throttle import Throttle
 from .work import Workbench
 
 MAX_MISSES = 10
@@ -47,7 +51,8 @@ class Worker:
 
     ``queues`` are in the order in which they are served; None is every queue. ``lease_seconds`` is how long it
     may be silent: half of that, and the server ends its transaction. ``batch_timeout`` is how many seconds a
-    statement of a unit may take; None leaves that to the server.
+    statement of a unit may take; None leaves that to the server. ``sizes`` are those of batches where the execution
+    asks for none.
     """
 
     def __init__(
@@ -59,9 +64,12 @@ class Worker:
         queues: Sequence[str] | None,
         lease_seconds: float = 10,
         batch_timeout: float | None = None,
+        sizes: Adaptive,
+        throttle: Throttle | None = None,
     ) -> None:
         self._store = store
-        self._bench = Workbench(store, actions, name)
+        self._bench = Workbench(store, actions, name, sizes=sizes, unheld=throttle is None)
+        self._throttle = throttle
         self._queues = queues
         self._silence = lease_seconds / 2
         self._limit = batch_timeout
@@ -97,23 +105,34 @@ class Worker:
         Raises:
             StoreUnavailable: The database stays out of reach.
         """
-        unit: Unit | None = None
+        admission = Admission(self._throttle)
         try:
-            with self._store.transaction(silence=self._silence, limit=self._limit) as transaction:
-                unit = claim(transaction, job=job, queues=self._queues)
-                if unit is not None:
-                    self.current = Current(unit, time.monotonic())
-                    reached(f"{unit.kind}.claimed")
-                    self._bench.do(transaction, unit)
-                    reached(f"{unit.kind}.before_commit")
+            while True:
+                admission.ask()
+                try:
+                    unit = self._take(job, admission)
+                except NotNow:
+                    continue
+                self._misses = 0
+                self.done += unit is not None
+                return unit is not None
         except Exception as error:  # noqa: BLE001 - one bad unit must not end the worker
-            self._answer_for(unit, error)
+            self._answer_for(self.current.unit if self.current else None, error)
             return True
         finally:
             self.current = None
-        self._misses = 0
-        self.done += unit is not None
-        return unit is not None
+
+    def _take(self, job: UUID | None, admission: Admission) -> Unit | None:
+        """Claim a unit and do it, in one transaction. Raises NotNow where it may not begin."""
+        with self._store.transaction(silence=self._silence, limit=self._limit) as transaction:
+            unit = claim(transaction, job=job, queues=self._queues, without=admission.left_out)
+            if unit is not None:
+                admission.admit(transaction, unit)
+                self.current = Current(unit, time.monotonic())
+                reached(f"{unit.kind}.claimed")
+                self._bench.do(transaction, unit)
+                reached(f"{unit.kind}.before_commit")
+        return unit
 
     def _standing(self, job: UUID) -> Standing:
         try:
@@ -136,14 +155,16 @@ class Worker:
         if isinstance(error, ExecutionClosed):
             self._sweep(unit.execution_id)
             return
-        code = _code_of(error)
+        code = _code_of(error.__cause__ if isinstance(error, SplitInstead) else error)
         if code == UNEXPECTED:
             log.error(
                 "unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error
             )
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                if isinstance(error, Error) and may_try_again(
+                if isinstance(error, SplitInstead):
+                    self._bench.split_in_two(transaction, unit, error.reason, error=code)
+                elif isinstance(error, Error) and may_try_again(
                     error, attempt=unit.attempt, faults=unit.faults
                 ):
                     postpone(
@@ -195,7 +216,7 @@ class Worker:
         time.sleep(_delay(self._misses))
 
 
-def _code_of(error: Exception) -> str:
+def _code_of(error: BaseException | None) -> str:
     match error:
         case Error(sqlstate=str(code)):
             return code

@@ -8,6 +8,7 @@ from action_ledger.domain import batch, execution
 from action_ledger.domain.errors import InvalidParameters, SelectionMissing, SelectionTwice
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import Execution
+from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.selection import Keys, KeyValue, Selection, Unfinished
 
 from .change import Change
@@ -20,6 +21,16 @@ PAGES_AT_ONCE = 4
 
 MOVED_AT_ONCE = 1_000_000
 """The batch size of a change of keys: it must be one batch, or a record could be met again under its new key."""
+
+
+def whole_size(select: Change, batch_size: int, adaptive: Adaptive | None) -> int:
+    """Give how many records a gated plan puts into a batch.
+
+    Where the size follows the pace it is the maximum: such batches are split when their turn comes.
+    """
+    if select.moves_keys:
+        return MOVED_AT_ONCE
+    return batch_size if adaptive is None else adaptive.maximum
 
 
 def cut_selection(

@@ -16,7 +16,7 @@ from .catalog import Table
 from .compile import check_request, compile_request, reference_of
 from .cutter import SQL, Cut, Cutter
 from .images import aliases, columns_of, listed, numbered, same_key
-from .planner import cut_selection
+from .planner import cut_selection, whole_size
 from .request import body_of
 
 
@@ -52,7 +52,8 @@ def preview(
         compiled = compile_request(transaction, actions, body)
         table = compiled.change.table
         check_request(transaction, actions, body, table)
-        cutter = Cutter(transaction, table, command.command_id, command.batch_size)
+        size = whole_size(compiled.select, command.batch_size, command.adaptive)
+        cutter = Cutter(transaction, table, command.command_id, size)
         cuts = cut_selection(cutter, compiled.select, command.selection, keys)
         return Preview(
             action=command.action,

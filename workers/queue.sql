@@ -2,31 +2,67 @@
 -- Takes one open unit of work and its row lock, which is the lease: it goes with the transaction.
 -- A unit that met a fault lets the others go first, so that a few that cannot get on do not hold up the rest;
 -- after ten seconds it has its old place again, so that it is not forgotten while ever new work comes in.
-SELECT w.unit_id, w.kind, w.job_id, w.execution_id, w.undo_id, w.batch_id, w.records, w.attempts + 1 AS attempt, w.faults,
-    b.number, b.version AS batch_version,
-    e.action, e.table_name, e.batch_size, e.planning, e.status,
-    coalesce(u.actor, e.actor) AS actor, coalesce(u.queue, e.queue) AS queue,
-    coalesce(u.correlation_id, e.correlation_id) AS correlation_id,
-    coalesce(u.traceparent, e.traceparent) AS traceparent,
-    u.policy, u.of_undo
-FROM {work_queue} w
-JOIN {executions} e ON e.execution_id = w.execution_id
-LEFT JOIN {batches} b ON b.batch_id = w.batch_id
-LEFT JOIN {undos} u ON u.undo_id = w.undo_id
-WHERE (%(job)s::uuid IS NULL OR w.job_id = %(job)s
-        OR (w.execution_id = %(job)s AND w.undo_id IS NOT NULL AND e.status = 'rolling_back'))
-    AND (%(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s))
-    AND w.available_at <= clock_timestamp()
-    AND (w.undo_id IS NOT NULL OR e.status IN ('requested', 'running'))
-    AND (w.leased_until IS NULL OR w.leased_until < clock_timestamp())
-    AND NOT (w.serial AND EXISTS (
-        SELECT FROM {work_queue} p WHERE p.job_id = w.job_id AND p.ordinal < w.ordinal))
-ORDER BY array_position(%(queues)s::text[], coalesce(u.queue, e.queue)),
-    coalesce(u.priority, e.priority) DESC,
-    w.attempts > 0 AND w.available_at > clock_timestamp() - interval '10 seconds',
-    w.job_id, w.ordinal
-LIMIT 1
-FOR UPDATE OF w SKIP LOCKED
+-- The jobs are put in order first, and the units of each are looked at in its turn, until one is free: the queue may
+-- be long, and a row that was locked on the way would be kept from others.
+WITH RECURSIVE {jobs},
+ready AS (
+    SELECT j.job_id, f.tried_lately, coalesce(u.priority, e.priority) AS priority,
+        e.action, e.table_name, e.batch_size, e.planning, e.status,
+        coalesce(u.actor, e.actor) AS actor, coalesce(u.queue, e.queue) AS queue,
+        coalesce(u.correlation_id, e.correlation_id) AS correlation_id,
+        coalesce(u.traceparent, e.traceparent) AS traceparent,
+        u.policy, u.of_undo,
+        e.rate, e.concurrency, p.records_per_second AS speed, p.job_id IS NOT NULL AS paced,
+        e.rate IS NULL OR p.next_at IS NULL OR p.next_at <= clock_timestamp() AS is_due
+    FROM job j
+    JOIN {executions} e ON e.execution_id = j.execution_id
+    LEFT JOIN {undos} u ON u.undo_id = j.undo_id
+    LEFT JOIN {schema}.paces p ON p.job_id = j.job_id
+    CROSS JOIN (VALUES (false), (true)) AS f (tried_lately)
+    WHERE (j.undo_id IS NOT NULL OR e.status IN ('requested', 'running'))
+        AND (%(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s))
+        AND j.job_id <> ALL(%(without)s::uuid[])
+    ORDER BY array_position(%(queues)s::text[], coalesce(u.queue, e.queue)), coalesce(u.priority, e.priority) DESC,
+        f.tried_lately, j.job_id
+)
+SELECT c.*, b.number, b.version AS batch_version
+FROM (
+    SELECT w.unit_id, w.kind, w.job_id, w.execution_id, w.undo_id, w.batch_id, w.records, w.attempts + 1 AS attempt,
+        w.faults, r.action, r.table_name, r.batch_size, r.planning, r.status, r.actor, r.queue, r.correlation_id, r.traceparent,
+        r.policy, r.of_undo, r.rate, r.concurrency, r.speed, r.paced
+    FROM ready r CROSS JOIN LATERAL (
+        SELECT w.* FROM {work_queue} w
+        WHERE w.job_id = r.job_id
+            AND (w.attempts > 0 AND w.available_at > clock_timestamp() - interval '10 seconds') = r.tried_lately
+            AND w.available_at <= clock_timestamp()
+            AND (w.kind <> 'batch' OR r.is_due)
+            AND (w.leased_until IS NULL OR w.leased_until < clock_timestamp())
+            AND NOT (w.serial AND EXISTS (
+                SELECT FROM {work_queue} o WHERE o.job_id = w.job_id AND o.ordinal < w.ordinal))
+        ORDER BY w.ordinal, w.unit_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS w
+    LIMIT 1
+) AS c LEFT JOIN {batches} b ON b.batch_id = c.batch_id
+
+-- name: any_job
+-- Every job that has units on the queue, from one to the next by the index.
+queued AS (
+    (SELECT w.job_id, w.execution_id, w.undo_id FROM {work_queue} w ORDER BY w.job_id LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM queued q CROSS JOIN LATERAL (
+        SELECT w.job_id, w.execution_id, w.undo_id FROM {work_queue} w WHERE w.job_id > q.job_id ORDER BY w.job_id LIMIT 1
+    ) AS n
+),
+job AS (SELECT * FROM queued)
+
+-- name: one_job
+-- One job, and the undo by which it is being rolled back.
+job AS (
+    SELECT e.execution_id AS job_id, e.execution_id, NULL::uuid AS undo_id FROM {executions} e WHERE e.execution_id = %(job)s
+    UNION ALL
+    SELECT u.undo_id, u.execution_id, u.undo_id FROM {undos} u JOIN {executions} e ON e.execution_id = u.execution_id
+    WHERE u.undo_id = %(job)s OR (u.execution_id = %(job)s AND e.status = 'rolling_back')
+)
 
 -- name: postpone
 -- After a fault that passes: later, and with a note of what it was. Unless another has taken it up meanwhile.

@@ -11,6 +11,7 @@ from action_ledger.domain.commands import AnyCommand, RequestExecution
 from action_ledger.domain.errors import ExecutionNotEnded, ExecutionNotFound, InvalidValue
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.pace import Adaptive, Sizing
 from action_ledger.domain.selection import Keys, KeyValue, Unfinished
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
@@ -22,7 +23,7 @@ from .change import Change
 from .claim import SQL as QUEUE
 from .compile import Compiled, Request, check_key, check_request, compile_request, reference_of
 from .cutter import Cut, Cutter
-from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event
+from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
 from .settle import end_of_execution
 from .steps import reached
 
@@ -31,8 +32,16 @@ class ExecutionRequest:
     """One command, on its way into the ledger."""
 
     def __init__(
-        self, transaction: Transaction, actions: Actions, command: RequestExecution, worker: str
+        self,
+        transaction: Transaction,
+        actions: Actions,
+        command: RequestExecution,
+        worker: str,
+        *,
+        sizes: Adaptive,
     ) -> None:
+        """``sizes`` are those of batches where the command asks for none."""
+        self._sizes = sizes
         self._transaction = transaction
         self._actions = actions
         self._command = command
@@ -44,10 +53,12 @@ class ExecutionRequest:
             traceparent=tracing.current_traceparent(),
         )
 
-    def accept(self, *, now: bool, streamed: Iterable[KeyValue] | None = None) -> bool:
+    def accept(
+        self, *, now: bool, streamed: Iterable[KeyValue] | None = None, at_once: bool = True
+    ) -> bool:
         """Record it; say whether anything of it is still to be done.
 
-        With ``now``, plan it too, and apply it at once when it fits one batch. Keys are always planned here:
+        With ``now``, plan it too, and ``at_once`` apply it as well when it fits one batch. Keys are always planned here:
         they exist nowhere else. Everything is in the caller's transaction, with one append, so a command that is
         wrong in any way leaves nothing. A change of keys is always gated, and one batch.
         """
@@ -68,7 +79,7 @@ class ExecutionRequest:
         events: list[Event] = [requested]
         if isinstance(command.selection, Keys) or (now and command.planning == "gated"):
             cuts = self._cut(compiled, streamed)
-            events += self._planned(cuts, compiled, requested, now=now)
+            events += self._planned(cuts, compiled, requested, at_once=now and at_once)
         reached("request.before_append")
         self._transaction.append(*events)
         reached("request.before_commit")
@@ -76,9 +87,8 @@ class ExecutionRequest:
 
     def _cut(self, compiled: Compiled, streamed: Iterable[KeyValue] | None) -> list[Cut]:
         command = self._command
-        cutter = Cutter(
-            self._transaction, compiled.change.table, command.command_id, command.batch_size
-        )
+        size = whole_size(compiled.select, command.batch_size, command.adaptive)
+        cutter = Cutter(self._transaction, compiled.change.table, command.command_id, size)
         with tracing.plan(
             command.action,
             queue=command.queue,
@@ -113,7 +123,7 @@ class ExecutionRequest:
         )
 
     def _planned(
-        self, cuts: list[Cut], compiled: Compiled, requested: execution.Requested, *, now: bool
+        self, cuts: list[Cut], compiled: Compiled, requested: execution.Requested, *, at_once: bool
     ) -> list[Event]:
         metadata = self._metadata
         planning = Execution(requested.originator_id, 1, ExecutionStatus.REQUESTED)
@@ -125,9 +135,21 @@ class ExecutionRequest:
         ]
         if not cuts:
             events.append(running.trigger(execution.Completed, metadata, tally=Tally()))
-        elif now and len(cuts) == 1:
+        elif at_once and len(cuts) == 1 and self._is_small(cuts[0], compiled.change):
             events += self._applied(cuts[0], compiled.change, running)
         return events
+
+    def _is_small(self, cut: Cut, change: Change) -> bool:
+        """Say whether a batch can be applied as it is; a change of keys must be one."""
+        command = self._command
+        sizing = Sizing(
+            adaptive=command.adaptive or self._sizes,
+            asked=command.adaptive is not None,
+            start=command.batch_size,
+            rate=command.rate,
+            speed=None,
+        )
+        return change.moves_keys or sizing.oversize(cut.records) is None
 
     def _applied(self, cut: Cut, change: Change, running: Execution) -> list[Event]:
         with tracing.process(
@@ -185,6 +207,7 @@ def body_of(command: RequestExecution) -> Request:
         reversible=command.undo_seconds is not None,
         reason=command.reason,
         fingerprint=command.fingerprint,
+        adaptive=command.adaptive,
     )
 
 

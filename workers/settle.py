@@ -17,6 +17,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .close import close_units, current_execution, tally_of
+from .pace import forget_pace
 
 SQL = read_blocks("action_ledger.workers", "queue.sql")
 
@@ -38,6 +39,7 @@ def settle(
     if event is None:
         return False
     transaction.append(event)
+    forget_pace(transaction, execution_id)
     if not _is_done(row):
         close_units(transaction, current.mutate(event), metadata)
     return True

@@ -15,7 +15,7 @@ from psycopg.errors import UniqueViolation
 from action_ledger.domain.event import Tally
 from action_ledger.projections.store import Transaction
 
-from .faults import Scope, message_of, scope_of
+from .faults import Scope, message_of, scope_of, split_reason
 from .statements import SQL
 from .write import KeyRewritten
 from .writer import Writer
@@ -24,7 +24,20 @@ from .writer import Writer
 class Slices:
     """Runs a writer over all planned records of a batch, and counts what came of them."""
 
-    def __init__(self, transaction: Transaction, writer: Writer) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        writer: Writer,
+        *,
+        divisible: bool = False,
+        unhindered: bool = False,
+    ) -> None:
+        """``divisible`` says that the batch can be split, so that what is too large for one is not for it to do.
+
+        ``unhindered`` says that no statement waited for others when it ran out of time: the record did that.
+        """
+        self._divisible = divisible
+        self._unhindered = unhindered
         self._transaction = transaction
         self._writer = writer
         self._digests: dict[int, str] = {}
@@ -62,7 +75,7 @@ class Slices:
                 self._transaction.cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 missed = self._writer.record_missed(lo, hi) if written.records < hi - lo + 1 else {}
         except (Error, KeyRewritten) as error:
-            if isinstance(error, Error) and scope_of(error) is not Scope.RECORD:
+            if isinstance(error, Error) and not self._is_of_records(error, alone=lo == hi):
                 raise
             if lo == hi:
                 self._fail(lo, error)
@@ -88,6 +101,14 @@ class Slices:
             if digest is not None:
                 self._digests[part] = digest
                 self.inexact = True
+
+    def _is_of_records(self, error: Error, *, alone: bool) -> bool:
+        reason = split_reason(error, ordered=False)
+        if reason == "timed_out":
+            return alone and self._unhindered
+        if reason == "too_large" and self._divisible and not alone:
+            return False
+        return scope_of(error) is Scope.RECORD
 
     def _fail(self, at: int, error: Error | KeyRewritten) -> None:
         sqlstate, constraint, message = error.sqlstate or "", None, str(error)

@@ -23,6 +23,7 @@ from action_ledger.projections.store import Transaction
 
 from .bodies import save_body
 from .close import SQL, close_units, tally_of
+from .pace import forget_pace, retune_pace
 
 
 class SteeringBody(BaseModel):
@@ -60,7 +61,10 @@ def steer(transaction: Transaction, command: AnySteering) -> None:
     if event is None:
         return
     transaction.append(event)
+    if isinstance(event, execution.Retuned) and event.rate != row["rate"]:
+        retune_pace(transaction, current.id, old=row["rate"], new=event.rate)
     if isinstance(event, execution.Cancelled):
+        forget_pace(transaction, current.id)
         close_units(transaction, current.mutate(event), metadata)
 
 

@@ -1,18 +1,22 @@
 """What a worker does with a unit: plan, apply a batch, or take one back; then append and settle."""
 
-from uuid import UUID
+import time
+
+from psycopg import Error
 
 from action_ledger.domain.actions import Actions
-from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.batch import Batch, BatchStatus, Completed
 from action_ledger.domain.event import Event
+from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Store, Transaction
 
 from .applier import apply_batch
 from .bodies import read_body
-from .claim import Unit
-from .close import require_open, require_running
+from .change import Change
+from .claim import Unit, holds
+from .close import ExecutionClosed, require_open, require_running
 from .compensator import compensate_batch
 from .compile import (
     Compiled,
@@ -22,23 +26,47 @@ from .compile import (
     read_for_change,
 )
 from .cutter import Cutter
-from .planner import PAGES_AT_ONCE, batch_events, cut_selection, planned_event
+from .faults import split_reason
+from .pace import SQL as PACE
+from .pace import keep_pace, sizing_of
+from .planner import (
+    PAGES_AT_ONCE,
+    batch_events,
+    cut_selection,
+    planned_event,
+    whole_size,
+)
 from .settle import settle
+from .split import Reason, Retry, SplitInstead, batch_of, split_batch
 from .steps import reached
 from .undo_request import UndoBody
 from .write import Owner
 
+FIRST_PAUSE = 0.05
+"""Seconds, at most, for which the halves of a whole batch are put off after a fault; twice as long for their own."""
+LONGEST_PAUSE = 1.0
+TRIED_AGAIN = frozenset({SplitInstead.__qualname__, ExecutionClosed.__qualname__})
+"""What is no failure of an attempt at a batch."""
+
 
 class Workbench:
-    """Does units in the caller's transaction, which holds the unit's row lock."""
+    """Does units in the caller's transaction, which holds the unit's row lock.
 
-    def __init__(self, store: Store, actions: Actions, worker: str) -> None:
+    ``sizes`` are those of batches where the execution asks for none. ``unheld`` says that nothing can hold an
+    execution back in this process.
+    """
+
+    def __init__(
+        self, store: Store, actions: Actions, worker: str, *, sizes: Adaptive, unheld: bool
+    ) -> None:
         self._store = store
         self._actions = actions
         self._worker = worker
+        self._sizes = sizes
+        self._unheld = unheld
 
     def do(self, transaction: Transaction, unit: Unit) -> None:
-        """Do one unit and record it."""
+        """Do one unit and record it. Raises SplitInstead where smaller batches may do better."""
         if unit.kind == "plan":
             span = transaction.cover(
                 tracing.plan(
@@ -61,19 +89,53 @@ class Workbench:
                 number=unit.number or 0,
                 attempt=unit.attempt,
                 function=f"{__name__}.Workbench.do",
+                retries=TRIED_AGAIN,
             )
         )
-        event = (
-            self._apply(transaction, unit)
-            if unit.undo_id is None
-            else self._compensate(transaction, unit)
-        )
+        if unit.undo_id is None:
+            self._do_batch(transaction, unit)
+        else:
+            self._record(transaction, unit, self._compensate(transaction, unit))
+
+    def split_in_two(
+        self, transaction: Transaction, unit: Unit, reason: Reason, *, error: str
+    ) -> None:
+        """Split a batch that met a fault, unless somebody else has brought it to its end meanwhile."""
+        if not holds(transaction, unit):
+            return
+        halvings = max(1.0, unit.batch_size / unit.records)
+        retry = Retry(error=error, longest=min(LONGEST_PAUSE, FIRST_PAUSE * halvings))
+        half = -(-unit.records // 2)
+        split_batch(transaction, unit, size=half, reason=reason, retry=retry)
+
+    def _do_batch(self, transaction: Transaction, unit: Unit) -> None:
+        compiled, request = self._compile(transaction, unit)
+        sizing = sizing_of(unit, asked=request.adaptive, default=self._sizes)
+        divisible = not compiled.change.moves_keys
+        too_large = sizing.oversize(unit.records)
+        if divisible and too_large is not None:
+            split_batch(transaction, unit, size=too_large.size, reason=too_large.reason)
+            return
+        started = time.monotonic()
+        try:
+            completed = self._apply(transaction, unit, compiled.change, divisible=divisible)
+        except Error as error:
+            reason = split_reason(error, ordered=unit.attempt > 1)
+            if reason is None or not divisible or unit.records == 1:
+                raise
+            raise SplitInstead(reason) from error
+        seconds = time.monotonic() - started
+        if not self._record(transaction, unit, completed):
+            keep_pace(transaction, unit, sizing, seconds=seconds, unheld=self._unheld)
+
+    def _record(self, transaction: Transaction, unit: Unit, event: Event) -> bool:
+        """Append what came of a unit; say whether its job has come to its end."""
         reached(f"{unit.kind}.applied")
         if unit.undo_id is None:
             require_open(transaction, unit.execution_id)
         transaction.append(event)
         reached(f"{unit.kind}.appended")
-        settle(
+        return settle(
             transaction,
             execution_id=unit.execution_id,
             undo_id=unit.undo_id,
@@ -87,12 +149,15 @@ class Workbench:
             check_key(compiled.change.table, request)
         return compiled, request
 
-    def _apply(self, transaction: Transaction, unit: Unit) -> Event:
-        compiled, _ = self._compile(transaction, unit)
-        batch_id, version = _batch_of(unit)
+    def _apply(
+        self, transaction: Transaction, unit: Unit, change: Change, *, divisible: bool
+    ) -> Completed:
+        batch_id, version = batch_of(unit)
+        if divisible and unit.attempt > 1:
+            transaction.execute(PACE["end_waits_early"])
         return apply_batch(
             transaction,
-            compiled.change,
+            change,
             Batch(batch_id, version, BatchStatus.PLANNED),
             execution_id=unit.execution_id,
             number=unit.number or 0,
@@ -100,10 +165,11 @@ class Workbench:
             attempt=unit.attempt,
             worker=self._worker,
             metadata=unit.metadata,
+            divisible=divisible,
         )
 
     def _compensate(self, transaction: Transaction, unit: Unit) -> Event:
-        batch_id, version = _batch_of(unit)
+        batch_id, version = batch_of(unit)
         body = UndoBody.model_validate(read_body(transaction, unit.job_id))
         owner = Owner(
             id=unit.unit_id,
@@ -132,7 +198,11 @@ class Workbench:
     def _plan(self, transaction: Transaction, unit: Unit) -> list[int]:
         """Plan the whole, or the next pages; give the number of records of each batch that was cut."""
         compiled, request = self._compile(transaction, unit)
-        cutter = Cutter(transaction, compiled.change.table, unit.execution_id, unit.batch_size)
+        if unit.planning == "gated":
+            size = whole_size(compiled.select, unit.batch_size, request.adaptive)
+        else:
+            size = sizing_of(unit, asked=request.adaptive, default=self._sizes).page
+        cutter = Cutter(transaction, compiled.change.table, unit.execution_id, size)
         if unit.planning == "gated":
             cuts = cut_selection(cutter, compiled.select, request.selection, None)
             ended = True
@@ -152,10 +222,3 @@ class Workbench:
             transaction.append(*events)
         settle(transaction, execution_id=unit.execution_id, undo_id=None, metadata=unit.metadata)
         return [cut.records for cut in cuts]
-
-
-def _batch_of(unit: Unit) -> tuple[UUID, int]:
-    if unit.batch_id is None or unit.batch_version is None:
-        message = f"unit {unit.unit_id} of kind {unit.kind} has no batch"
-        raise AssertionError(message)
-    return unit.batch_id, unit.batch_version
