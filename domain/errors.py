@@ -13,6 +13,7 @@ ActionLedgerError
 │   ├── UnsupportedComparison
 │   ├── InvalidExpression
 │   ├── UnknownAction
+│   ├── InvalidAction
 │   ├── UnknownProjection
 │   ├── InvalidParameters
 │   ├── ActorMissing
@@ -46,6 +47,7 @@ ActionLedgerError
     ├── UnknownTopic
     ├── ProjectionBlocked
     ├── SchemaDrift
+    ├── EffectAbandoned
     ├── CommandTimedOut
     └── DatabaseRefused
 
@@ -64,6 +66,7 @@ from typing_extensions import override
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
+    InvalidAction,
     InvalidCommand,
     InvalidExpression,
     InvalidParameters,
@@ -83,6 +86,7 @@ from .error_root import ActionLedgerError, shown
 from .error_store import (
     CommandTimedOut,
     DatabaseRefused,
+    EffectAbandoned,
     EmbeddedUnavailable,
     MigrationAltered,
     ProjectionBlocked,
@@ -105,11 +109,13 @@ __all__ = [
     "CommandTimedOut",
     "ConfirmationRequired",
     "DatabaseRefused",
+    "EffectAbandoned",
     "EmbeddedUnavailable",
     "ExecutionEnded",
     "ExecutionNotEnded",
     "ExecutionNotFound",
     "ExtraMissing",
+    "InvalidAction",
     "InvalidCommand",
     "InvalidCondition",
     "InvalidExpression",

@@ -17,7 +17,7 @@ from uuid import UUID
 from psycopg import OperationalError
 from pydantic import SecretStr, ValidationError
 
-from action_ledger.domain.actions import BUILT_IN, Actions
+from action_ledger.domain.actions import BUILT_IN, Action, Actions
 from action_ledger.domain.commands import AnyCommand, RequestExecution
 from action_ledger.domain.errors import UnknownTable, shown
 from action_ledger.domain.resource import Resource
@@ -49,10 +49,12 @@ FOLLOW_SECONDS = 1.0
 class Ledger:
     """One ledger over one database. Thread-safe; close it, or use it in a ``with`` statement."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
-        """Wire it over an open pool; ``open_ledger`` is the usual way."""
+    def __init__(
+        self, database: Database, settings: Settings, *, actions: Iterable[Action] = ()
+    ) -> None:
+        """Wire it over an open pool; ``open_ledger`` is the usual way. Raises InvalidAction for a name that is taken."""
         self.settings = settings
-        self.actions = Actions(BUILT_IN)
+        self.actions = Actions((*BUILT_IN, *actions))
         self._database = database
         self.store = Store(
             Datastore(database.connection, settings.db_schema),
@@ -186,8 +188,12 @@ class Ledger:
         self.close()
 
 
-def open_ledger(url: str | None = None, *, settings: Settings | None = None) -> Ledger:
+def open_ledger(
+    url: str | None = None, *, settings: Settings | None = None, actions: Iterable[Action] = ()
+) -> Ledger:
     """Open the ledger of a database; without a URL, that of the settings, or else the embedded server's.
+
+    ``actions`` are known to it beside the built-in ones. Workers take up what they know, and leave the rest to others.
 
     The embedded server's schema is migrated here. On a server of yours that is ``action-ledger migrate``.
 
@@ -207,7 +213,7 @@ def open_ledger(url: str | None = None, *, settings: Settings | None = None) -> 
                 migrate(connection, settings.db_schema)
             require_current(connection, settings.db_schema)
         undone.pop_all()
-    return Ledger(database, settings)
+    return Ledger(database, settings, actions=actions)
 
 
 def open_database(settings: Settings) -> Database:

@@ -93,13 +93,16 @@ def _batch(rows: Rows, recorded: Recorded, event: batch.BatchEvent) -> None:
             rows.patch("executions", event.execution_id, updated_at=recorded.recorded_at)
         case batch.Started():
             patch(status=BatchStatus.STARTED, epoch=event.epoch)
+        case batch.CompensationStarted():
+            patch(epoch=event.epoch)
         case batch.Split():
             patch(status=BatchStatus.SPLIT)
             # Those that take its place count themselves.
             count(total=-event.records, pending=-event.records, batches=-1)
         case batch.Cancelled():
-            patch(status=BatchStatus.CANCELLED, error=event.reason)
-            count(batches_done=1)
+            tally = event.tally.model_dump()
+            patch(status=BatchStatus.CANCELLED, error=event.reason, **tally)
+            count(**tally, pending=-event.tally.processed, batches_done=1)
         case batch.Completed():
             tally = event.tally.model_dump()
             patch(status=BatchStatus.COMPLETED, change_digest=event.change_digest, **tally)

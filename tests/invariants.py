@@ -14,6 +14,7 @@ from psycopg import Connection, sql
 from psycopg.rows import DictRow
 
 from action_ledger.ops.ledger import Ledger
+from tests.effect_invariants import check_effects
 from tests.images import newest_images, rows_now
 
 SCHEMA = "action_ledger"
@@ -40,6 +41,7 @@ def check_invariants(
     check_one_effect_set(connection)
     check_digests(connection)
     check_records(connection)
+    check_effects(connection)
     check_sums(connection)
     check_nothing_left(connection, open_jobs=open_jobs)
     for table in tables:
@@ -80,7 +82,7 @@ def check_one_effect_set(connection: Connection[DictRow]) -> None:
         topic, id_, body = event["topic"], event["originator_id"], event["body"]
         if topic in ENDS:
             once["end of the job", id_] += 1
-        elif topic in ("batch.completed", "batch.failed"):
+        elif topic in ("batch.completed", "batch.failed", "batch.cancelled"):
             once["end of the batch", id_] += 1
         elif topic in ("batch.compensated", "batch.compensation_failed"):
             once["end of the compensation", body["compensation_id"]] += 1
@@ -116,7 +118,7 @@ def check_digests(connection: Connection[DictRow]) -> None:
         "SELECT coalesce(body ->> 'compensation_id', originator_id::text) AS owner,"
         " body ->> 'change_digest' AS changes, body ->> 'outcomes_digest' AS outcomes FROM ("
         "  SELECT originator_id, convert_from(state, 'UTF8')::jsonb AS body FROM {schema}.stored_events"
-        "  WHERE topic IN ('batch.completed', 'batch.compensated')) e",
+        "  WHERE topic IN ('batch.completed', 'batch.compensated', 'batch.cancelled')) e",
     )
     kept = {
         str(row["owner"]): row["digests"]
@@ -172,11 +174,18 @@ def check_records(connection: Connection[DictRow]) -> None:
             " ended AS (SELECT s.owner AS batch_id, {names} FROM {schema}.change_sets s,"
             "   unnest({keys}) AS u ({names}) WHERE s.direction = 'do' AND cardinality(s.keys) = {n}"
             "  UNION ALL SELECT s.owner, {names} FROM {schema}.record_outcomes s,"
-            "   unnest({keys}) AS u ({names}) WHERE s.undo_id IS NULL AND cardinality(s.keys) = {n})"
+            "   unnest({keys}) AS u ({names}) WHERE s.undo_id IS NULL AND cardinality(s.keys) = {n}"
+            "    AND NOT EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
+            "     AND e.topic = 'batch.cancelled')"
+            "  UNION ALL SELECT s.owner, {effected} FROM {schema}.effect_results s"
+            "   WHERE s.undo_id IS NULL AND s.outcome = 'applied' AND cardinality(s.key) = {n}"
+            "    AND NOT EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
+            "     AND e.topic = 'batch.cancelled'))"
             " (TABLE planned EXCEPT ALL TABLE ended) UNION ALL (TABLE ended EXCEPT ALL TABLE planned) LIMIT 5",
             keys=keys,
             names=names,
             n=sql.Literal(n),
+            effected=sql.SQL(", ").join(sql.SQL("s.key[{}]").format(i + 1) for i in range(n)),
         )
         assert not astray, f"I8: records without an end, or with two: {astray}"
 
@@ -187,7 +196,7 @@ def check_sums(connection: Connection[DictRow]) -> None:
         wrong = _rows(
             connection,
             "SELECT * FROM {view} WHERE applied + failed + skipped + pending <> total"
-            " OR least(applied, failed, skipped, pending) < 0 OR (ended_at IS NOT NULL AND pending <> 0)"
+            " OR least(applied, failed, skipped, pending) < 0 OR (status = 'completed' AND pending <> 0)"
             " OR batches_done > batches OR (ended_at IS NOT NULL AND batches_done <> batches)",
             view=view_of(connection, view),
         )
@@ -199,8 +208,10 @@ def check_sums(connection: Connection[DictRow]) -> None:
             connection,
             "SELECT v.{key}, v.applied, v.failed, v.skipped, c.applied AS kept, o.failed AS listed,"
             " o.skipped AS passed, f.records AS sunk FROM {view} v,"
-            " LATERAL (SELECT coalesce(sum(s.records), 0) AS applied FROM {schema}.change_sets s"
-            "  JOIN {batches} b USING (batch_id) WHERE {where}) c,"
+            " LATERAL (SELECT coalesce(sum(s.records), 0) + (SELECT count(*) FROM {schema}.effect_results s"
+            "   JOIN {batches} b USING (batch_id) WHERE s.outcome = 'applied' AND {where} AND NOT EXISTS ("
+            "    SELECT FROM {schema}.work_queue w WHERE w.unit_id = s.owner)) AS applied"
+            "  FROM {schema}.change_sets s JOIN {batches} b USING (batch_id) WHERE {where}) c,"
             " LATERAL (SELECT coalesce(sum(s.records) FILTER (WHERE s.outcome = 'failed'), 0) AS failed,"
             "  coalesce(sum(s.records) FILTER (WHERE s.outcome <> 'failed'), 0) AS skipped"
             "  FROM {schema}.record_outcomes s JOIN {batches} b USING (batch_id) WHERE {where}) o,"

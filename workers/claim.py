@@ -27,6 +27,10 @@ class Unit:
     attempt: int
     number: int | None
     batch_version: int | None
+    epoch: int | None
+    """How many leases the batch has had; None for planning."""
+    leased_by: str | None
+    """Who held the last one and let it run out."""
     action: str
     table_name: str
     batch_size: int
@@ -51,10 +55,21 @@ class Unit:
 
 
 def claim(
-    transaction: Transaction, *, job: UUID | None, queues: Sequence[str] | None
+    transaction: Transaction,
+    *,
+    job: UUID | None,
+    queues: Sequence[str] | None,
+    actions: Sequence[str],
 ) -> Unit | None:
-    """Take one unit, of a job or of any, without waiting for those that others work on."""
-    wanted = {"job": job, "queues": None if queues is None else list(queues)}
+    """Take one unit, of a job or of any, without waiting for those that others work on.
+
+    Only of actions that the worker knows: another one, of a host that has registered more, does the others.
+    """
+    wanted = {
+        "job": job,
+        "queues": None if queues is None else list(queues),
+        "actions": list(actions),
+    }
     row: Any = transaction.execute(SQL["claim"], wanted).fetchone()
     return None if row is None else Unit(**row)
 
@@ -72,6 +87,8 @@ class Standing(StrEnum):
     OPEN = "open"
     ROLLING_BACK = "rolling_back"
     """An execution whose own undo is to be worked on, or to be asked for."""
+    CLOSED = "closed"
+    """An execution that has ended, and of which a unit is on the queue still: its holder takes it off, or a sweep."""
 
 
 def standing_of(transaction: Transaction, job: UUID) -> Standing:

@@ -6,16 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from psycopg import Error, InterfaceError, OperationalError
+from psycopg import Error
 
 from action_ledger.domain.actions import Actions
-from action_ledger.domain.errors import ActionLedgerError, StoreUnavailable
+from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.projections.store import Store
 
 from .claim import Standing, Unit, claim, postpone, standing_of
 from .close import ExecutionClosed, ExecutionHeld
+from .effect_unit import EffectUnit
 from .fail import fail_unit
-from .faults import Scope, message_of, scope_of, tries_of
+from .faults import UNEXPECTED, Scope, code_of, message_of, scope_of, tries_of
 from .steps import reached
 from .sweep import sweep
 from .work import Workbench
@@ -28,7 +29,6 @@ IDLE_POLL = 0.02
 """Seconds between looks at a job whose open units are all in other hands."""
 ASIDE = 60.0
 """Seconds for which a unit is left alone that can be neither done nor failed."""
-UNEXPECTED = "unexpected_error"
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,10 @@ class Worker:
         lease_seconds: float = 10,
     ) -> None:
         self._store = store
-        self._bench = Workbench(store, actions, name)
+        self._bench = Workbench(store, actions, name, lease_seconds=lease_seconds)
+        self._actions = [action.name for action in actions]
+        self._lease_seconds = lease_seconds
+        self._swept = time.monotonic()
         self._queues = queues
         self._silence = lease_seconds / 2
         self._misses = 0
@@ -69,7 +72,7 @@ class Worker:
             standing = self._standing(job)
             if standing is Standing.DONE:
                 return
-            if standing is Standing.ROLLING_BACK:
+            if standing in {Standing.ROLLING_BACK, Standing.CLOSED}:
                 self._sweep(job)
             if watch is not None:
                 watch()
@@ -82,18 +85,33 @@ class Worker:
             StoreUnavailable: The database stays out of reach.
         """
         unit: Unit | None = None
+        leased: EffectUnit | None = None
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                unit = claim(transaction, job=job, queues=self._queues)
+                unit = claim(transaction, job=job, queues=self._queues, actions=self._actions)
                 if unit is not None:
                     reached(f"{unit.kind}.claimed")
-                    self._bench.do(transaction, unit)
+                    leased = self._bench.do(transaction, unit)
                     reached(f"{unit.kind}.before_commit")
         except Exception as error:  # noqa: BLE001 - one bad unit must not end the worker
             self._answer_for(unit, error)
             return True
         self._misses = 0
+        if leased is not None:
+            self._see_through(leased)
+        elif unit is None and time.monotonic() - self._swept > self._lease_seconds:
+            self._swept = time.monotonic()
+            self._sweep(None)
         return unit is not None
+
+    def _see_through(self, leased: EffectUnit) -> None:
+        """Do what is outside of the database. What ends it early is not lost: the lease runs out."""
+        try:
+            leased.run()
+        except ExecutionClosed:
+            self._sweep(leased.unit.execution_id)
+        except Error as error:
+            self._miss(error)
 
     def _standing(self, job: UUID) -> Standing:
         try:
@@ -116,7 +134,7 @@ class Worker:
         if isinstance(error, ExecutionClosed):
             self._sweep(unit.execution_id)
             return
-        code = _code_of(error)
+        code = code_of(error)
         if code == UNEXPECTED:
             log.error(
                 "unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error
@@ -134,7 +152,7 @@ class Worker:
         except Exception as second:  # noqa: BLE001 - as in step
             self._put_aside(unit, second)
 
-    def _sweep(self, execution_id: UUID) -> None:
+    def _sweep(self, execution_id: UUID | None) -> None:
         try:
             sweep(self._store, execution_id)
         except Error as error:
@@ -150,7 +168,7 @@ class Worker:
         )
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                postpone(transaction, unit, error=_code_of(error), delay=ASIDE)
+                postpone(transaction, unit, error=code_of(error), delay=ASIDE)
         except Error as third:
             self._miss(third)
 
@@ -163,18 +181,6 @@ class Worker:
             self._misses = 0
             raise StoreUnavailable(reason=message_of(error)) from error
         time.sleep(_delay(self._misses))
-
-
-def _code_of(error: Exception) -> str:
-    match error:
-        case Error(sqlstate=str(code)):
-            return code
-        case OperationalError() | InterfaceError():
-            return "connection_lost"
-        case ActionLedgerError():
-            return error.code
-        case _:
-            return UNEXPECTED
 
 
 def _delay(attempt: int) -> float:

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.effects import Effect
 from action_ledger.domain.event import Event
 from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections import tracing
@@ -22,6 +23,8 @@ from .compile import (
     read_for_change,
 )
 from .cutter import Cutter
+from .effect_lease import EffectLeases
+from .effect_unit import EffectUnit
 from .planner import PAGES_AT_ONCE, batch_events, cut_selection, planned_event
 from .settle import settle
 from .steps import reached
@@ -32,13 +35,27 @@ from .write import Owner
 class Workbench:
     """Does units in the caller's transaction, which holds the unit's row lock."""
 
-    def __init__(self, store: Store, actions: Actions, worker: str) -> None:
+    def __init__(
+        self, store: Store, actions: Actions, worker: str, *, lease_seconds: float = 10
+    ) -> None:
         self._store = store
         self._actions = actions
         self._worker = worker
+        self._leases = EffectLeases(store, actions, worker=worker, seconds=lease_seconds)
 
-    def do(self, transaction: Transaction, unit: Unit) -> None:
-        """Do one unit and record it."""
+    def do(self, transaction: Transaction, unit: Unit) -> EffectUnit | None:
+        """Do one unit and record it.
+
+        What is to be done outside of the database is given back instead, under a lease, for when the transaction
+        has committed.
+        """
+        effect = None if unit.kind == "plan" else self._actions.find(unit.action)
+        if isinstance(effect, Effect):
+            return self._leases.take(transaction, unit, effect)
+        self._do(transaction, unit)
+        return None
+
+    def _do(self, transaction: Transaction, unit: Unit) -> None:
         if unit.kind == "plan":
             with tracing.plan(
                 unit.action,
