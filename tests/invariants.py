@@ -179,8 +179,8 @@ def check_records(connection: Connection[DictRow]) -> None:
             "     AND e.topic = 'batch.cancelled')"
             "  UNION ALL SELECT s.owner, {effected} FROM {schema}.effect_results s"
             "   WHERE s.undo_id IS NULL AND s.outcome = 'applied' AND cardinality(s.key) = {n}"
-            "    AND NOT EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
-            "     AND e.topic = 'batch.cancelled'))"
+            "    AND EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
+            "     AND e.topic = 'batch.completed'))"
             " (TABLE planned EXCEPT ALL TABLE ended) UNION ALL (TABLE ended EXCEPT ALL TABLE planned) LIMIT 5",
             keys=keys,
             names=names,
@@ -197,7 +197,7 @@ def check_sums(connection: Connection[DictRow]) -> None:
             connection,
             "SELECT * FROM {view} WHERE applied + failed + skipped + pending <> total"
             " OR least(applied, failed, skipped, pending) < 0 OR (status = 'completed' AND pending <> 0)"
-            " OR batches_done > batches OR (ended_at IS NOT NULL AND batches_done <> batches)",
+            " OR batches_done > batches OR (status = 'completed' AND batches_done <> batches)",
             view=view_of(connection, view),
         )
         assert not wrong, f"I8: {view} do not add up: {wrong}"
