@@ -64,7 +64,8 @@ class Command(BaseModel):
         """
         said = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
-            if getattr(self, name) == field.get_default(call_default_factory=True):
+            default = field.get_default(call_default_factory=True)
+            if name != "type" and getattr(self, name) == default:
                 del said[name]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

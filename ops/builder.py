@@ -149,6 +149,16 @@ class Request:
         """Change a planned record even if it no longer matches when its batch comes."""
         return self._with(frozen=True)
 
+    def on_failure(
+        self, policy: str, *, max_failures: int | None = None, max_ratio: float | None = None
+    ) -> Request:
+        """Choose what happens when records fail: continue (the default), stop, or rollback what was done.
+
+        It happens when more than ``max_failures`` have failed, or more than ``max_ratio`` of all; with neither, at
+        the first.
+        """
+        return self._with(on_failure=policy, max_failures=max_failures, max_failure_ratio=max_ratio)
+
     def queue(self, name: str, *, priority: int = 0) -> Request:
         """Choose the queue that workers find it in; a higher priority goes first."""
         return self._with(queue=name, priority=priority)

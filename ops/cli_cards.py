@@ -112,7 +112,7 @@ def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
         (counts.applied, applied, GOOD),
         (counts.skipped, skipped, WARN),
         (counts.failed, "failed", BAD),
-        (counts.pending, "pending", "cyan"),
+        (counts.pending, "not processed" if counts.closed else "pending", "cyan"),
     )
     said = [(f"{number:,} {name}", style) for number, name, style in named if number]
     for n, part in enumerate(said or [("nothing to do", QUIET)]):
@@ -147,11 +147,20 @@ def past_tense(action: str) -> str:
 def next_steps(details: Details) -> Iterator[str]:
     """Say what can be done now."""
     view = details.execution
-    if not ExecutionStatus(view.status).ended:
-        yield "Workers go on with it: action-ledger worker"
-    elif not view.applied:
+    status = ExecutionStatus(view.status)
+    if status is ExecutionStatus.PAUSED:
+        yield f"Let it go on: action-ledger resume {view.id}"
         return
-    elif details.undos and details.undos[-1].kind == "undo" and details.undos[-1].applied:
+    if not status.ended:
+        yield "Workers go on with it: action-ledger worker"
+        return
+    if view.failed:
+        yield f"Try what failed again: action-ledger retry {view.id}"
+    if view.pending:
+        yield f"Do what was not processed: action-ledger retry {view.id} --only-not-processed"
+    if not view.applied or status is ExecutionStatus.ROLLED_BACK:
+        return
+    if details.undos and details.undos[-1].kind == "undo" and details.undos[-1].applied:
         yield "It was undone, or some of it. To apply that again:"
         yield f"  action-ledger redo {details.undos[-1].id}"
     elif not details.reversible:

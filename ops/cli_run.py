@@ -51,6 +51,22 @@ def run(
         bool,
         typer.Option("--irreversible", help="Give up the undo."),
     ] = False,
+    on_failure: Annotated[
+        str,
+        typer.Option(
+            "--on-failure",
+            metavar="continue|stop|rollback",
+            help="What is done when more records fail than are allowed.",
+        ),
+    ] = "continue",
+    max_failures: Annotated[
+        int | None,
+        typer.Option("--max-failures", metavar="N", help="So many records may fail before."),
+    ] = None,
+    max_failure_ratio: Annotated[
+        float | None,
+        typer.Option("--max-failure-ratio", metavar="R", help="That share may, from 0 to 1."),
+    ] = None,
     queue: Annotated[
         str | None,
         typer.Option("--queue", help="The queue that workers find it in."),
@@ -100,6 +116,9 @@ def run(
         irreversible=irreversible,
         streaming=streaming,
         frozen=frozen,
+        on_failure=on_failure,
+        max_failures=max_failures,
+        max_failure_ratio=max_failure_ratio,
     )
     state = state_of(context)
     with state.ledger() as ledger:

@@ -32,11 +32,34 @@ def run_wanted(
     submit: bool,
     confirmed: bool,
 ) -> ExitCode:
-    """Run it, or leave it to the workers. Raises ConfirmationRequired where nobody can be asked."""
+    """Run what was typed. Raises ConfirmationRequired where nobody can be asked."""
     request = wanted.request(ledger)
+    return run_request(
+        ledger,
+        terminal,
+        request,
+        # A preview reads the keys: of those that come once, the run needs a reading of its own.
+        again=lambda: wanted.request(ledger),
+        workers=workers,
+        submit=submit,
+        confirmed=confirmed,
+    )
+
+
+def run_request(
+    ledger: Ledger,
+    terminal: Terminal,
+    request: Request,
+    *,
+    again: Callable[[], Request] | None = None,
+    workers: int,
+    submit: bool,
+    confirmed: bool,
+) -> ExitCode:
+    """Run a request, or leave it to the workers. ``again`` gives another one like it, to look at before."""
     command = request.command()
     if ledger.actions.get(command.action).destructive and not confirmed:
-        _confirm(ledger, terminal, wanted)
+        _confirm(terminal, again or (lambda: request), command.action)
     execution = ExecutionHandle(ledger, command.command_id)
     if submit:
         ledger.handle(command, keys=request.target.streamed)
@@ -53,6 +76,8 @@ def run_wanted(
         terminal.give(details.execution)
     else:
         show_result(terminal, details, execution)
+    if details.execution.status == "paused":
+        terminal.note(f"Somebody paused it. Go on:  action-ledger resume {execution.id}", WARN)
     whole = details.execution.status == "completed" and not details.execution.failed
     return ExitCode.DONE if whole else ExitCode.PARTLY
 
@@ -95,16 +120,16 @@ def ask_first(terminal: Terminal, question: str, *, action: str, reason: str) ->
         raise typer.Exit(ExitCode.UNCONFIRMED)
 
 
-def _confirm(ledger: Ledger, terminal: Terminal, wanted: Wanted) -> None:
+def _confirm(terminal: Terminal, again: Callable[[], Request], action: str) -> None:
     reason = "it is destructive, and there is nobody to ask"
     if terminal.as_json or not terminal.can_ask():
-        raise ConfirmationRequired(action=wanted.action, reason=reason)
-    request = wanted.request(ledger)
+        raise ConfirmationRequired(action=action, reason=reason)
+    request = again()
     found = request.preview(SAMPLE)
     if found.count:
         _show_preview(terminal, request, found)
-        what = f"{wanted.action.capitalize()} {many(found.count, 'record')} of {found.table}?"
-        ask_first(terminal, what, action=wanted.action, reason=reason)
+        what = f"{action.capitalize()} {many(found.count, 'record')} of {found.table}?"
+        ask_first(terminal, what, action=action, reason=reason)
 
 
 def _show_preview(terminal: Terminal, request: Request, found: Preview) -> None:

@@ -24,6 +24,10 @@ STATES = {
     "completed": GOOD,
     "running": "cyan",
     "requested": "cyan",
+    "paused": WARN,
+    "rolling_back": WARN,
+    "rolled_back": WARN,
+    "cancelled": WARN,
     "failed": BAD,
     "rejected": BAD,
 }

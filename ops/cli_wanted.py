@@ -114,6 +114,9 @@ class Wanted:
     irreversible: bool = False
     streaming: bool = False
     frozen: bool = False
+    on_failure: str = "continue"
+    max_failures: int | None = None
+    max_failure_ratio: float | None = None
 
     def request(self, ledger: Ledger) -> Request:
         """Build the request. Keys of a file are read when it is sent, so each request is for one use."""
@@ -133,6 +136,9 @@ class Wanted:
             request = request.irreversible()
         if self.streaming:
             request = request.streaming()
+        request = request.on_failure(
+            self.on_failure, max_failures=self.max_failures, max_ratio=self.max_failure_ratio
+        )
         return request.frozen() if self.frozen else request
 
 

@@ -13,15 +13,30 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from uuid_utils.compat import uuid7
 
-from action_ledger.domain.commands import RequestUndo
+from action_ledger.domain.commands import (
+    AnySteering,
+    CancelExecution,
+    PauseExecution,
+    RequestUndo,
+    ResumeExecution,
+    RetuneExecution,
+)
 from action_ledger.domain.errors import CommandTimedOut, ExecutionNotFound
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
 from .builder import check_actor, invalid, key_list
-from .outcomes import Outcome, read_changes, read_outcomes
+from .outcomes import (
+    EffectResult,
+    Outcome,
+    read_changes,
+    read_effects,
+    read_not_processed,
+    read_outcomes,
+)
 from .progress import Progress
+from .retry import retry_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +44,7 @@ if TYPE_CHECKING:
 
     from action_ledger.projections.projection import Recorded
 
+    from .builder import Request
     from .ledger import Ledger
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
@@ -124,6 +140,68 @@ class ExecutionHandle(Handle):
         """Begin to take it back; ``.run()`` or ``.submit()`` ends the chain."""
         return UndoRequest(self.ledger, {"execution_id": self.id, "actor": by, "reason": reason})
 
+    def pause(self, *, by: str | None = None, reason: str | None = None) -> None:
+        """Take nothing more of it up until it is resumed. Batches at work come to their end."""
+        self._steer(PauseExecution, by, reason)
+
+    def resume(self, *, by: str | None = None, reason: str | None = None) -> None:
+        """Let it go on."""
+        self._steer(ResumeExecution, by, reason)
+
+    def cancel(self, *, by: str | None = None, reason: str | None = None) -> None:
+        """Stop it for good: after this no batch of it is completed. What is done stays, and can be undone."""
+        self._steer(CancelExecution, by, reason)
+
+    def retune(
+        self,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        rate: float | str | None = None,
+        concurrency: int | str | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Set its pace or its priority anew. None leaves one as it is, ``"unlimited"`` lifts a limit."""
+        tuned = {"rate": rate, "concurrency": concurrency, "priority": priority}
+        self._steer(RetuneExecution, by, reason, **tuned)
+
+    def retry(
+        self,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        failed: bool = True,
+        not_processed: bool = False,
+    ) -> Request:
+        """Begin the same action again on the records that failed, or that a cancel or a stop left undone.
+
+        The chain goes on as that of any request: ``.run()`` or ``.submit()`` ends it.
+        """
+        request = retry_of(self, failed=failed, not_processed=not_processed)
+        return request.by(by, reason=reason) if by is not None else request
+
+    def _steer(
+        self, kind: type[AnySteering], by: str | None, reason: str | None, **options: object
+    ) -> None:
+        check_actor(by)
+        try:
+            command = kind.model_validate(
+                {
+                    "command_id": uuid7(),
+                    "execution_id": self.id,
+                    "actor": by,
+                    "reason": reason,
+                    **options,
+                }
+            )
+        except ValidationError as error:
+            raise invalid(kind.__name__, error) from error
+        self.ledger.handle(command)
+
+    def not_processed(self) -> Iterator[Outcome]:
+        """Give the records that were planned and never taken up, since it was closed before."""
+        return read_not_processed(self.ledger.store, execution_id=self.id)
+
     def undos(self) -> list[UndoHandle]:
         """Give its undos, and their redos, oldest first."""
         with self.ledger.store.transaction() as transaction:
@@ -137,6 +215,10 @@ class ExecutionHandle(Handle):
     def skipped(self) -> Iterator[Outcome]:
         """Give the records that were skipped, each with its key and the reason."""
         return read_outcomes(self.ledger.store, execution_id=self.id, outcome="skipped")
+
+    def results(self) -> Iterator[EffectResult]:
+        """Give what came of each record of an effect, as far as it has come."""
+        return read_effects(self.ledger.store, execution_id=self.id)
 
     def changes(self) -> Iterator[dict[str, Any]]:
         """Give the records that were changed, each with its key, before and after, as text."""

@@ -34,6 +34,11 @@ class Progress(BaseModel):
         return self.applied + self.failed + self.skipped
 
     @property
+    def closed(self) -> bool:
+        """Nothing more is taken up: what is pending now stays so."""
+        return self.status in {"failed", "cancelled", "rolling_back", "rolled_back"}
+
+    @property
     def percent(self) -> float:
         """How much of the total is done; 100 for nothing to do, 0 while nobody knows how much there is."""
         if not self.total:

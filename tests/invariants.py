@@ -21,7 +21,14 @@ SCHEMA = "action_ledger"
 PATIENCE = 5.0
 """Seconds that the server may take to notice that a killed process is gone."""
 
-ENDS = ("execution.completed", "execution.failed", "undo.completed", "undo.rejected")
+ENDS = (
+    "execution.completed",
+    "execution.failed",
+    "execution.cancelled",
+    "execution.rolled_back",
+    "undo.completed",
+    "undo.rejected",
+)
 
 
 def check_invariants(
@@ -38,6 +45,7 @@ def check_invariants(
     among ``touched``, which an outsider wrote. ``open_jobs`` says that some job has not ended on purpose.
     """
     check_streams(connection)
+    check_closed(connection)
     check_one_effect_set(connection)
     check_digests(connection)
     check_records(connection)
@@ -71,6 +79,18 @@ def check_streams(connection: Connection[DictRow]) -> None:
     assert not disordered, f"I4: positions out of order: {disordered}"
 
 
+def check_closed(connection: Connection[DictRow]) -> None:
+    """Nothing of an execution is completed after the event that closed it."""
+    late = _rows(
+        connection,
+        "SELECT b.notification_id, b.topic FROM {schema}.stored_events e JOIN {schema}.stored_events b"
+        " ON b.notification_id > e.notification_id AND b.topic IN ('batch.completed', 'batch.failed')"
+        " AND convert_from(b.state, 'UTF8')::jsonb ->> 'execution_id' = e.originator_id::text"
+        " WHERE e.topic IN ('execution.cancelled', 'execution.rollback_started', 'execution.failed')",
+    )
+    assert not late, f"after the end: {late}"
+
+
 def check_one_effect_set(connection: Connection[DictRow]) -> None:
     """I1: one request an execution, one end a batch and a compensation, one end a job."""
     events = _rows(
@@ -82,7 +102,7 @@ def check_one_effect_set(connection: Connection[DictRow]) -> None:
         topic, id_, body = event["topic"], event["originator_id"], event["body"]
         if topic in ENDS:
             once["end of the job", id_] += 1
-        elif topic in ("batch.completed", "batch.failed", "batch.cancelled"):
+        elif topic in ("batch.completed", "batch.failed", "batch.cancelled", "batch.split"):
             once["end of the batch", id_] += 1
         elif topic in ("batch.compensated", "batch.compensation_failed"):
             once["end of the compensation", body["compensation_id"]] += 1
@@ -197,7 +217,7 @@ def check_sums(connection: Connection[DictRow]) -> None:
             connection,
             "SELECT * FROM {view} WHERE applied + failed + skipped + pending <> total"
             " OR least(applied, failed, skipped, pending) < 0 OR (status = 'completed' AND pending <> 0)"
-            " OR batches_done > batches OR (status = 'completed' AND batches_done <> batches)",
+            " OR batches_done > batches OR (ended_at IS NOT NULL AND batches_done <> batches)",
             view=view_of(connection, view),
         )
         assert not wrong, f"I8: {view} do not add up: {wrong}"
@@ -242,6 +262,13 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
         undos=view_of(connection, "undos"),
     )
     assert not queue, f"I7: queue rows left: {queue}"
+    paces = _rows(
+        connection,
+        "SELECT p.* FROM {schema}.paces p JOIN {executions} e ON e.execution_id = p.job_id"
+        " WHERE e.ended_at IS NOT NULL AND e.ended_at < clock_timestamp() - interval '20 seconds'",
+        executions=view_of(connection, "executions"),
+    )
+    assert not paces, f"I7: paces left: {paces}"
     if not open_jobs:
         still = _rows(connection, "SELECT * FROM {schema}.work_queue")
         assert not still, f"I7: work is left: {still}"

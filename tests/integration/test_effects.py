@@ -4,31 +4,30 @@ import asyncio
 import threading
 import time
 from collections.abc import Generator
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
-from uuid_utils.compat import uuid7
 
+from action_ledger.domain.actions import Reversibility
 from action_ledger.domain.columns import col
-from action_ledger.domain.commands import (
-    CancelExecution,
-    PauseExecution,
-    RequestExecution,
-    ResumeExecution,
-    SteerExecution,
+from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.errors import (
+    AlreadyUndone,
+    InvalidParameters,
+    NotReversible,
+    UnknownColumn,
 )
-from action_ledger.domain.errors import InvalidParameters, NotReversible, UnknownColumn
-from action_ledger.domain.selection import Unfinished
 from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
 from action_ledger.ops.builder import Request
 from tests.crash.harness import until
 from tests.dump import assert_at_rest
 from tests.integration.conftest import PLACES
 from tests.invariants import check_invariants
-from tests.mailer import EFFECTS, at_once, calls, letter, send_async
+from tests.mailer import EFFECTS, at_once, calls, letter, lines, send_async
 
 
 @pytest.fixture
@@ -68,6 +67,9 @@ def test_a_handler_is_called_once_a_record(
     assert len(rows) == PLACES // 2
     assert rows[0]["result"] == {"letter": rows[0]["id"], "to": f"place {rows[0]['id']}"}
     assert calls(log) == {str(row["idempotency_key"]): 1 for row in rows}
+    told = list(execution.results())
+    assert [each.result for each in told] == [row["result"] for row in rows]
+    assert {each.outcome for each in told} == {"applied"}
     check_invariants(connection, ledger=ledger, tables=["places"])
 
 
@@ -194,11 +196,6 @@ def lease_has_run_out(connection: Connection[DictRow]) -> bool:
     )
 
 
-def steer(kind: type[SteerExecution], execution: ExecutionHandle) -> None:
-    command = kind(command_id=uuid7(), actor="user:2", execution_id=execution.id)
-    execution.ledger.handle(cast("Any", command))
-
-
 def with_options(request: Request, **options: Any) -> RequestExecution:
     return RequestExecution.model_validate({**request.command().model_dump(), **options})
 
@@ -224,7 +221,7 @@ def test_cancelled_in_the_middle(
         .submit()
     )
     worker = at_work(execution, connection)
-    steer(CancelExecution, execution)
+    execution.cancel(by="user:2")
     worker.join(20)
     assert not worker.is_alive()
     progress = execution.progress()
@@ -236,11 +233,9 @@ def test_cancelled_in_the_middle(
     assert {r["leased_by"] for r in connection.execute("TABLE action_ledger.work_queue")} == set()
     check_invariants(connection, ledger=ledger, tables=["places"])
     # The rest can be asked for again, and nobody gets a second letter but those that failed.
-    request = ledger.on(places).all().apply("letter", log=str(log)).by("user:1").command()
-    unfinished = Unfinished(of=execution.id, failed=True, not_processed=True)
-    again = ledger.run(
-        request.model_copy(update={"selection": unfinished, "retry_of": execution.id})
-    )
+    left = {each.key for each in execution.not_processed()}
+    assert len(left) == progress.pending
+    again = execution.retry(by="user:1", not_processed=True).run()
     assert again.progress().total == progress.pending + progress.failed
     check_invariants(connection, ledger=ledger, tables=["places"])
     # What had been sent can be called back.
@@ -262,11 +257,11 @@ def test_paused_in_the_middle(
         .submit()
     )
     worker = at_work(execution, connection)
-    steer(PauseExecution, execution)
+    execution.pause(by="user:2")
     worker.join(20)
     assert execution.status == "paused"
     assert execution.progress().applied == 40
-    steer(ResumeExecution, execution)
+    execution.resume(by="user:2")
     ledger.worker().finish(execution.id)
     assert execution.progress().applied == PLACES
     assert set(calls(log).values()) == {1}
@@ -367,3 +362,88 @@ def test_run_within_a_loop_of_the_host(
 
     assert asyncio.run(host()) == "completed"
     check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def test_a_rollback_waits_for_batches_at_work(
+    ledger: Ledger, places: str, connection: Connection[DictRow], log: Path
+) -> None:
+    """What another worker had sent when too many failed is called back as well."""
+    connection.execute("UPDATE places SET id = id + 1000 WHERE id > 10")
+    request = (
+        ledger.on(places)
+        .all()
+        .apply("letter", log=str(log), seconds=0.05, refused=2)
+        .by("user:1")
+        .batch_size(10)
+    )
+    command = with_options(request, on_failure="rollback", max_failures=0)
+    execution = ledger.run(command, workers=3)
+    assert execution.status == "rolled_back"
+    progress = execution.progress()
+    assert progress.applied >= 10
+    assert {r.key for r in execution.results() if r.outcome == "applied"} == {
+        (line[1],) for line in lines(log) if line[0] == "returned"
+    }
+    assert execution.undos()[0].progress().applied == progress.applied
+    check_invariants(connection, ledger=ledger, tables=[])
+
+
+def test_undo_of_some_and_again(
+    ledger: Ledger, places: str, connection: Connection[DictRow], log: Path
+) -> None:
+    """By keys and by batches; nothing is compensated twice, and there is no redo of an effect."""
+    execution = (
+        ledger.on(places).all().apply("letter", log=str(log)).by("user:1").batch_size(40).run()
+    )
+    connection.execute("DELETE FROM places WHERE id = 3")
+    some = execution.undo(by="user:2").keys([2, 3]).run()
+    assert some.progress().applied == 2
+    returned = connection.execute(
+        "SELECT result FROM action_ledger.effect_results WHERE undo_id IS NOT NULL ORDER BY position"
+    ).fetchall()
+    # Of a record that is gone the key is left, and what the handler had returned.
+    assert [row["result"] for row in returned] == [
+        {"returned": 2, "name": "place 2"},
+        {"returned": 3, "name": None},
+    ]
+    with pytest.raises(AlreadyUndone):
+        execution.undo(by="user:2").keys([2]).run()
+    first = execution.undo(by="user:2").batches([1]).run()
+    assert first.progress().applied == 38
+    rest = execution.undo(by="user:2").run()
+    assert rest.progress().applied == 60
+    assert set(calls(log, "returned").values()) == {1}
+    with pytest.raises(AlreadyUndone):
+        execution.undo(by="user:2").run()
+    with pytest.raises(NotReversible, match="redo"):
+        rest.redo(by="user:2").run()
+    check_invariants(connection, ledger=ledger, tables=[])
+
+
+def test_composite_keys_of_odd_types(database_url: str, connection: Connection[DictRow]) -> None:
+    connection.execute(
+        "CREATE TABLE odd (id numeric, at timestamptz, tag text[], name text, open boolean,"
+        " PRIMARY KEY (id, at, tag))"
+    )
+    connection.execute(
+        "INSERT INTO odd SELECT i + 0.50, '2024-02-29 12:00+00'::timestamptz + i * interval '1 day',"
+        " ARRAY['a,\"b', i::text], 'n' || i, i % 2 = 0 FROM generate_series(1, 20) i"
+    )
+    seen: list[dict[str, Any]] = []
+    effect = letter(
+        "odd",
+        handler=lambda record, _, context: seen.append({**record, "key": context.key}),
+        compensate=lambda *given: given[3].key,
+        reversibility=Reversibility.COMPENSABLE,
+    )
+    with open_ledger(database_url, actions=[effect]) as other:
+        execution = (
+            other.on("odd").where(col("open").in_([True])).apply("odd", log="-").by("u").run()
+        )
+        assert execution.progress().applied == 10
+        assert seen[0]["at"] == "2024-03-02 12:00:00+00"
+        assert (seen[0]["id"], seen[0]["open"]) == (Decimal("2.50"), True)
+        assert seen[0]["key"] == ("2.50", "2024-03-02 12:00:00+00", '{"a,\\"b",2}')
+        undo = execution.undo(by="u").keys([(Decimal("4.5"), seen[1]["at"], ['a,"b', "4"])]).run()
+        assert undo.progress().applied == 1
+        check_invariants(connection, ledger=other, tables=[])

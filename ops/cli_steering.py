@@ -1,0 +1,106 @@
+"""Steers what was named on the command line, watches it, and tries again what it did not get done."""
+
+import json
+import time
+from collections.abc import Mapping
+
+import typer
+
+from action_ledger.domain.errors import InvalidParameters
+
+from .cli_bars import watching
+from .cli_cards import show_result
+from .cli_exit_codes import ExitCode
+from .cli_lookup import find, read_details
+from .cli_running import run_request
+from .cli_terminal import Terminal
+from .cli_undoing import show_undo
+from .handles import ExecutionHandle, Handle, UndoHandle
+from .ledger import Ledger
+
+EVERY = 0.2
+"""Seconds between looks at what is watched."""
+PAUSED = "paused"
+
+
+def steer_execution(
+    ledger: Ledger,
+    terminal: Terminal,
+    given: str,
+    verb: str,
+    *,
+    by: str | None,
+    reason: str | None,
+    options: Mapping[str, object],
+) -> None:
+    """Pause, resume, cancel or retune, and say how it stands now."""
+    execution = ledger.execution(_execution(ledger, given, verb))
+    getattr(execution, verb)(by=by, reason=reason, **options)
+    details = read_details(ledger.store, execution.id)
+    if terminal.as_json:
+        terminal.give(details.execution)
+    else:
+        show_result(terminal, details, execution)
+
+
+def watch_job(ledger: Ledger, terminal: Terminal, given: str) -> ExitCode:
+    """Show a bar, or with --json a line for each change, until it has ended or is paused."""
+    found = find(ledger.store, given, newest=("execution", "undo", "redo"))
+    job: Handle = (
+        ExecutionHandle(ledger, found.id)
+        if found.kind == "execution"
+        else UndoHandle(ledger, found.id)
+    )
+    with watching(terminal, found.kind) as bar:
+        try:
+            said = None
+            while (counts := job.progress()).status not in {*job.ended, PAUSED}:
+                bar.show(counts)
+                if terminal.as_json and counts.processed != said:
+                    said = counts.processed
+                    _line(terminal, counts.model_dump(mode="json"))
+                time.sleep(EVERY)
+        except KeyboardInterrupt:
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if terminal.as_json:
+        _line(terminal, counts.model_dump(mode="json"))
+    elif isinstance(job, ExecutionHandle):
+        show_result(terminal, read_details(ledger.store, job.id), job)
+    else:
+        show_undo(terminal, UndoHandle(ledger, job.id), ledger)
+    whole = counts.status == "completed" and not counts.failed
+    return ExitCode.DONE if whole else ExitCode.PARTLY
+
+
+def retry_execution(
+    ledger: Ledger,
+    terminal: Terminal,
+    given: str,
+    *,
+    failed: bool,
+    not_processed: bool,
+    by: str | None,
+    reason: str | None,
+    workers: int,
+    submit: bool,
+    confirmed: bool,
+) -> ExitCode:
+    """Run the same action on what is left."""
+    execution = ledger.execution(_execution(ledger, given, "retry"))
+    request = execution.retry(by=by, reason=reason, failed=failed, not_processed=not_processed)
+    return run_request(
+        ledger, terminal, request, workers=workers, submit=submit, confirmed=confirmed
+    )
+
+
+def _execution(ledger: Ledger, given: str, verb: str) -> str:
+    found = find(ledger.store, given)
+    if found.kind != "execution":
+        detail = f"{found.id} is an {found.kind}; only executions are steered"
+        raise InvalidParameters(action=verb, detail=detail)
+    return str(found.id)
+
+
+def _line(terminal: Terminal, value: object) -> None:
+    terminal.out.file.write(json.dumps(value) + "\n")
+    terminal.out.file.flush()
