@@ -129,14 +129,14 @@ def test_killed_in_the_middle(
     make_places(connection, RECORDS)
     with opened(database_url) as ledger, Watcher(database_url):
         execution = letters(ledger, log, batch=RECORDS)
-        killed(order(database_url, execution.id, "effect.kept", 2))
+        killed(order(database_url, execution.id, "effect.kept", 2, lease_seconds=4))
         started = time.monotonic()
         known = {str(row["idempotency_key"]) for row in kept(connection)}
         assert len(known) == 50
         assert execution.progress().pending == RECORDS
         with children(order(database_url, execution.id)):
             until(lambda: set(calls(log)) - known, "the next worker", seconds=10)
-            assert time.monotonic() - started < 2 * LEASE
+            assert time.monotonic() - started < 2 * 4
             execution.wait(timeout=20)
         counted = calls(log)
         assert {key for key, count in counted.items() if count > 1} <= set(counted) - known
@@ -160,13 +160,19 @@ def test_frozen_and_thawed(
             assert worker.pid is not None
             until(lambda: stopped(worker.pid or 0), "the worker's stop")
             before = {row["position"]: row for row in kept(connection)}
-            with children(
-                order(database_url, execution.id, "effect.before_end", signal="SIGSTOP")
-            ) as (second,):
+            taking_over = order(database_url, execution.id, "effect.before_end", signal="SIGSTOP")
+            with children({**taking_over, "lease_seconds": 60}) as (second,):
                 until(lambda: stopped(second.pid or 0), "the second worker's last step")
                 # The second holds a lease of its own; now the first wakes up and wants to write.
+                begun = sum(
+                    line[0] == "begun" and line[4] == str(worker.pid) for line in lines(log)
+                )
                 os.kill(worker.pid, signal.SIGCONT)
                 time.sleep(LEASE / 2)
+                again = sum(
+                    line[0] == "begun" and line[4] == str(worker.pid) for line in lines(log)
+                )
+                assert again - begun <= 1, "no more than what was under way when it was stopped"
                 os.kill(second.pid or 0, signal.SIGCONT)
                 worker.join(30)
                 second.join(30)
