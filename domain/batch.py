@@ -100,13 +100,18 @@ class Completed(BatchEvent):
 
 
 class Failed(BatchEvent):
-    """It could not be applied at all, for a reason that is no single record's: all its records failed."""
+    """It could not be applied at all, for a reason that is no single record's: all its records failed.
+
+    ``error`` is a stable code of the error tree, or an SQLSTATE. ``outcomes_digest`` is over the list of its
+    records, each as failed; None where an earlier release kept no list.
+    """
 
     TOPIC = "batch.failed"
 
     number: int = Field(ge=1)
     tally: Tally
     error: str
+    outcomes_digest: Digest | None = None
     attempt: int = Field(ge=1)
     worker: str
 
@@ -166,7 +171,7 @@ class Compensated(BatchEvent):
 
 
 class CompensationFailed(BatchEvent):
-    """An undo of it could not be applied at all; its records stay as they were.
+    """An undo of it could not be applied at all; its records stay as they were, listed as failed.
 
     Of an effect, some may have been compensated before: ``tally.applied`` counts them.
     """
@@ -178,6 +183,8 @@ class CompensationFailed(BatchEvent):
     number: int = Field(ge=1)
     tally: Tally
     error: str
+    outcomes_digest: Digest | None = None
+    effects_digest: Digest | None = None
     attempt: int = Field(ge=1)
     worker: str
 

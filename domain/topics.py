@@ -34,6 +34,7 @@ _EVENTS: tuple[type[Event], ...] = (
     record_lock.Broken,
     undo.Requested,
     undo.Completed,
+    undo.Failed,
     undo.Rejected,
 )
 

@@ -46,10 +46,26 @@ class Requested(UndoEvent):
 
 
 class Completed(UndoEvent):
-    """Every batch of it has come to its end. ``tally.skipped`` counts the conflicts."""
+    """Every batch of it has come to its end.
+
+    ``tally.skipped`` counts the conflicts and what triggers kept, ``tally.failed`` what the database refused.
+    """
 
     TOPIC = "undo.completed"
 
+    tally: Tally
+
+
+class Failed(UndoEvent):
+    """Every batch of it has come to its end, and some could not be taken back at all.
+
+    ``error`` is a stable code of the error tree, or an SQLSTATE. What came back stays, and what did not can be
+    undone again.
+    """
+
+    TOPIC = "undo.failed"
+
+    error: str
     tally: Tally
 
 
@@ -67,6 +83,9 @@ class UndoStatus(StrEnum):
 
     RUNNING = "running"
     COMPLETED = "completed"
+    """It came to its end; its tally says whether records stayed behind."""
+    FAILED = "failed"
+    """Whole batches could not be taken back."""
     REJECTED = "rejected"
 
     @property
@@ -82,5 +101,6 @@ class Undo(Aggregate):
     TRANSITIONS: ClassVar[Transitions] = {
         (None, Requested): UndoStatus.RUNNING,
         (UndoStatus.RUNNING, Completed): UndoStatus.COMPLETED,
+        (UndoStatus.RUNNING, Failed): UndoStatus.FAILED,
         (UndoStatus.RUNNING, Rejected): UndoStatus.REJECTED,
     }

@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass
 from itertools import islice
-from uuid import UUID
 
 from rich.text import Text
 
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo
-from action_ledger.domain.undo import ConflictPolicy
+from action_ledger.domain.undo import ConflictPolicy, UndoStatus
 
 from .cli_cards import outcome_lines, pace, past_tense, tally
 from .cli_exit_codes import ExitCode
-from .cli_lookup import Found, find, read_details, read_outcome_counts, read_undo
+from .cli_lookup import Found, UndoView, find, read_details, read_outcome_counts, read_undo
 from .cli_outcome_tables import conflicts_table, failures_table, key_text
 from .cli_running import ask_first, finish
-from .cli_terminal import QUIET, WARN, Terminal, ago, state
+from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, state
 from .cli_wanted import split_keys
 from .handles import UndoHandle, UndoRequest
 from .ledger import Ledger
@@ -91,7 +90,8 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     for line in outcome_lines(conflicts):
         terminal.say(line, WARN)
     if view.error:
-        terminal.say(f"  It was refused: {view.error}", WARN)
+        verb = "was refused" if view.status == UndoStatus.REJECTED else "failed"
+        terminal.say(f"  It {verb}: {view.error}", BAD)
     if excepted := undo.excepted:
         columns = ", ".join(excepted)
         terminal.say(f"  restored except for what a trigger writes: {columns}", WARN)
@@ -102,7 +102,7 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
         terminal.say(f"\nFailed ({view.failed:,}{_first(view.failed, limit)})", "bold")
         failures_table(terminal, islice(undo.failures(), limit))
     terminal.say()
-    for line in _next_steps(undo, left, kind=view.kind, execution_id=view.execution_id):
+    for line in _next_steps(undo, view, left):
         terminal.say(line, QUIET)
 
 
@@ -114,6 +114,7 @@ def undo_as_json(ledger: Ledger, undo: UndoHandle, *, limit: int = SHOWN) -> dic
         "outcomes": read_outcome_counts(ledger.store, view.execution_id, undo.id),
         "excepted": undo.excepted,
         "conflicts": list(islice(undo.conflicts(), limit)),
+        "skipped_records": list(islice(undo.skipped(), limit)),
         "failures": list(islice(undo.failures(), limit)),
     }
 
@@ -162,10 +163,13 @@ def _first(number: int, limit: int) -> str:
     return f", the first {limit}" if number > limit else ""
 
 
-def _next_steps(undo: UndoHandle, left: int, *, kind: str, execution_id: UUID) -> list[str]:
-    if kind == "redo":
-        return [f"To take it back again: action-ledger undo {execution_id}"]
+def _next_steps(undo: UndoHandle, view: UndoView, left: int) -> list[str]:
+    execution_id = view.execution_id
+    if view.kind == "redo":
+        return [f"To take it back again: action-ledger undo {execution_id}"] if view.applied else []
     steps: list[str] = []
+    if view.failed:
+        steps += [f"To try the rest again: action-ledger undo {execution_id}"]
     if left:
         shown = [key_text(one.key) for one in islice(undo.conflicts(), 3)]
         keys = ",".join(shown) if left <= len(shown) else ",".join([shown[0], "..."])
@@ -173,4 +177,6 @@ def _next_steps(undo: UndoHandle, left: int, *, kind: str, execution_id: UUID) -
             "To overwrite some of them all the same:",
             f"  action-ledger undo {execution_id} --keys {keys} --on-conflict force",
         ]
-    return [*steps, f"To apply it again: action-ledger redo {undo.id}"]
+    if view.applied:
+        steps += [f"To apply it again: action-ledger redo {undo.id}"]
+    return steps

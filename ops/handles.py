@@ -27,14 +27,8 @@ from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
 from .builder import check_actor, invalid, key_list
-from .outcomes import (
-    EffectResult,
-    Outcome,
-    read_changes,
-    read_effects,
-    read_not_processed,
-    read_outcomes,
-)
+from .effect_results import EffectResult, read_effects
+from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .progress import Progress
 from .retry import retry_of
 
@@ -78,6 +72,12 @@ class Handle:
     def status(self) -> str:
         """Where it stands."""
         return str(self.row()["status"])
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed: a stable code of the error tree, or an SQLSTATE; None while it has not."""
+        code: str | None = self.row()["error"]
+        return code
 
     def progress(self) -> Progress:
         """Read how far it has come, in one consistent look."""
@@ -209,7 +209,7 @@ class ExecutionHandle(Handle):
         return [UndoHandle(self.ledger, row["undo_id"]) for row in rows]
 
     def failures(self) -> Iterator[Outcome]:
-        """Give the records that failed, each with its key and what the database said."""
+        """Give the records that failed, each with its key and the reason: an SQLSTATE or a stable code."""
         return read_outcomes(self.ledger.store, execution_id=self.id, outcome="failed")
 
     def skipped(self) -> Iterator[Outcome]:
@@ -235,8 +235,12 @@ class UndoHandle(Handle):
         """Give the records that were left alone, with the recorded and the current value of each column."""
         return read_outcomes(self.ledger.store, undo_id=self.id, outcome="conflict")
 
+    def skipped(self) -> Iterator[Outcome]:
+        """Give the records that were kept from coming back, each with the reason, such as a trigger."""
+        return read_outcomes(self.ledger.store, undo_id=self.id, outcome="skipped")
+
     def failures(self) -> Iterator[Outcome]:
-        """Give the records that the database would not take back."""
+        """Give the records that could not be taken back, each with its key and the reason."""
         return read_outcomes(self.ledger.store, undo_id=self.id, outcome="failed")
 
     @property

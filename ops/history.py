@@ -124,7 +124,7 @@ def _texts(table: Table, field: str, n: int, name: str, type_: str) -> sql.Compo
     """Read a recorded column as texts; one that is gone, or of another type now, as it was written."""
     array = sql.SQL("{}[{}]").format(sql.Identifier("s", field), sql.Literal(n))
     for column in table.columns:
-        if column.name == name and column.type == type_:
+        if column.name == name and column.recorded_type == type_:
             return sql.SQL("{}::{}::text[]").format(array, array_type(column))
     return sql.SQL("{}::text[]").format(array)
 

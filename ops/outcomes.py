@@ -1,7 +1,6 @@
 """Record by record: what was changed, and what was not and why. Read from the bulk data, streamed."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,21 +30,6 @@ class Outcome(BaseModel):
     """What the ledger had written, by column; for conflicts."""
     current: dict[str, str | None] | None = None
     """What was found instead, by column; None where the row was gone."""
-
-
-class EffectResult(BaseModel):
-    """What came of an effect's handler for one record. ``result`` is what it returned, as JSON values."""
-
-    model_config = ConfigDict(frozen=True)
-
-    key: tuple[str, ...]
-    batch: int
-    outcome: str
-    reason: str | None
-    message: str | None
-    result: Any
-    idempotency_key: UUID | None
-    recorded_at: datetime
 
 
 TEXT_ARRAY = 1009
@@ -99,13 +83,6 @@ def read_not_processed(store: Store, *, execution_id: UUID) -> Iterator[Outcome]
                     yield Outcome(
                         key=key, batch=row["number"], outcome="not_processed", reason=row["reason"]
                     )
-
-
-def read_effects(store: Store, *, execution_id: UUID) -> Iterator[EffectResult]:
-    """Read what was kept of each call of an effect; of a batch at work, what there is so far."""
-    with store.transaction() as transaction:
-        for row in transaction.stream(SQL["effects"], {"execution_id": execution_id}):
-            yield EffectResult.model_validate({**row, "batch": row.pop("number")})
 
 
 def read_changes(store: Store, *, execution_id: UUID) -> Iterator[dict[str, Any]]:

@@ -83,7 +83,9 @@ def _execution(rows: Rows, recorded: Recorded) -> None:  # noqa: C901, PLR0912 -
             pass
 
 
-def _batch(rows: Rows, recorded: Recorded, event: batch.BatchEvent) -> None:
+def _batch(  # noqa: C901 - one case an event
+    rows: Rows, recorded: Recorded, event: batch.BatchEvent
+) -> None:
     patch = partial(_patch, rows, "batches", recorded)
     count = partial(rows.add, "executions", event.execution_id)
     match event:
@@ -115,6 +117,8 @@ def _batch(rows: Rows, recorded: Recorded, event: batch.BatchEvent) -> None:
             rows.add("undos", event.undo_id, total=event.records, pending=event.records, batches=1)
         case batch.Compensated() | batch.CompensationFailed():
             patch(status=BatchStatus.COMPLETED)
+            if isinstance(event, batch.CompensationFailed):
+                rows.patch("undos", event.undo_id, error=event.error)
             _end_unit(rows, recorded, "undos", event.undo_id, event.tally)
         case _:
             pass
@@ -127,6 +131,8 @@ def _undo(rows: Rows, recorded: Recorded, event: undo.UndoEvent) -> None:
             rows.put("undos", event.originator_id, _undo_row(event, recorded.recorded_at))
         case undo.Completed():
             patch(status=UndoStatus.COMPLETED, ended_at=recorded.recorded_at)
+        case undo.Failed():
+            patch(status=UndoStatus.FAILED, ended_at=recorded.recorded_at, error=event.error)
         case undo.Rejected():
             patch(status=UndoStatus.REJECTED, ended_at=recorded.recorded_at, error=event.error)
         case _:

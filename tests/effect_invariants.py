@@ -74,7 +74,7 @@ def check_fixed(connection: Connection[DictRow]) -> None:
         "  count(*) FILTER (WHERE outcome = 'skipped') AS skipped"
         "  FROM {schema}.effect_results r WHERE r.owner::text ="
         "   coalesce({body} ->> 'compensation_id', e.originator_id::text)) k"
-        " WHERE e.topic IN ('batch.completed', 'batch.cancelled', 'batch.compensated')) x"
+        " WHERE e.topic IN ('batch.completed', 'batch.cancelled', 'batch.compensated', 'batch.compensation_failed')) x"
         " WHERE said IS DISTINCT FROM digest OR (said IS NOT NULL AND ((tally ->> 'applied')::bigint <> applied"
         "  OR (tally ->> 'failed')::bigint <> failed OR (tally ->> 'skipped')::bigint <> skipped))",
     )

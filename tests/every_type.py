@@ -158,7 +158,7 @@ class EveryType:
     def __init__(self, connection: Connection[DictRow]) -> None:
         """Make the table, and fill it."""
         self._connection = connection
-        self.samples = self._find_samples()
+        self.samples = find_samples(connection)
         self.columns = [f"{kind} {name}" for name in self.samples for kind in ("one", "many")]
         definitions = [
             sql.SQL("{} {}{}").format(
@@ -192,34 +192,6 @@ class EveryType:
         assert row is not None
         return row
 
-    def _find_samples(self) -> dict[str, tuple[str, ...]]:
-        names = [
-            row["typname"]
-            for row in self._connection.execute(
-                "SELECT typname FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace"
-                " AND typtype IN ('b', 'r', 'm', 'e', 'd')"
-                " AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = pg_type.oid) ORDER BY 1"
-            )
-        ]
-        forgotten = set(names) - set(SAMPLES) - NO_INPUT
-        assert not forgotten, f"there are no samples of {forgotten}"
-        version = self._connection.info.server_version
-        more = {
-            **(SINCE_17 if version >= 170000 else {}),
-            **(SINCE_16 if version >= 160000 else {}),
-        }
-        found = {name: SAMPLES[name] + more.get(name, ()) for name in names if name in SAMPLES}
-        if not self._has_xml():
-            del found["xml"]
-        return found
-
-    def _has_xml(self) -> bool:
-        try:
-            self._connection.execute("SELECT '<a/>'::xml")
-        except FeatureNotSupported:
-            return False
-        return True
-
     def _insert(self, n: int) -> None:
         """Give row n the n-th sample of each type, and an array of one of six shapes."""
         columns: list[sql.Composable] = [sql.SQL("id")]
@@ -238,6 +210,37 @@ class EveryType:
                 self.table, sql.SQL(", ").join(columns), sql.SQL(", ").join(values)
             )
         )
+
+
+def find_samples(connection: Connection[DictRow]) -> dict[str, tuple[str, ...]]:
+    """Give samples, as input texts, of every built-in type that a column of this server may have."""
+    names = [
+        row["typname"]
+        for row in connection.execute(
+            "SELECT typname FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace"
+            " AND typtype IN ('b', 'r', 'm', 'e', 'd')"
+            " AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = pg_type.oid) ORDER BY 1"
+        )
+    ]
+    forgotten = set(names) - set(SAMPLES) - NO_INPUT
+    assert not forgotten, f"there are no samples of {forgotten}"
+    version = connection.info.server_version
+    more = {
+        **(SINCE_17 if version >= 170000 else {}),
+        **(SINCE_16 if version >= 160000 else {}),
+    }
+    found = {name: SAMPLES[name] + more.get(name, ()) for name in names if name in SAMPLES}
+    if not _has_xml(connection):
+        del found["xml"]
+    return found
+
+
+def _has_xml(connection: Connection[DictRow]) -> bool:
+    try:
+        connection.execute("SELECT '<a/>'::xml")
+    except FeatureNotSupported:
+        return False
+    return True
 
 
 SHAPES = (

@@ -65,3 +65,38 @@ def dump(
         ) as copy:
             binary = b"".join(bytes(block) for block in copy)
     return Dump([row["row"] for row in text], binary)
+
+
+def dump_rows(
+    connection: Connection[DictRow],
+    table: sql.Composable,
+    number: str,
+    *,
+    leaving_out: tuple[str, ...] = (),
+) -> dict[int, tuple[str, bytes]]:
+    """Dump each row by its number, in text and in binary form: for a dump of some rows only."""
+    with connection.transaction():
+        for name, value in (("TimeZone", "UTC"), ("DateStyle", "ISO"), ("extra_float_digits", "1")):
+            connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+        columns = connection.execute(
+            "SELECT attname AS name, format_type(atttypid, -1) AS type FROM pg_attribute"
+            " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attname <> ALL(%s)"
+            " ORDER BY attnum",
+            [table.as_string(connection), list(leaving_out)],
+        ).fetchall()
+        names = [sql.Identifier(row["name"]) for row in columns]
+        sendable = [
+            sql.SQL("{}::text").format(name) if row["type"] in NO_BINARY else name
+            for row, name in zip(columns, names, strict=True)
+        ]
+        rows = connection.execute(
+            sql.SQL(
+                "SELECT {} AS number, ROW({})::text AS text, record_send(ROW({})) AS binary FROM {}"
+            ).format(
+                sql.Identifier(number),
+                sql.SQL(", ").join(names),
+                sql.SQL(", ").join(sendable),
+                table,
+            )
+        ).fetchall()
+    return {row["number"]: (row["text"], bytes(row["binary"])) for row in rows}

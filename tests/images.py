@@ -1,6 +1,7 @@
 """The images that a ledger keeps, put together to the newest of each record, and the rows to compare them with."""
 
 from collections.abc import Iterable
+from typing import LiteralString
 from uuid import UUID
 
 from psycopg import Connection, sql
@@ -24,7 +25,7 @@ PINNED = {
 
 def newest_images(connection: Connection[DictRow], table: str) -> dict[Key, Image | None]:
     """Give, for each record that was ever changed, what the ledger last knew of it; None for a deleted one."""
-    names = [name for name, is_key, _ in _columns(connection, table) if is_key]
+    names = [name for name, is_key, _, _ in _columns(connection, table) if is_key]
     rows = connection.execute(
         sql.SQL(
             "SELECT c.batch_id, c.columns, c.kind, c.keys, c.after FROM action_ledger.change_sets c"
@@ -60,10 +61,10 @@ def rows_now(connection: Connection[DictRow], table: str) -> dict[Key, Image]:
     columns = _columns(connection, table)
     # An image is an element of its type's array; what is an array itself, or xml, is kept as text.
     values = [
-        sql.SQL("{0}::text AS {0}" if plain else "(ARRAY[{0}]::text)::text[] AS {0}").format(
-            sql.Identifier(name)
+        sql.SQL("{0}{1}::text AS {0}" if plain else "(ARRAY[{0}{1}]::text)::text[] AS {0}").format(
+            sql.Identifier(name), sql.SQL(number)
         )
-        for name, _, plain in columns
+        for name, _, plain, number in columns
     ]
     with connection.transaction():
         for name, value in PINNED.items():
@@ -74,23 +75,40 @@ def rows_now(connection: Connection[DictRow], table: str) -> dict[Key, Image]:
             )
         ).fetchall()
     images = [
-        {name: row[name] if plain else row[name][0] for name, _, plain in columns} for row in rows
+        {name: row[name] if plain else row[name][0] for name, _, plain, _ in columns}
+        for row in rows
     ]
-    return {tuple(image[name] for name, is_key, _ in columns if is_key): image for image in images}
+    return {
+        tuple(image[name] for name, is_key, _, _ in columns if is_key): image for image in images
+    }
 
 
-def _columns(connection: Connection[DictRow], table: str) -> list[tuple[str, bool, bool]]:
-    """Give (name, whether it is of the key, whether images keep it as plain text), the key first and in order."""
+def _columns(
+    connection: Connection[DictRow], table: str
+) -> list[tuple[str, bool, bool, LiteralString]]:
+    """Give (name, whether it is of the key, whether images keep it as plain text, the cast to what is kept).
+
+    The key comes first and in order. Of what is a name for a number in the catalog, the number is kept.
+    """
     rows = connection.execute(
         "SELECT a.attname AS name, coalesce(a.attnum = ANY(i.indkey), false) AS is_key,"
-        " t.typcategory = 'A' OR t.typname = 'xml' AS plain"
-        " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+        " t.typcategory = 'A' OR t.typname = 'xml' OR t.typdelim <> ',' AS plain, t.typcategory = 'A' AS many,"
+        " t.typnamespace = 'pg_catalog'::regnamespace AND coalesce(e.typname, t.typname) LIKE 'reg%%' AS numbered"
+        " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.typarray = t.oid"
         " LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary"
         " WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped"
         " ORDER BY array_position(i.indkey::int2[], a.attnum), a.attnum",
         [table],
     ).fetchall()
-    return [(row["name"], row["is_key"], row["plain"]) for row in rows]
+    return [
+        (
+            row["name"],
+            row["is_key"],
+            row["plain"],
+            "" if not row["numbered"] else "::oid[]" if row["many"] else "::oid",
+        )
+        for row in rows
+    ]
 
 
 def _arrays(connection: Connection[DictRow], texts: Iterable[str]) -> list[list[str | None]]:

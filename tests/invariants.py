@@ -8,26 +8,22 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, LiteralString
+from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.ops.ledger import Ledger
+from tests.accounts import check_lists, check_records, check_sums, rows_of, view_of
 from tests.effect_invariants import check_effects
 from tests.images import newest_images, rows_now
 
-SCHEMA = "action_ledger"
 PATIENCE = 5.0
 """Seconds that the server may take to notice that a killed process is gone."""
 
 ENDS = (
-    "execution.completed",
-    "execution.failed",
-    "execution.cancelled",
-    "execution.rolled_back",
-    "undo.completed",
-    "undo.rejected",
+    *("execution.completed", "execution.failed", "execution.cancelled", "execution.rolled_back"),
+    *("undo.completed", "undo.failed", "undo.rejected"),
 )
 
 
@@ -49,6 +45,7 @@ def check_invariants(
     check_one_effect_set(connection)
     check_digests(connection)
     check_records(connection)
+    check_lists(connection)
     check_effects(connection)
     check_sums(connection)
     check_nothing_left(connection, open_jobs=open_jobs)
@@ -61,14 +58,14 @@ def check_invariants(
 
 def check_streams(connection: Connection[DictRow]) -> None:
     """I3: versions from 1 without a gap. And positions are in the order of time and of versions."""
-    broken = _rows(
+    broken = rows_of(
         connection,
         "SELECT originator_id, min(originator_version), max(originator_version), count(*)"
         " FROM {schema}.stored_events GROUP BY 1"
         " HAVING min(originator_version) <> 1 OR max(originator_version) <> count(*)",
     )
     assert not broken, f"I3: streams with gaps: {broken}"
-    disordered = _rows(
+    disordered = rows_of(
         connection,
         "SELECT * FROM (SELECT notification_id, recorded_at,"
         " lag(recorded_at) OVER (ORDER BY notification_id) AS earlier,"
@@ -81,7 +78,7 @@ def check_streams(connection: Connection[DictRow]) -> None:
 
 def check_closed(connection: Connection[DictRow]) -> None:
     """Nothing of an execution is completed after the event that closed it."""
-    late = _rows(
+    late = rows_of(
         connection,
         "SELECT b.notification_id, b.topic FROM {schema}.stored_events e JOIN {schema}.stored_events b"
         " ON b.notification_id > e.notification_id AND b.topic IN ('batch.completed', 'batch.failed')"
@@ -93,7 +90,7 @@ def check_closed(connection: Connection[DictRow]) -> None:
 
 def check_one_effect_set(connection: Connection[DictRow]) -> None:
     """I1: one request an execution, one end a batch and a compensation, one end a job."""
-    events = _rows(
+    events = rows_of(
         connection,
         "SELECT originator_id, topic, convert_from(state, 'UTF8')::jsonb AS body FROM {schema}.stored_events",
     )
@@ -115,7 +112,7 @@ def check_one_effect_set(connection: Connection[DictRow]) -> None:
             once[topic, id_] += 1
     twice = {what: count for what, count in once.items() if count > 1}
     assert not twice, f"I1: more than once: {twice}"
-    orphans = _rows(
+    orphans = rows_of(
         connection,
         "SELECT owner FROM {schema}.change_sets c WHERE NOT EXISTS ("
         " SELECT FROM {schema}.stored_events e WHERE e.topic IN ('batch.completed', 'batch.compensated')"
@@ -126,23 +123,24 @@ def check_one_effect_set(connection: Connection[DictRow]) -> None:
 
 def check_digests(connection: Connection[DictRow]) -> None:
     """Key sets, change sets and outcomes are what their events fixed."""
-    wrong = _rows(
+    wrong = rows_of(
         connection,
         "SELECT k.owner FROM {schema}.stored_events e JOIN {schema}.key_sets k ON k.owner = e.originator_id"
         " WHERE e.topic = 'batch.planned' AND convert_from(e.state, 'UTF8')::jsonb ->> 'keys_digest'"
         " <> {schema}.digest(k.salt, k.keys)",
     )
     assert not wrong, f"key sets altered: {wrong}"
-    told = _rows(
+    told = rows_of(
         connection,
         "SELECT coalesce(body ->> 'compensation_id', originator_id::text) AS owner,"
         " body ->> 'change_digest' AS changes, body ->> 'outcomes_digest' AS outcomes FROM ("
         "  SELECT originator_id, convert_from(state, 'UTF8')::jsonb AS body FROM {schema}.stored_events"
-        "  WHERE topic IN ('batch.completed', 'batch.compensated', 'batch.cancelled')) e",
+        "  WHERE topic IN ('batch.completed', 'batch.failed', 'batch.cancelled', 'batch.compensated',"
+        "   'batch.compensation_failed')) e",
     )
     kept = {
         str(row["owner"]): row["digests"]
-        for row in _rows(
+        for row in rows_of(
             connection,
             "SELECT owner, array_agg({schema}.change_digest(c) ORDER BY part) AS digests"
             " FROM {schema}.change_sets c GROUP BY owner",
@@ -150,7 +148,7 @@ def check_digests(connection: Connection[DictRow]) -> None:
     }
     listed = {
         str(row["owner"]): row["digest"]
-        for row in _rows(
+        for row in rows_of(
             connection,
             "SELECT owner, {schema}.digest(''::bytea, array_agg({schema}.outcome_digest(o) ORDER BY part))"
             " AS digest FROM {schema}.record_outcomes o GROUP BY owner",
@@ -170,90 +168,9 @@ def _joined(digests: list[str]) -> str | None:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def check_records(connection: Connection[DictRow]) -> None:
-    """I8, record by record: a planned record is planned once, and came to one end, in its own batch."""
-    sizes = _rows(connection, "SELECT DISTINCT cardinality(keys) AS n FROM {schema}.key_sets")
-    for n in (row["n"] for row in sizes):
-        keys = sql.SQL(", ").join(sql.SQL("s.keys[{}]::text[]").format(i + 1) for i in range(n))
-        names = sql.SQL(", ").join(sql.Identifier(f"k{i + 1}") for i in range(n))
-        twice = _rows(
-            connection,
-            "SELECT execution_id, {names}, count(*) FROM {schema}.key_sets s, unnest({keys}) AS u ({names})"
-            " WHERE s.execution_id <> s.owner AND EXISTS (SELECT FROM {schema}.stored_events e"
-            "   WHERE e.originator_id = s.owner AND e.topic = 'batch.planned')"
-            " GROUP BY execution_id, {names} HAVING count(*) > 1 LIMIT 5",
-            keys=keys,
-            names=names,
-        )
-        assert not twice, f"I8: records planned twice: {twice}"
-        astray = _rows(
-            connection,
-            "WITH planned AS (SELECT s.owner AS batch_id, {names} FROM {schema}.key_sets s,"
-            "   unnest({keys}) AS u ({names}) WHERE EXISTS (SELECT FROM {schema}.stored_events e"
-            "   WHERE e.originator_id = s.owner AND e.topic = 'batch.completed')),"
-            " ended AS (SELECT s.owner AS batch_id, {names} FROM {schema}.change_sets s,"
-            "   unnest({keys}) AS u ({names}) WHERE s.direction = 'do' AND cardinality(s.keys) = {n}"
-            "  UNION ALL SELECT s.owner, {names} FROM {schema}.record_outcomes s,"
-            "   unnest({keys}) AS u ({names}) WHERE s.undo_id IS NULL AND cardinality(s.keys) = {n}"
-            "    AND NOT EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
-            "     AND e.topic = 'batch.cancelled')"
-            "  UNION ALL SELECT s.owner, {effected} FROM {schema}.effect_results s"
-            "   WHERE s.undo_id IS NULL AND s.outcome = 'applied' AND cardinality(s.key) = {n}"
-            "    AND EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
-            "     AND e.topic = 'batch.completed'))"
-            " (TABLE planned EXCEPT ALL TABLE ended) UNION ALL (TABLE ended EXCEPT ALL TABLE planned) LIMIT 5",
-            keys=keys,
-            names=names,
-            n=sql.Literal(n),
-            effected=sql.SQL(", ").join(sql.SQL("s.key[{}]").format(i + 1) for i in range(n)),
-        )
-        assert not astray, f"I8: records without an end, or with two: {astray}"
-
-
-def check_sums(connection: Connection[DictRow]) -> None:
-    """I8, in numbers: the four add up to the total, and each is what lies in the bulk data."""
-    for view, key in (("executions", "execution_id"), ("undos", "undo_id")):
-        wrong = _rows(
-            connection,
-            "SELECT * FROM {view} WHERE applied + failed + skipped + pending <> total"
-            " OR least(applied, failed, skipped, pending) < 0 OR (status = 'completed' AND pending <> 0)"
-            " OR batches_done > batches OR (ended_at IS NOT NULL AND batches_done <> batches)",
-            view=view_of(connection, view),
-        )
-        assert not wrong, f"I8: {view} do not add up: {wrong}"
-        where = sql.SQL("s.undo_id IS NULL AND b.execution_id = v.execution_id")
-        if view == "undos":
-            where = sql.SQL("s.undo_id = v.undo_id")
-        wrong = _rows(
-            connection,
-            "SELECT v.{key}, v.applied, v.failed, v.skipped, c.applied AS kept, o.failed AS listed,"
-            " o.skipped AS passed, f.records AS sunk FROM {view} v,"
-            " LATERAL (SELECT coalesce(sum(s.records), 0) + (SELECT count(*) FROM {schema}.effect_results s"
-            "   JOIN {batches} b USING (batch_id) WHERE s.outcome = 'applied' AND {where} AND NOT EXISTS ("
-            "    SELECT FROM {schema}.work_queue w WHERE w.unit_id = s.owner)) AS applied"
-            "  FROM {schema}.change_sets s JOIN {batches} b USING (batch_id) WHERE {where}) c,"
-            " LATERAL (SELECT coalesce(sum(s.records) FILTER (WHERE s.outcome = 'failed'), 0) AS failed,"
-            "  coalesce(sum(s.records) FILTER (WHERE s.outcome <> 'failed'), 0) AS skipped"
-            "  FROM {schema}.record_outcomes s JOIN {batches} b USING (batch_id) WHERE {where}) o,"
-            " LATERAL (SELECT coalesce(sum((convert_from(e.state, 'UTF8')::jsonb -> 'tally' ->> 'failed')::bigint), 0)"
-            "  AS records FROM {schema}.stored_events e WHERE e.topic = {topic}"
-            "  AND convert_from(e.state, 'UTF8')::jsonb ->> {key_text} = v.{key}::text) f"
-            " WHERE v.applied <> c.applied OR v.failed <> o.failed + f.records OR v.skipped <> o.skipped",
-            key=sql.Identifier(key),
-            key_text=sql.Literal(key),
-            topic=sql.Literal(
-                "batch.failed" if view == "executions" else "batch.compensation_failed"
-            ),
-            view=view_of(connection, view),
-            batches=view_of(connection, "batches"),
-            where=where,
-        )
-        assert not wrong, f"I8: {view} are not what their batches say: {wrong}"
-
-
 def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = False) -> None:
     """I7: no queue row, lock, open transaction or temporary table is left by a job that has ended."""
-    queue = _rows(
+    queue = rows_of(
         connection,
         "SELECT w.* FROM {schema}.work_queue w LEFT JOIN {executions} e ON e.execution_id = w.job_id"
         " LEFT JOIN {undos} u ON u.undo_id = w.job_id"
@@ -262,7 +179,7 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
         undos=view_of(connection, "undos"),
     )
     assert not queue, f"I7: queue rows left: {queue}"
-    paces = _rows(
+    paces = rows_of(
         connection,
         "SELECT p.* FROM {schema}.paces p JOIN {executions} e ON e.execution_id = p.job_id"
         " WHERE e.ended_at IS NOT NULL AND e.ended_at < clock_timestamp() - interval '20 seconds'",
@@ -270,7 +187,7 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
     )
     assert not paces, f"I7: paces left: {paces}"
     if not open_jobs:
-        still = _rows(connection, "SELECT * FROM {schema}.work_queue")
+        still = rows_of(connection, "SELECT * FROM {schema}.work_queue")
         assert not still, f"I7: work is left: {still}"
     deadline = time.monotonic() + PATIENCE
     while left := _left_in_sessions(connection):
@@ -279,7 +196,7 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
 
 
 def _left_in_sessions(connection: Connection[DictRow]) -> list[DictRow]:
-    return _rows(
+    return rows_of(
         connection,
         "SELECT 'lock' AS what, l.pid, coalesce(c.relname, l.locktype) AS name FROM pg_locks l"
         " LEFT JOIN pg_class c ON c.oid = l.relation"
@@ -314,21 +231,3 @@ def check_images(connection: Connection[DictRow], table: str, touched: frozenset
                 if row[column] != value
             ]
     assert not wrong, f"I2: {len(wrong)} differ: {wrong[:5]}"
-
-
-def view_of(connection: Connection[DictRow], table: str) -> sql.Identifier:
-    """Name the live generation of one of the progress view's tables."""
-    row = connection.execute(
-        sql.SQL("SELECT generation FROM {}.projections WHERE name = 'progress'").format(
-            sql.Identifier(SCHEMA)
-        )
-    ).fetchone()
-    assert row is not None
-    return sql.Identifier(SCHEMA, f"view_{table}_g{row['generation']}")
-
-
-def _rows(
-    connection: Connection[DictRow], text: LiteralString, **parts: sql.Composable
-) -> list[DictRow]:
-    statement = sql.SQL(text).format(schema=sql.Identifier(SCHEMA), **parts)
-    return connection.execute(statement).fetchall()

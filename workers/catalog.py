@@ -4,7 +4,7 @@ Read once per transaction, in one statement: a table that changed in between is 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Self
@@ -54,6 +54,7 @@ class Column:
     ``type`` is its declared type with modifiers, as in ``character varying(3)``. ``plain_type`` is what
     values are cast to: without modifiers, and for a domain the type below it, because an explicit cast to
     the declared type would cut a longer value short without a word. Both mean the same under any search path.
+    ``computed_from`` names the columns that a generated one is computed from.
     ``collation`` is one that takes values for equal which are not the same, as SQL, or else None.
     ``is_array``, ``is_json`` and ``is_composite`` speak of ``plain_type``; ``delimiter`` stands between its
     values in an array.
@@ -63,6 +64,7 @@ class Column:
     type: str
     plain_type: str
     generated: bool
+    computed_from: frozenset[str]
     identity_always: bool
     not_null: bool
     is_array: bool
@@ -72,10 +74,21 @@ class Column:
     collation: str | None
     delimiter: str
 
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Self:
+        """Read it as the catalog query gives it."""
+        values: dict[str, Any] = {**row, "computed_from": frozenset(row["computed_from"] or ())}
+        return cls(**values)
+
     @property
     def identifier(self) -> sql.Identifier:
         """The quoted name."""
         return identifier(self.name)
+
+    @property
+    def recorded_type(self) -> str:
+        """The type as change sets keep it. A column that the server computes is another than one that is written."""
+        return f"{self.type}, generated" if self.generated else self.type
 
     @property
     def type_sql(self) -> sql.SQL:
@@ -161,6 +174,11 @@ class Table:
         """Say whether a trigger may write rows again after the statement that changed them."""
         return bool(self.followed & self._fired_by(kind))
 
+    def computed_from(self, columns: Iterable[Column]) -> tuple[Column, ...]:
+        """Give the generated columns that the server computes anew when some of these are written."""
+        written = {column.name for column in columns}
+        return tuple(column for column in self.columns if column.computed_from & written)
+
     def _fired_by(self, kind: str) -> frozenset[str]:
         """An update that moves a row to another partition is a delete and an insert to the triggers as well."""
         return (
@@ -204,7 +222,7 @@ def read_table(
         raise UnsupportedTable(table=label, reason=reason)
     if not row["key"]:
         raise NoPrimaryKey(table=label)
-    columns = {column["name"]: Column(**column) for column in row["columns"]}
+    columns = {column["name"]: Column.from_json(column) for column in row["columns"]}
     return Table(
         oid=row["oid"],
         schema=row["schema"],

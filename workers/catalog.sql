@@ -89,6 +89,18 @@ typed AS (
     FROM attribute AS a
     JOIN described AS own ON own.attnum = a.attnum AND own.depth = 0
     JOIN described AS base ON base.attnum = a.attnum AND base.typtype <> 'd'
+),
+-- What each generated column is computed from. A partition may compute it in another way than its parent.
+computed AS (
+    SELECT a.attname, pg_catalog.jsonb_agg(DISTINCT b.attname ORDER BY b.attname) AS base
+    FROM tree
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = tree.oid AND a.attgenerated <> ''
+    JOIN pg_catalog.pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+    JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = f.oid
+        AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid
+    JOIN pg_catalog.pg_attribute AS b ON b.attrelid = d.refobjid AND b.attnum = d.refobjsubid
+    WHERE a.attnum <> b.attnum
+    GROUP BY a.attname
 )
 SELECT
     named.oid::bigint AS oid,
@@ -108,6 +120,7 @@ SELECT
                 'type', typed.type,
                 'plain_type', typed.plain_type,
                 'generated', typed.generated,
+                'computed_from', computed.base,
                 'identity_always', typed.identity_always,
                 'not_null', typed.attnotnull,
                 'is_array', typed.is_array,
@@ -119,7 +132,7 @@ SELECT
             )
             ORDER BY typed.attnum
         )
-        FROM typed
+        FROM typed LEFT JOIN computed ON computed.attname = typed.attname
     ) AS columns,
     (
         SELECT pg_catalog.array_agg(attribute.attname::text ORDER BY part.place)

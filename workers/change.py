@@ -42,16 +42,27 @@ class Change:
 
     @property
     def moves_keys(self) -> bool:
-        """Whether a record has another key afterwards, and another record may then have the one it had."""
-        return any(assignment.column in self.table.key for assignment in self.assignments)
+        """Whether a record has another key afterwards, and another record may then have the one it had.
+
+        The key's columns are assigned, or computed from what is.
+        """
+        written = [assignment.column for assignment in self.assignments]
+        written += self.table.computed_from(written)
+        return any(column in self.table.key for column in written)
 
     @property
     def captured(self) -> tuple[Column, ...]:
-        """The columns of the images: those that are set, or all where a trigger may write others."""
+        """The columns of the images: those that are set, or all where a trigger may write others.
+
+        Generated ones come back by themselves. Those of the key that may be computed anew are captured all the
+        same, since they tell where the record went.
+        """
         table = self.table
-        if self.kind == "delete" or table.may_swallow("update") or table.may_follow("update"):
+        if self.kind == "delete":
             return images_of(table)
-        return self.acted
+        whole = table.may_swallow("update") or table.may_follow("update")
+        written = images_of(table) if whole else self.acted
+        return (*written, *(c for c in table.computed_from(written) if c in table.key))
 
 
 def images_of(table: Table) -> tuple[Column, ...]:

@@ -151,7 +151,7 @@ def _set_back(reading: Reading, policy: ConflictPolicy) -> Write:
         before = sql.Identifier("q", reading.before_name(column))
         if column in reading.acted:
             assignments.append(Assignment(column, before))
-        elif not column.identity_always:
+        elif not column.identity_always and not column.generated:
             # A trigger may have written it along; it goes back only where nobody wrote it since.
             (current,) = columns_of("t", [column])
             kept = sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(

@@ -165,7 +165,8 @@ def _refuse_too_wide(action: str, change: Change) -> None:
 
 
 def _refuse_cascades(table: Table, kind: str, assignments: Sequence[Assignment]) -> None:
-    changed = {assignment.column.name for assignment in assignments}
+    written = [assignment.column for assignment in assignments]
+    changed = {column.name for column in (*written, *table.computed_from(written))}
     for reference in table.referenced_by:
         reached = (
             reference.on_delete in _TAKES_ALONG

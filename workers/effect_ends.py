@@ -2,39 +2,56 @@
 
 from typing import NamedTuple
 
+from psycopg import Error
+
 from action_ledger.domain import batch
 from action_ledger.domain.batch import Batch, BatchStatus
-from action_ledger.domain.event import Event, Tally
+from action_ledger.domain.event import Event
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.projections.store import Transaction
 
 from .claim import Unit
-from .effect_kept import SQL, Kept, count, summarise
+from .effect_kept import SQL, Kept, summarise
+from .faults import message_of
 from .settle import settle
 
 
-def end_unit(transaction: Transaction, unit: Unit, *, error: str | None, worker: str) -> bool:
+def end_unit(
+    transaction: Transaction,
+    unit: Unit,
+    *,
+    error: str | None,
+    cause: Exception | None = None,
+    worker: str,
+) -> bool:
     """Append the end of a unit, whose row this transaction has locked; False when its execution was closed.
 
-    With an ``error``, the records that nothing is kept of have failed for it.
+    With an ``error``, the records that nothing is kept of have failed for it; ``cause`` is told in their list.
     """
     if unit.batch_id is None:
         message = f"unit {unit.unit_id} of kind {unit.kind} has no effect"
         raise AssertionError(message)
-    values = {"batch_id": unit.batch_id, "epoch": unit.epoch, "reason": error}
-    if unit.undo_id is not None and error is not None:
-        event = _compensation_failed(transaction, unit, error, worker)
-    else:
-        if error is not None and not _standing(transaction, unit).closed:
-            transaction.execute(SQL["fail_rest"], values)
-        kept = summarise(
-            transaction,
-            owner=unit.unit_id,
-            batch_id=unit.batch_id,
-            execution_id=unit.execution_id,
-            undo_id=unit.undo_id,
+    if error is not None and (unit.undo_id or not _standing(transaction, unit).closed):
+        block = "fail_rest" if unit.undo_id is None else "fail_rest_of_compensation"
+        transaction.execute(
+            SQL[block],
+            {
+                "owner": unit.unit_id,
+                "batch_id": unit.batch_id,
+                "undo_id": unit.undo_id,
+                "epoch": unit.epoch,
+                "reason": error,
+                "message": message_of(cause) if isinstance(cause, Error) else cause and str(cause),
+            },
         )
-        event = _end(transaction, unit, kept, worker)
+    kept = summarise(
+        transaction,
+        owner=unit.unit_id,
+        batch_id=unit.batch_id,
+        execution_id=unit.execution_id,
+        undo_id=unit.undo_id,
+    )
+    event = _end(transaction, unit, kept, error=error, worker=worker)
     transaction.append(event)
     if isinstance(event, batch.Cancelled):
         return False
@@ -62,7 +79,9 @@ def _standing(transaction: Transaction, unit: Unit) -> _Standing:
     return _Standing(current, ExecutionStatus(row["status"]))
 
 
-def _end(transaction: Transaction, unit: Unit, kept: Kept, worker: str) -> Event:
+def _end(
+    transaction: Transaction, unit: Unit, kept: Kept, *, error: str | None, worker: str
+) -> Event:
     transaction.lock()
     standing = _standing(transaction, unit)
     fields = {
@@ -85,31 +104,12 @@ def _end(transaction: Transaction, unit: Unit, kept: Kept, worker: str) -> Event
             f"{kept.tally.processed} of {unit.records} records of unit {unit.unit_id} have an end"
         )
         raise AssertionError(message)
-    fields |= {"change_digest": None, "attempt": unit.attempt, "worker": worker}
+    fields |= {"attempt": unit.attempt, "worker": worker}
     if unit.undo_id is None:
-        return standing.batch.trigger(batch.Completed, unit.metadata, **fields)
-    return standing.batch.trigger(
-        batch.Compensated,
-        unit.metadata,
-        undo_id=unit.undo_id,
-        compensation_id=unit.unit_id,
-        **fields,
-    )
-
-
-def _compensation_failed(transaction: Transaction, unit: Unit, error: str, worker: str) -> Event:
-    """Those that were compensated count; all others can be asked for by another undo."""
-    done, _ = count(transaction, unit.unit_id)
-    transaction.lock()
-    return _standing(transaction, unit).batch.trigger(
-        batch.CompensationFailed,
-        unit.metadata,
-        execution_id=unit.execution_id,
-        undo_id=unit.undo_id,
-        compensation_id=unit.unit_id,
-        number=unit.number,
-        tally=Tally(applied=done.applied, failed=unit.records - done.applied),
-        error=error,
-        attempt=unit.attempt,
-        worker=worker,
-    )
+        return standing.batch.trigger(batch.Completed, unit.metadata, change_digest=None, **fields)
+    fields |= {"undo_id": unit.undo_id, "compensation_id": unit.unit_id}
+    if error is not None:
+        return standing.batch.trigger(
+            batch.CompensationFailed, unit.metadata, error=error, **fields
+        )
+    return standing.batch.trigger(batch.Compensated, unit.metadata, change_digest=None, **fields)

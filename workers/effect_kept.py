@@ -36,11 +36,11 @@ def summarise(
         "undo_id": undo_id,
     }
     transaction.execute(SQL["list_outcomes"], values)
-    tally, digest = count(transaction, owner)
+    tally, digest = _count(transaction, owner)
     return Kept(tally, outcomes_digest_of(transaction, owner, tally), digest)
 
 
-def count(transaction: Transaction, owner: UUID) -> tuple[Tally, str | None]:
+def _count(transaction: Transaction, owner: UUID) -> tuple[Tally, str | None]:
     """Count what was kept of an owner, and give the digest over it; None when there is nothing."""
     row = transaction.execute(SQL["summary"], {"owner": owner}).fetchone()
     if row is None:

@@ -94,9 +94,9 @@ class EffectUnit:
             self._lease.renewed(),
         ):
             try:
-                error = self._work_through()
+                cause = self._work_through()
                 reached("effect.before_end")
-                open_ = self._patiently(lambda: self._end(error))
+                open_ = self._patiently(lambda: self._end(cause))
             except LeaseLost:
                 writes_fenced(unit, epoch=self._lease.epoch, writes=len(self._answers))
                 return
@@ -112,8 +112,8 @@ class EffectUnit:
         if not open_:
             raise ExecutionClosed
 
-    def _work_through(self) -> str | None:
-        """Call for each record; give the code of what keeps the rest from being called for."""
+    def _work_through(self) -> Exception | None:
+        """Call for each record; give what keeps the rest from being called for."""
         try:
             run_loop(self._work)
         except LeaseLost:
@@ -122,7 +122,7 @@ class EffectUnit:
             if passes(fault):
                 raise
             log.exception("unit %s met a fault that is no record's", self.unit.unit_id)
-            return code_of(fault)
+            return fault
         return None
 
     async def _work(self) -> None:
@@ -215,11 +215,17 @@ class EffectUnit:
         self._lease.look_at(row["status"])
         reached("effect.kept")
 
-    def _end(self, error: str | None) -> bool:
+    def _end(self, cause: Exception | None) -> bool:
         with self._store.transaction(silence=self._lease.silence) as transaction:
             if not self._lease.hold(transaction):
                 return self._has_ended(transaction)
-            open_ = end_unit(transaction, self.unit, error=error, worker=self._lease.worker)
+            open_ = end_unit(
+                transaction,
+                self.unit,
+                error=None if cause is None else code_of(cause),
+                cause=cause,
+                worker=self._lease.worker,
+            )
             reached("effect.before_commit")
         return open_
 

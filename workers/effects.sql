@@ -94,8 +94,8 @@ SELECT (SELECT count(*) FROM mine) AS held, (SELECT count(*) FROM kept) AS kept,
 
 -- name: fail_rest
 -- The records of a batch that nothing is kept of failed, for a reason that is no single record's.
-INSERT INTO {schema}.effect_results (owner, position, batch_id, epoch, key, outcome, reason, salt)
-SELECT s.owner, u.n, s.owner, %(epoch)s, array_agg(u.part ORDER BY u.i), 'failed', %(reason)s, {schema}.salt()
+INSERT INTO {schema}.effect_results (owner, position, batch_id, epoch, key, outcome, reason, message, salt)
+SELECT s.owner, u.n, s.owner, %(epoch)s, array_agg(u.part ORDER BY u.i), 'failed', %(reason)s, %(message)s, {schema}.salt()
 FROM (
     SELECT s.owner, c.i, x.part, x.n FROM {schema}.key_sets s
     CROSS JOIN LATERAL unnest(s.keys) WITH ORDINALITY AS c (texts, i)
@@ -104,6 +104,24 @@ FROM (
 ) u JOIN {schema}.key_sets s ON s.owner = u.owner
 WHERE NOT EXISTS (SELECT FROM {schema}.effect_results r WHERE r.owner = u.owner AND r.position = u.n)
 GROUP BY s.owner, u.n
+
+-- name: fail_rest_of_compensation
+-- The same for a compensation. Keys are compared as they are written: what an undo was asked for is written as it was
+-- planned.
+WITH chosen AS (
+    SELECT array_agg(x.part ORDER BY c.i) AS key FROM {schema}.key_sets s
+    CROSS JOIN LATERAL unnest(s.keys) WITH ORDINALITY AS c (texts, i)
+    CROSS JOIN LATERAL unnest(c.texts::text[]) WITH ORDINALITY AS x (part, n)
+    WHERE s.owner = %(undo_id)s GROUP BY x.n
+)
+INSERT INTO {schema}.effect_results (owner, position, batch_id, undo_id, epoch, key, outcome, reason, message, salt)
+SELECT %(owner)s, q.position, q.batch_id, %(undo_id)s, %(epoch)s, q.key, 'failed', %(reason)s, %(message)s, {schema}.salt()
+FROM {schema}.effect_results q
+WHERE q.owner = %(batch_id)s AND q.outcome = 'applied'
+    AND (NOT EXISTS (SELECT FROM chosen) OR q.key IN (SELECT key FROM chosen))
+    AND NOT EXISTS (SELECT FROM {schema}.effect_results r WHERE r.owner = %(owner)s AND r.position = q.position)
+    AND NOT EXISTS (SELECT FROM {schema}.effect_results c
+        WHERE c.batch_id = %(batch_id)s AND c.position = q.position AND c.undo_id IS NOT NULL AND c.outcome = 'applied')
 
 -- name: summary
 -- What was kept of a batch or a compensation, counted, with one digest over all of it.
@@ -114,7 +132,7 @@ FROM {schema}.effect_results r WHERE r.owner = %(owner)s
 
 -- name: list_outcomes
 -- Lists the records that failed or were skipped where those of all actions are listed: those that met the same lie
--- together, one array a key column.
+-- together, one array a key column. What the database said is told as it is of any other record.
 WITH told AS (
     SELECT r.outcome, r.reason, r.message, c.i, array_agg(c.part ORDER BY r.position)::text AS keys,
         count(*) AS records, min(r.position) AS first
@@ -122,8 +140,10 @@ WITH told AS (
     WHERE r.owner = %(owner)s AND r.outcome <> 'applied'
     GROUP BY r.outcome, r.reason, r.message, c.i
 )
-INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason, message, records,
-    salt, keys)
-SELECT %(owner)s, row_number() OVER (ORDER BY min(first)), %(batch_id)s, %(execution_id)s, %(undo_id)s, outcome, reason,
+INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason, sqlstate,
+    message, records, salt, keys)
+SELECT %(owner)s, row_number() OVER (ORDER BY min(first)), %(batch_id)s, %(execution_id)s, %(undo_id)s, outcome,
+    CASE WHEN reason ~ '^[0-9A-Z]{{5}}$' THEN 'refused_by_database' ELSE reason END,
+    CASE WHEN reason ~ '^[0-9A-Z]{{5}}$' THEN reason END,
     message, max(records), {schema}.salt(), array_agg(keys ORDER BY i)
 FROM told GROUP BY outcome, reason, message

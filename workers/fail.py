@@ -9,11 +9,22 @@ from action_ledger.projections.store import Transaction
 from .claim import SQL, Unit, holds
 from .close import require_open, require_running
 from .effect_ends import end_unit
+from .fail_list import list_failed
 from .settle import settle
 
 
-def fail_unit(transaction: Transaction, unit: Unit, *, error: str, worker: str) -> None:
-    """Append the failure, unless somebody else has brought the unit to its end meanwhile."""
+def fail_unit(
+    transaction: Transaction,
+    unit: Unit,
+    *,
+    error: str,
+    worker: str,
+    cause: Exception | None = None,
+) -> None:
+    """Append the failure, unless somebody else has brought the unit to its end meanwhile.
+
+    ``error`` is what the event says of it; ``cause`` is kept beside the list of its records.
+    """
     if not holds(transaction, unit):
         return
     if unit.kind == "plan":
@@ -22,7 +33,7 @@ def fail_unit(transaction: Transaction, unit: Unit, *, error: str, worker: str) 
         return
     if unit.epoch:
         # A lease was taken before: what was done under it is done.
-        end_unit(transaction, unit, error=error, worker=worker)
+        end_unit(transaction, unit, error=error, cause=cause, worker=worker)
         return
     if unit.undo_id is None:
         require_open(transaction, unit.execution_id)
@@ -35,11 +46,14 @@ def fail_unit(transaction: Transaction, unit: Unit, *, error: str, worker: str) 
         unit.batch_version,
         BatchStatus.COMPENSATING if compensating else BatchStatus.PLANNED,
     )
+    digest = list_failed(transaction, unit, code=error, cause=cause)
+    transaction.lock()
     fields = {
         "execution_id": unit.execution_id,
         "number": unit.number,
         "tally": Tally(failed=unit.records),
         "error": error,
+        "outcomes_digest": digest,
         "attempt": unit.attempt,
         "worker": worker,
     }

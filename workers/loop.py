@@ -144,7 +144,7 @@ class Worker:
                 if isinstance(error, Error) and unit.attempt < tries_of(error):
                     postpone(transaction, unit, error=code, delay=_delay(unit.attempt))
                 else:
-                    fail_unit(transaction, unit, error=code, worker=self.name)
+                    fail_unit(transaction, unit, error=code, worker=self.name, cause=error)
         except ExecutionHeld:
             return
         except ExecutionClosed:

@@ -86,14 +86,21 @@ def _settle_undo(transaction: Transaction, undo_id: UUID, metadata: Metadata) ->
     current = Undo(undo_id, row["version"], UndoStatus(row["status"]))
     if not current.allows(undo.Completed):
         return False
+    execution_id, tally, error = row["execution_id"], tally_of(row), row["error"]
+    fields = {"execution_id": execution_id, "tally": tally}
     events: list[Event] = [
-        current.trigger(
-            undo.Completed, metadata, execution_id=row["execution_id"], tally=tally_of(row)
-        )
+        current.trigger(undo.Failed, metadata, error=error, **fields)
+        if error
+        else current.trigger(undo.Completed, metadata, **fields)
     ]
-    if undo_id == rollback_id(row["execution_id"]):
-        undone = current_execution(transaction, row["execution_id"])
-        if undone is not None and undone.allows(execution.RolledBack):
-            events.append(undone.trigger(execution.RolledBack, metadata, undo_id=undo_id))
+    if undo_id == rollback_id(execution_id):
+        undone = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
+        rolling = current_execution(transaction, execution_id)
+        if undone is not None and rolling is not None and rolling.allows(execution.RolledBack):
+            events.append(
+                rolling.trigger(execution.Failed, metadata, error=error, tally=tally_of(undone))
+                if error
+                else rolling.trigger(execution.RolledBack, metadata, undo_id=undo_id)
+            )
     transaction.append(*events)
     return True

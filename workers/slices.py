@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from psycopg import Error
+from psycopg.errors import UniqueViolation
 
 from action_ledger.domain.event import Tally
 from action_ledger.projections.store import Transaction
@@ -66,9 +67,13 @@ class Slices:
             if lo == hi:
                 self._fail(lo, error)
                 return
+            if isinstance(error, UniqueViolation) and self._writer.order(lo, hi):
+                self.apply(lo, hi)
+                return
             middle = (lo + hi) // 2
-            self.apply(lo, middle)
-            self.apply(middle + 1, hi)
+            halves = [(lo, middle), (middle + 1, hi)]
+            for half in reversed(halves) if self._writer.direction == "up" else halves:
+                self.apply(*half)
             return
         self.applied += written.records
         self.reasons.update(missed)

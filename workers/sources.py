@@ -12,7 +12,18 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .catalog import Column, Table
-from .images import aliases, columns_of, decoded, listed, numbered, same_key, unnested, value
+from .images import (
+    aliases,
+    array_of,
+    columns_of,
+    decoded,
+    gathered,
+    listed,
+    numbered,
+    same_key,
+    unnested,
+    value,
+)
 from .statements import SQL as WRITER
 
 SQL = read_blocks("action_ledger.workers", "undo.sql")
@@ -64,6 +75,26 @@ def find_sources(
     )
     rows: list[Any] = cursor.fetchall()
     return [Source(**row) for row in rows]
+
+
+def write_as_planned(
+    transaction: Transaction, table: Table, *, execution_id: UUID, chosen: UUID
+) -> None:
+    """Write the chosen keys as the execution did, so that they can be found among its own by their text."""
+    key = table.key
+    names = numbered("k", len(key))
+    statement = transaction.compose(
+        SQL["as_planned"],
+        gathered=array_of([gathered(c, n) for c, n in zip(key, names, strict=True)]),
+        keys=listed(
+            sql.SQL("{} AS {}").format(own, name)
+            for own, name in zip(decoded("u", "k", key), names, strict=True)
+        ),
+        arrays=listed(unnested("s.keys", key)),
+        names=listed(names),
+        is_chosen=_chosen(transaction, key),
+    )
+    transaction.cursor.execute(statement, {"execution_id": execution_id, "chosen": chosen})
 
 
 class Reading:
@@ -160,15 +191,7 @@ class Reading:
                 )
             )
         if self._chosen is not None:
-            found.append(
-                self._transaction.compose(
-                    WRITER["chosen"],
-                    arrays=listed(unnested("c.keys", key)),
-                    key_names=names,
-                    others=others,
-                    key=own,
-                )
-            )
+            found.append(_chosen(self._transaction, key))
         return found
 
 
@@ -180,12 +203,27 @@ def recorded_columns(table: Table, source: Source) -> tuple[Column, ...]:
             column = table.column(name)
         except UnknownColumn as error:
             raise SchemaDrift(table=table.label, detail=f"column {name} is gone") from error
-        if column.type != type_:
+        if column.recorded_type != type_:
             raise SchemaDrift(
-                table=table.label, detail=f"column {name} was {type_} and is {column.type}"
+                table=table.label, detail=f"column {name} was {type_} and is {column.recorded_type}"
+            )
+        if column.identity_always and source.kind == "update" and name in source.acted:
+            raise SchemaDrift(
+                table=table.label,
+                detail=f"column {name} was written, and is generated always as identity",
             )
         found.append(column)
     return tuple(found)
+
+
+def _chosen(transaction: Transaction, key: Sequence[Column]) -> sql.Composed:
+    return transaction.compose(
+        WRITER["chosen"],
+        arrays=listed(unnested("c.keys", key)),
+        key_names=listed(numbered("k", len(key))),
+        others=listed(decoded("w", "k", key)),
+        key=listed(decoded("u", "k", key)),
+    )
 
 
 def _of(relation: str, name: sql.Identifier) -> sql.Composable:

@@ -22,6 +22,17 @@ WITH planned AS ({planned}) SELECT count(*) AS records FROM planned
 WITH planned AS ({planned})
 SELECT count(*) AS records FROM planned q LEFT JOIN {table} t ON {located} WHERE {conflicting}
 
+-- name: as_planned
+-- Writes the keys that an undo was asked for as their execution planned them: 1.0 and 1.00 are one key and two texts.
+UPDATE {schema}.key_sets c SET keys = p.keys, records = p.records
+FROM (
+    SELECT count(*) AS records, {gathered} AS keys FROM (
+        SELECT {keys} FROM {schema}.key_sets s CROSS JOIN LATERAL unnest({arrays}) AS u ({names})
+        WHERE s.execution_id = %(execution_id)s {is_chosen}
+    ) p
+) p
+WHERE c.owner = %(chosen)s AND p.records > 0
+
 -- name: expiry
 -- Until when an execution can be undone, by the database's clock.
 SELECT ended_at + make_interval(secs => undo_seconds) AS expires_at,

@@ -34,7 +34,7 @@ from .compile import Request, check_key
 from .cutter import Cutter
 from .effect_undo import EffectUndo, why_irreversible
 from .keys import key_texts
-from .sources import SQL, Reading, Source, find_sources
+from .sources import SQL, Reading, Source, find_sources, write_as_planned
 
 
 class UndoBody(BaseModel):
@@ -156,6 +156,9 @@ class UndoRequest:
         cutter = Cutter(self._transaction, table, undo_id, max(1, len(rows)))
         if rows:
             cutter.listed(list(zip(*rows, strict=True)), owner=undo_id)
+            write_as_planned(
+                self._transaction, table, execution_id=self._command.execution_id, chosen=undo_id
+            )
         return undo_id
 
     def _count(

@@ -4,9 +4,21 @@ The same statement serves an action and its undo, redo and their batches: they d
 :class:`Write` names.
 """
 
+from dataclasses import replace
+
+from psycopg import sql
+
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
+from .order import (
+    Direction,
+    direction_of,
+    kept_in_order,
+    located_unmoved,
+    moves_keys,
+    ordered,
+)
 from .statements import Statements
 from .write import KeyRewritten, Owner, Write, Written
 
@@ -30,6 +42,7 @@ class Writer:
         """
         self._transaction = transaction
         self._owner = owner
+        write = replace(write, located=located_unmoved(transaction, write))
         self._write = write
         self._statements = Statements(transaction, write)
         self._lock_rows = (
@@ -38,11 +51,35 @@ class Writer:
             else None
         )
         self._statement = self._statements.write()
+        self._in_order: tuple[Direction, sql.Composed] | None = None
         self.part = part
         self.outcomes = outcomes
 
+    @property
+    def direction(self) -> Direction | None:
+        """Where keys are moved, once an order was found in which none is in the way of another."""
+        return None if self._in_order is None else self._in_order[0]
+
+    def order(self, lo: int, hi: int) -> bool:
+        """Look for an order in which the keys of these records can be moved; from then on it is kept to."""
+        if self._in_order is not None or not moves_keys(self._write):
+            return False
+        values = {**self._write.parameters, **self._owned(), "lo": lo, "hi": hi}
+        if (direction := direction_of(self._transaction, self._write, values)) is None:
+            return False
+        planned = ordered(self._transaction, self._write, direction)
+        statements = Statements(self._transaction, replace(self._write, planned=planned))
+        self._in_order = direction, statements.write()
+        return True
+
     def apply(self, lo: int, hi: int) -> Written:
         """Change the records number ``lo`` to ``hi`` (from 1, both included) of the planned ones."""
+        if self._in_order is None:
+            return self._apply(self._statement, lo, hi)
+        with kept_in_order(self._transaction):
+            return self._apply(self._in_order[1], lo, hi)
+
+    def _apply(self, statement: sql.Composed, lo: int, hi: int) -> Written:
         cursor, write = self._transaction.cursor, self._write
         values = {
             **write.parameters,
@@ -52,7 +89,7 @@ class Writer:
             "direction": self._owner.direction,
             "kind": write.kind,
             "columns": [column.name for column in write.captured],
-            "types": [column.type for column in write.captured],
+            "types": [column.recorded_type for column in write.captured],
             "acted": [column.name for column in write.acted],
             "lo": lo,
             "hi": hi,
@@ -60,7 +97,7 @@ class Writer:
         with tracing.statement(write.kind.upper(), table=write.table.name):
             if self._lock_rows is not None:
                 cursor.execute(self._lock_rows, values)
-            cursor.execute(self._statement, values)
+            cursor.execute(statement, values)
             row = cursor.fetchone()
         if row is None:
             message = "an aggregate gives one row"

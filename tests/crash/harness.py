@@ -13,8 +13,8 @@ from typing import Any, Self
 from psycopg import Connection, sql
 from psycopg.rows import DictRow, dict_row
 
+from tests.accounts import view_of
 from tests.crash import child
-from tests.invariants import view_of
 
 # Children are forked off a process that has imported everything and has no connection: that takes no time.
 PROCESSES = multiprocessing.get_context("forkserver")

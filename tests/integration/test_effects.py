@@ -349,7 +349,9 @@ def test_a_table_that_is_altered_in_the_middle(
     assert progress.status == "completed"
     assert progress.applied == sum(calls(log).values())
     assert progress.applied + progress.failed == many
-    assert {each.reason for each in execution.failures()} == {"42703"}
+    assert {(each.reason, each.sqlstate) for each in execution.failures()} == {
+        ("refused_by_database", "42703")
+    }
     check_invariants(connection, ledger=ledger, tables=[])
 
 
@@ -447,3 +449,30 @@ def test_composite_keys_of_odd_types(database_url: str, connection: Connection[D
         undo = execution.undo(by="u").keys([(Decimal("4.5"), seen[1]["at"], ['a,"b', "4"])]).run()
         assert undo.progress().applied == 1
         check_invariants(connection, ledger=other, tables=[])
+
+
+def test_an_undo_that_stops_in_the_middle(
+    ledger: Ledger, places: str, connection: Connection[DictRow], log: Path
+) -> None:
+    """The table is gone by then: what was compensated counts, the rest is listed, and can be asked for again."""
+    connection.execute(
+        "INSERT INTO places (id, name, country, score)"
+        " SELECT i, 'place ' || i, 'FR', i FROM generate_series(%s::integer, 300) i",
+        [PLACES + 1],
+    )
+    execution = ledger.on(places).all().apply("letter", log=str(log)).by("user:1").run()
+    undo = execution.undo(by="user:2").submit()
+    worker = threading.Thread(target=ledger.worker().finish, args=(undo.id,))
+    worker.start()
+    until(lambda: calls(log, "returned"))
+    connection.execute("ALTER TABLE places RENAME COLUMN note TO remark")
+    worker.join()
+    progress = undo.progress()
+    assert progress.status == "failed"
+    assert progress.applied == sum(calls(log, "returned").values()) < 300
+    assert progress.applied + progress.failed == 300
+    assert len(list(undo.failures())) == progress.failed
+    check_invariants(connection, ledger=ledger, tables=[])
+    rest = execution.undo(by="user:2").run()
+    assert rest.progress().applied == progress.failed
+    check_invariants(connection, ledger=ledger, tables=[])

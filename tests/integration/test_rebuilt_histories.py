@@ -12,8 +12,8 @@ from action_ledger.domain import col
 from action_ledger.domain.errors import Refused
 from action_ledger.ops import ExecutionHandle, Ledger
 from action_ledger.ops.builder import Request
+from tests.accounts import check_sums
 from tests.dump import dump_ledger
-from tests.invariants import check_sums
 from tests.some_work import verified
 
 Command = Callable[[Ledger, str], object]

@@ -16,8 +16,8 @@ from action_ledger.domain.columns import col
 from action_ledger.domain.execution import Execution
 from action_ledger.domain.undo import Undo
 from action_ledger.ops.ledger import Ledger, open_ledger
+from tests.accounts import view_of
 from tests.crash.harness import make_places
-from tests.invariants import view_of
 
 
 def replay(ledger: Ledger, kind: type[Aggregate], id_: UUID) -> Aggregate:

@@ -75,6 +75,7 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
     Undo: {
         (None, undo.Requested, UndoStatus.RUNNING),
         (UndoStatus.RUNNING, undo.Completed, UndoStatus.COMPLETED),
+        (UndoStatus.RUNNING, undo.Failed, UndoStatus.FAILED),
         (UndoStatus.RUNNING, undo.Rejected, UndoStatus.REJECTED),
     },
     RecordLock: {
