@@ -3,6 +3,7 @@
 from .actions import Action, Actions, Reversibility
 from .columns import col
 from .commands import AnyCommand, RequestExecution, RequestUndo
+from .effects import Effect, EffectContext
 from .errors import ActionLedgerError
 from .execution import ExecutionStatus
 from .resource import Resource
@@ -15,6 +16,8 @@ __all__ = [
     "Actions",
     "AnyCommand",
     "ConflictPolicy",
+    "Effect",
+    "EffectContext",
     "Everything",
     "ExecutionStatus",
     "Keys",

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import InvalidParameters, UnknownAction
+from .errors import InvalidAction, InvalidParameters, UnknownAction
 from .expression import Assignment
 
 
@@ -49,6 +49,8 @@ class Reversibility(StrEnum):
 
     REVERSIBLE = "reversible"
     """The ledger brings the records back from the change sets."""
+    COMPENSABLE = "compensable"
+    """The action brings them back itself, as well as that can be done."""
     IRREVERSIBLE = "irreversible"
 
 
@@ -68,10 +70,20 @@ class Actions:
     """The registry: actions by name."""
 
     def __init__(self, actions: Iterable[Action]) -> None:
-        self._actions: dict[str, Action] = {action.name: action for action in actions}
+        """Raises InvalidAction when two have one name."""
+        self._actions: dict[str, Action] = {}
+        for action in actions:
+            if action.name in self._actions:
+                detail = "another action has this name"
+                raise InvalidAction(action=action.name, detail=detail)
+            self._actions[action.name] = action
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self._actions.values())
+
+    def find(self, name: str) -> Action | None:
+        """Find an action; None when there is none of the name."""
+        return self._actions.get(name)
 
     def get(self, name: str) -> Action:
         """Find an action. Raises UnknownAction, which names the others."""

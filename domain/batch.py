@@ -58,29 +58,42 @@ class Split(BatchEvent):
 
 
 class Cancelled(BatchEvent):
-    """Its execution was closed before it was done: its records stay as they were, and count as pending."""
+    """Its execution was closed before it was done: its records stay as they were, and count as pending.
+
+    What it had done by then outside of the database cannot be rolled back, so it counts: ``tally`` says of how
+    many records, and the rest of ``records`` is pending for good.
+    """
 
     TOPIC = "batch.cancelled"
+    VERSION = 2
+    """The second brought what had been done."""
 
     number: int = Field(ge=1)
     records: int = Field(ge=1)
     reason: Literal["cancelled", "failed", "rolling_back", "rolled_back"]
     """The state of the execution that closed it."""
+    tally: Tally
+    outcomes_digest: Digest | None
+    effects_digest: Digest | None
 
 
 class Completed(BatchEvent):
     """Its records were changed, in the same transaction that appended this.
 
     ``change_digest`` is None when no record was applied, ``outcomes_digest`` when all were. ``sqlstates``
-    counts the failed ones by SQLSTATE.
+    counts the failed ones by SQLSTATE. Of an effect there is no change set, but ``effects_digest``, over what
+    was kept of each call.
     """
 
     TOPIC = "batch.completed"
+    VERSION = 2
+    """The second brought ``effects_digest``."""
 
     number: int = Field(ge=1)
     tally: Tally
     change_digest: Digest | None
     outcomes_digest: Digest | None = None
+    effects_digest: Digest | None = None
     sqlstates: dict[str, int] = Field(default_factory=dict)
     attempt: int = Field(ge=1)
     worker: str
@@ -120,6 +133,19 @@ class CompensationPlanned(BatchEvent):
     serial: bool
 
 
+class CompensationStarted(BatchEvent):
+    """A worker took the batch's lease to compensate an effect. The epoch goes on where ``batch.started`` left it."""
+
+    TOPIC = "batch.compensation_started"
+
+    undo_id: UUID
+    compensation_id: UUID
+    number: int = Field(ge=1)
+    epoch: int = Field(ge=1)
+    attempt: int = Field(ge=1)
+    worker: str
+
+
 class Compensated(BatchEvent):
     """Its records were brought back, or left alone for a reason that is listed.
 
@@ -128,6 +154,8 @@ class Compensated(BatchEvent):
     """
 
     TOPIC = "batch.compensated"
+    VERSION = 2
+    """The second brought ``effects_digest``."""
 
     undo_id: UUID
     compensation_id: UUID
@@ -135,6 +163,7 @@ class Compensated(BatchEvent):
     tally: Tally
     change_digest: Digest | None
     outcomes_digest: Digest | None = None
+    effects_digest: Digest | None = None
     excepted: tuple[str, ...] = ()
     sqlstates: dict[str, int] = Field(default_factory=dict)
     attempt: int = Field(ge=1)
@@ -142,7 +171,10 @@ class Compensated(BatchEvent):
 
 
 class CompensationFailed(BatchEvent):
-    """An undo of it could not be applied at all; its records stay as they were, listed as failed."""
+    """An undo of it could not be applied at all; its records stay as they were, listed as failed.
+
+    Of an effect, some may have been compensated before: ``tally.applied`` counts them.
+    """
 
     TOPIC = "batch.compensation_failed"
 
@@ -152,6 +184,7 @@ class CompensationFailed(BatchEvent):
     tally: Tally
     error: str
     outcomes_digest: Digest | None = None
+    effects_digest: Digest | None = None
     attempt: int = Field(ge=1)
     worker: str
 
@@ -185,6 +218,9 @@ class Batch(Aggregate):
         (BatchStatus.STARTED, Failed): BatchStatus.FAILED,
         (BatchStatus.STARTED, Cancelled): BatchStatus.CANCELLED,
         (BatchStatus.COMPLETED, CompensationPlanned): BatchStatus.COMPENSATING,
+        # What an effect had done before it was cancelled.
+        (BatchStatus.CANCELLED, CompensationPlanned): BatchStatus.COMPENSATING,
+        (BatchStatus.COMPENSATING, CompensationStarted): BatchStatus.COMPENSATING,
         (BatchStatus.COMPENSATING, Compensated): BatchStatus.COMPLETED,
         (BatchStatus.COMPENSATING, CompensationFailed): BatchStatus.COMPLETED,
     }

@@ -140,6 +140,13 @@ class UnknownAction(InvalidCommand, code="unknown_action"):
         return f"There are: {', '.join(self.known)}." if self.known else None
 
 
+class InvalidAction(InvalidCommand, code="invalid_action"):
+    """The action {action} cannot be registered: {detail}."""
+
+    action: str
+    detail: str
+
+
 class InvalidParameters(InvalidCommand, code="invalid_parameters"):
     """The parameters of action {action} are not valid: {detail}."""
 

@@ -113,6 +113,17 @@ class DatabaseRefused(
     detail: str
 
 
+class EffectAbandoned(
+    StoreError,
+    code="effect_abandoned",
+    hint="Its handler ends or blocks the process that calls it: mend it, then retry the records that failed.",
+):
+    """The last {leases} workers that took up batch {batch_id} brought nothing."""
+
+    batch_id: str
+    leases: int
+
+
 class ProjectionBlocked(
     StoreError,
     code="projection_blocked",

@@ -13,6 +13,7 @@ ActionLedgerError
 │   ├── UnsupportedComparison
 │   ├── InvalidExpression
 │   ├── UnknownAction
+│   ├── InvalidAction
 │   ├── UnknownProjection
 │   ├── InvalidParameters
 │   ├── ActorMissing
@@ -47,6 +48,7 @@ ActionLedgerError
     ├── UnknownTopic
     ├── ProjectionBlocked
     ├── SchemaDrift
+    ├── EffectAbandoned
     ├── CommandTimedOut
     └── DatabaseRefused
 
@@ -65,6 +67,7 @@ from typing_extensions import override
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
+    InvalidAction,
     InvalidCommand,
     InvalidExpression,
     InvalidParameters,
@@ -84,6 +87,7 @@ from .error_root import ActionLedgerError, shown
 from .error_store import (
     CommandTimedOut,
     DatabaseRefused,
+    EffectAbandoned,
     EmbeddedUnavailable,
     MigrationAltered,
     ProjectionBlocked,
@@ -107,11 +111,13 @@ __all__ = [
     "CommandTimedOut",
     "ConfirmationRequired",
     "DatabaseRefused",
+    "EffectAbandoned",
     "EmbeddedUnavailable",
     "ExecutionEnded",
     "ExecutionNotEnded",
     "ExecutionNotFound",
     "ExtraMissing",
+    "InvalidAction",
     "InvalidCommand",
     "InvalidCondition",
     "InvalidExpression",

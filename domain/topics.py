@@ -26,6 +26,7 @@ _EVENTS: tuple[type[Event], ...] = (
     batch.Split,
     batch.Cancelled,
     batch.CompensationPlanned,
+    batch.CompensationStarted,
     batch.Compensated,
     batch.CompensationFailed,
     record_lock.Acquired,

@@ -26,10 +26,24 @@ def _batch_planned_2(fields: Fields) -> Fields:
     return {**fields, "split_from": None}
 
 
+def _batch_cancelled_2(fields: Fields) -> Fields:
+    """Batches were taken off before anything of them was done."""
+    nothing = {"applied": 0, "failed": 0, "skipped": 0}
+    return {**fields, "tally": nothing, "outcomes_digest": None, "effects_digest": None}
+
+
+def _no_effects(fields: Fields) -> Fields:
+    """Everything was done within the database."""
+    return {**fields, "effects_digest": None}
+
+
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = MappingProxyType(
     {
         ("execution.requested", 1): _requested_2,
         ("batch.planned", 1): _batch_planned_2,
+        ("batch.cancelled", 1): _batch_cancelled_2,
+        ("batch.completed", 1): _no_effects,
+        ("batch.compensated", 1): _no_effects,
     }
 )
 """From (topic, version) to the function that gives the fields of the next version."""

@@ -27,6 +27,7 @@ from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
 from .builder import check_actor, invalid, key_list
+from .effect_results import EffectResult, read_effects
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .progress import Progress
 from .retry import retry_of
@@ -214,6 +215,10 @@ class ExecutionHandle(Handle):
     def skipped(self) -> Iterator[Outcome]:
         """Give the records that were skipped, each with its key and the reason."""
         return read_outcomes(self.ledger.store, execution_id=self.id, outcome="skipped")
+
+    def results(self) -> Iterator[EffectResult]:
+        """Give what came of each record of an effect, as far as it has come."""
+        return read_effects(self.ledger.store, execution_id=self.id)
 
     def changes(self) -> Iterator[dict[str, Any]]:
         """Give the records that were changed, each with its key, before and after, as text."""

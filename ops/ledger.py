@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import SecretStr, ValidationError
 
-from action_ledger.domain.actions import BUILT_IN, Actions
+from action_ledger.domain.actions import BUILT_IN, Action, Actions
 from action_ledger.domain.commands import AnyCommand, RequestExecution
 from action_ledger.domain.errors import UnknownTable, shown
 from action_ledger.domain.resource import Resource
@@ -49,10 +49,12 @@ Probe = Callable[[ExecutionView], str | None]
 class Ledger:
     """One ledger over one database. Thread-safe; close it, or use it in a ``with`` statement."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
-        """Wire it over an open pool; ``open_ledger`` is the usual way."""
+    def __init__(
+        self, database: Database, settings: Settings, *, actions: Iterable[Action] = ()
+    ) -> None:
+        """Wire it over an open pool; ``open_ledger`` is the usual way. Raises InvalidAction for a name that is taken."""
         self.settings = settings
-        self.actions = Actions(BUILT_IN)
+        self.actions = Actions((*BUILT_IN, *actions))
         self._database = database
         self.store = Store(
             Datastore(database.connection, settings.db_schema),
@@ -225,11 +227,16 @@ class Ledger:
 
 
 def open_ledger(
-    url: str | None = None, *, settings: Settings | None = None, throttle: Probe | None = None
+    url: str | None = None,
+    *,
+    settings: Settings | None = None,
+    actions: Iterable[Action] = (),
+    throttle: Probe | None = None,
 ) -> Ledger:
     """Open the ledger of a database; without a URL, that of the settings, or else the embedded server's.
 
-    ``throttle`` is a function that can hold executions back, see :meth:`Ledger.throttle`.
+    ``actions`` are known to it beside the built-in ones: workers take up what they know, and leave the rest to
+    others. ``throttle`` is a function that can hold executions back, see :meth:`Ledger.throttle`.
 
     The embedded server's schema is migrated here. On a server of yours that is ``action-ledger migrate``.
 
@@ -249,7 +256,7 @@ def open_ledger(
                 migrate(connection, settings.db_schema)
             require_current(connection, settings.db_schema)
         undone.pop_all()
-    ledger = Ledger(database, settings)
+    ledger = Ledger(database, settings, actions=actions)
     ledger.throttle(throttle)
     return ledger
 

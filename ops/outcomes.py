@@ -77,10 +77,12 @@ def read_not_processed(store: Store, *, execution_id: UUID) -> Iterator[Outcome]
     with store.transaction() as transaction:
         arrays = Arrays(transaction)
         for row in transaction.stream(SQL["not_processed"], {"execution_id": execution_id}):
-            for key in zip(*arrays.columns(row["keys"]), strict=True):
-                yield Outcome(
-                    key=key, batch=row["number"], outcome="not_processed", reason=row["reason"]
-                )
+            done = set(row["done"])
+            for position, key in enumerate(zip(*arrays.columns(row["keys"]), strict=True), 1):
+                if position not in done:
+                    yield Outcome(
+                        key=key, batch=row["number"], outcome="not_processed", reason=row["reason"]
+                    )
 
 
 def read_changes(store: Store, *, execution_id: UUID) -> Iterator[dict[str, Any]]:

@@ -33,13 +33,21 @@ WHERE o.outcome = %(outcome)s AND (%(execution_id)s::uuid IS NULL OR (o.executio
 ORDER BY b.number, o.owner, o.part
 
 -- name: not_processed
--- Records that nobody took up, with the state of the execution that kept them from it.
-SELECT k.keys, b.number, coalesce(b.error, e.status) AS reason
+-- Records that nobody took up, with the state of the execution that kept them from it. Of a batch with an effect,
+-- those at the positions `done` were.
+SELECT k.keys, b.number, coalesce(b.error, e.status) AS reason,
+    ARRAY(SELECT r.position FROM {schema}.effect_results r WHERE r.owner = b.batch_id) AS done
 FROM {executions} e JOIN {batches} b ON b.execution_id = e.execution_id JOIN {schema}.key_sets k ON k.owner = b.batch_id
-WHERE e.execution_id = %(execution_id)s
-    AND (b.status = 'cancelled'
-        OR (b.status IN ('planned', 'started') AND e.status IN ('cancelled', 'failed', 'rolling_back', 'rolled_back')))
+WHERE e.execution_id = %(execution_id)s AND b.status <> 'split' AND b.records > b.applied + b.failed + b.skipped
+    AND e.status IN ('cancelled', 'failed', 'rolling_back', 'rolled_back')
 ORDER BY b.number, k.owner
+
+-- name: effects
+-- What came of each record of an effect, in the order of the plan.
+SELECT r.key, b.number, r.outcome, r.reason, r.message, r.result, r.idempotency_key, r.recorded_at
+FROM {batches} b JOIN {schema}.effect_results r ON r.owner = b.batch_id
+WHERE b.execution_id = %(execution_id)s
+ORDER BY b.number, r.owner, r.position
 
 -- name: changes
 SELECT s.kind, s.columns, s.keys, s.before, s.after, b.number

@@ -83,7 +83,9 @@ def _execution(rows: Rows, recorded: Recorded) -> None:  # noqa: C901, PLR0912 -
             pass
 
 
-def _batch(rows: Rows, recorded: Recorded, event: batch.BatchEvent) -> None:
+def _batch(  # noqa: C901 - one case an event
+    rows: Rows, recorded: Recorded, event: batch.BatchEvent
+) -> None:
     patch = partial(_patch, rows, "batches", recorded)
     count = partial(rows.add, "executions", event.execution_id)
     match event:
@@ -93,13 +95,16 @@ def _batch(rows: Rows, recorded: Recorded, event: batch.BatchEvent) -> None:
             rows.patch("executions", event.execution_id, updated_at=recorded.recorded_at)
         case batch.Started():
             patch(status=BatchStatus.STARTED, epoch=event.epoch)
+        case batch.CompensationStarted():
+            patch(epoch=event.epoch)
         case batch.Split():
             patch(status=BatchStatus.SPLIT)
             # Those that take its place count themselves.
             count(total=-event.records, pending=-event.records, batches=-1)
         case batch.Cancelled():
-            patch(status=BatchStatus.CANCELLED, error=event.reason)
-            count(batches_done=1)
+            tally = event.tally.model_dump()
+            patch(status=BatchStatus.CANCELLED, error=event.reason, **tally)
+            count(**tally, pending=-event.tally.processed, batches_done=1)
         case batch.Completed():
             tally = event.tally.model_dump()
             patch(status=BatchStatus.COMPLETED, change_digest=event.change_digest, **tally)

@@ -20,6 +20,7 @@ KEPT_BY_WORKERS = (
     "last_error",
     "leased_by",
     "leased_until",
+    "leased_epoch",
 )
 """Columns of the queue that no event says."""
 

@@ -107,4 +107,5 @@ def _unit(kind: str, job_id: UUID, execution_id: UUID) -> dict[str, Any]:
         "last_error": None,
         "leased_by": None,
         "leased_until": None,
+        "leased_epoch": None,
     }

@@ -34,11 +34,18 @@ def check_records(connection: Connection[DictRow]) -> None:
             " ended AS (SELECT s.owner AS batch_id, {names} FROM {schema}.change_sets s,"
             "   unnest({keys}) AS u ({names}) WHERE s.direction = 'do' AND cardinality(s.keys) = {n}"
             "  UNION ALL SELECT s.owner, {names} FROM {schema}.record_outcomes s,"
-            "   unnest({keys}) AS u ({names}) WHERE s.undo_id IS NULL AND cardinality(s.keys) = {n})"
+            "   unnest({keys}) AS u ({names}) WHERE s.undo_id IS NULL AND cardinality(s.keys) = {n}"
+            "    AND NOT EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
+            "     AND e.topic = 'batch.cancelled')"
+            "  UNION ALL SELECT s.owner, {effected} FROM {schema}.effect_results s"
+            "   WHERE s.undo_id IS NULL AND s.outcome = 'applied' AND cardinality(s.key) = {n}"
+            "    AND EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
+            "     AND e.topic = 'batch.completed'))"
             " (TABLE planned EXCEPT ALL TABLE ended) UNION ALL (TABLE ended EXCEPT ALL TABLE planned) LIMIT 5",
             keys=keys,
             names=names,
             n=sql.Literal(n),
+            effected=sql.SQL(", ").join(sql.SQL("s.key[{}]").format(i + 1) for i in range(n)),
         )
         assert not astray, f"I8: records without an end, or with two: {astray}"
         twice = rows_of(
@@ -78,7 +85,9 @@ def check_lists(connection: Connection[DictRow]) -> None:
         "   (body ->> 'records')::bigint AS records FROM ("
         "    SELECT originator_id, convert_from(state, 'UTF8')::jsonb AS body FROM {schema}.stored_events"
         "    WHERE topic IN ('batch.planned', 'batch.compensation_planned')) e),"
-        " changed AS (SELECT owner::text, sum(records) AS applied FROM {schema}.change_sets GROUP BY 1),"
+        " changed AS (SELECT owner::text, sum(records) AS applied FROM ("
+        "   SELECT owner, records FROM {schema}.change_sets"
+        "   UNION ALL SELECT owner, 1 FROM {schema}.effect_results WHERE outcome = 'applied') c GROUP BY 1),"
         " left_out AS (SELECT owner::text, sum(records) FILTER (WHERE outcome = 'failed') AS failed,"
         "   sum(records) FILTER (WHERE outcome <> 'failed') AS skipped FROM {schema}.record_outcomes GROUP BY 1)"
         " SELECT s.*, p.records AS planned, c.applied AS changed, o.failed AS listed, o.skipped AS passed FROM said s"
@@ -108,8 +117,10 @@ def check_sums(connection: Connection[DictRow]) -> None:
             connection,
             "SELECT v.{key}, v.applied, v.failed, v.skipped, c.applied AS kept, o.failed AS listed,"
             " o.skipped AS passed FROM {view} v,"
-            " LATERAL (SELECT coalesce(sum(s.records), 0) AS applied FROM {schema}.change_sets s"
-            "  JOIN {batches} b USING (batch_id) WHERE {where}) c,"
+            " LATERAL (SELECT coalesce(sum(s.records), 0) + (SELECT count(*) FROM {schema}.effect_results s"
+            "   JOIN {batches} b USING (batch_id) WHERE s.outcome = 'applied' AND {where} AND NOT EXISTS ("
+            "    SELECT FROM {schema}.work_queue w WHERE w.unit_id = s.owner)) AS applied"
+            "  FROM {schema}.change_sets s JOIN {batches} b USING (batch_id) WHERE {where}) c,"
             " LATERAL (SELECT coalesce(sum(s.records) FILTER (WHERE s.outcome = 'failed'), 0) AS failed,"
             "  coalesce(sum(s.records) FILTER (WHERE s.outcome <> 'failed'), 0) AS skipped"
             "  FROM {schema}.record_outcomes s JOIN {batches} b USING (batch_id) WHERE {where}) o"

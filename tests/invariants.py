@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.ops.ledger import Ledger
 from tests.accounts import check_lists, check_records, check_sums, rows_of, view_of
+from tests.effect_invariants import check_effects
 from tests.images import newest_images, rows_now
 from tests.splits import check_splits
 
@@ -47,6 +48,7 @@ def check_invariants(
     check_records(connection)
     check_lists(connection)
     check_splits(connection)
+    check_effects(connection)
     check_sums(connection)
     check_nothing_left(connection, open_jobs=open_jobs)
     for table in tables:
@@ -135,7 +137,7 @@ def check_digests(connection: Connection[DictRow]) -> None:
         "SELECT coalesce(body ->> 'compensation_id', originator_id::text) AS owner,"
         " body ->> 'change_digest' AS changes, body ->> 'outcomes_digest' AS outcomes FROM ("
         "  SELECT originator_id, convert_from(state, 'UTF8')::jsonb AS body FROM {schema}.stored_events"
-        "  WHERE topic IN ('batch.completed', 'batch.failed', 'batch.compensated',"
+        "  WHERE topic IN ('batch.completed', 'batch.failed', 'batch.cancelled', 'batch.compensated',"
         "   'batch.compensation_failed')) e",
     )
     kept = {

@@ -28,6 +28,10 @@ class Unit:
     faults: int
     number: int | None
     batch_version: int | None
+    epoch: int | None
+    """How many leases the batch has had; None for planning."""
+    leased_by: str | None
+    """Who held the last one and let it run out."""
     action: str
     table_name: str
     batch_size: int
@@ -62,12 +66,17 @@ def claim(
     *,
     job: UUID | None,
     queues: Sequence[str] | None,
+    actions: Sequence[str],
     without: Sequence[UUID] = (),
 ) -> Unit | None:
-    """Take one unit, of a job or of any but some, without waiting for those that others work on."""
+    """Take one unit, of a job or of any but some, without waiting for those that others work on.
+
+    Only of actions that the worker knows: another one, of a host that has registered more, does the others.
+    """
     wanted = {
         "job": job,
         "queues": None if queues is None else list(queues),
+        "actions": list(actions),
         "without": list(without),
     }
     jobs = transaction.compose(SQL["any_job" if job is None else "one_job"])
@@ -92,6 +101,8 @@ class Standing(StrEnum):
     OPEN = "open"
     ROLLING_BACK = "rolling_back"
     """An execution whose own undo is to be worked on, or to be asked for."""
+    CLOSED = "closed"
+    """An execution that has ended, and of which a unit is on the queue still: its holder takes it off, or a sweep."""
 
 
 def standing_of(transaction: Transaction, job: UUID) -> Standing:

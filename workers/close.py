@@ -15,6 +15,8 @@ from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
+from .effect_kept import summarise
+
 SQL = read_blocks("action_ledger.workers", "queue.sql")
 
 AT_ONCE = 1_000
@@ -68,6 +70,7 @@ def close_units(transaction: Transaction, current: Execution, metadata: Metadata
             events.append(planning)
         else:
             status = BatchStatus(row["status"])
+            kept = _kept(transaction, current.id, row)
             events.append(
                 Batch(row["batch_id"], row["version"], status).trigger(
                     batch.Cancelled,
@@ -76,11 +79,23 @@ def close_units(transaction: Transaction, current: Execution, metadata: Metadata
                     number=row["number"],
                     records=row["records"],
                     reason=current.status,
+                    **kept,
                 )
             )
     if events:
         transaction.append(*events)
     return len(events)
+
+
+def _kept(transaction: Transaction, execution_id: UUID, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a batch with an effect had done under the leases that it had: it cannot be rolled back."""
+    if not row["epoch"]:
+        return {"tally": Tally(), "outcomes_digest": None, "effects_digest": None}
+    batch_id = row["batch_id"]
+    kept = summarise(
+        transaction, owner=batch_id, batch_id=batch_id, execution_id=execution_id, undo_id=None
+    )
+    return kept._asdict()
 
 
 def tally_of(row: Mapping[str, Any]) -> Tally:

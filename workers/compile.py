@@ -12,7 +12,8 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from pydantic import BaseModel, ConfigDict
 
-from action_ledger.domain.actions import Actions, UpdateParameters
+from action_ledger.domain.actions import Actions, Reversibility, UpdateParameters
+from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
     InvalidParameters,
     IrreversibleCascade,
@@ -27,10 +28,12 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .builtin import COMPILERS, EVERY_ROW, both
+from .builtin import Compiled as Parts
 from .catalog import Table, find_table, identifier, read_table
 from .change import Assignment, Change
 from .check import check
 from .compiler import Compiler
+from .effect_pages import columns_for
 from .literals import Parameters
 from .predicate import compile_predicate
 
@@ -42,6 +45,10 @@ SQL = read_blocks("action_ledger.workers", "catalog.sql")
 MOST_FIELDS = 1_600
 """Of one row in a query; PostgreSQL's own limit is 1,664."""
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+NOTHING: Parts = ("update", (), EVERY_ROW)
+"""What an effect does to the rows of the table: it reads them, so an update that sets no column stands for it."""
 
 
 class Request(BaseModel):
@@ -61,6 +68,10 @@ class Request(BaseModel):
     key: tuple[str, ...] = ()
     """The key's columns when the execution was asked for: key sets mean nothing under another key."""
     adaptive: Adaptive | None = None
+    effect: bool = False
+    """Whether the action was an effect by then."""
+    reversibility: Reversibility = Reversibility.REVERSIBLE
+    """The action's, by then."""
 
 
 class Compiled(NamedTuple):
@@ -73,15 +84,26 @@ class Compiled(NamedTuple):
 def compile_request(transaction: Transaction, actions: Actions, request: Request) -> Compiled:
     """Compile. Raises what is wrong with the table, its columns, the parameters, or what it would take along."""
     parameters = actions.validate(request.action, request.parameters)
-    table = read_for_change(transaction, request.resource.table)
+    action = actions.get(request.action)
+    table = (
+        read_table(
+            transaction.cursor, request.resource.table, ledger_schema=transaction.schema_name
+        )
+        if isinstance(action, Effect)
+        else read_for_change(transaction, request.resource.table)
+    )
     if table.row_security:
         reason = "it has row-level security, and an execution cannot say yet whose rights count"
         raise UnsupportedTable(table=table.label, reason=reason)
     values = Parameters("v")
-    kind, assignments, guard = COMPILERS[request.action](
-        parameters, Compiler(table, request.resource, values)
+    if isinstance(action, Effect):
+        columns_for(table, action.columns)
+    kind, assignments, guard = (
+        NOTHING
+        if isinstance(action, Effect)
+        else COMPILERS[request.action](parameters, Compiler(table, request.resource, values))
     )
-    if request.reversible:
+    if request.reversible and not isinstance(action, Effect):
         _refuse_cascades(table, kind, assignments)
         _refuse_too_wide(request.action, Change(table, kind, tuple(assignments), EVERY_ROW, {}))
     condition = predicate_of(request.selection)

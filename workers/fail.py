@@ -8,6 +8,7 @@ from action_ledger.projections.store import Transaction
 
 from .claim import SQL, Unit, holds
 from .close import require_open, require_running
+from .effect_ends import end_unit
 from .fail_list import list_failed
 from .settle import settle
 
@@ -29,6 +30,10 @@ def fail_unit(
     if unit.kind == "plan":
         require_running(transaction, unit.execution_id)
         _fail_plan(transaction, unit, error)
+        return
+    if unit.epoch:
+        # A lease was taken before: what was done under it is done.
+        end_unit(transaction, unit, error=error, cause=cause, worker=worker)
         return
     if unit.undo_id is None:
         require_open(transaction, unit.execution_id)

@@ -8,6 +8,8 @@ from typing import Literal
 
 from psycopg import Error, InterfaceError, OperationalError
 
+from action_ledger.domain.errors import ActionLedgerError, StoreUnavailable
+
 _ALL_CLASSES = (
     *(
         "0A",
@@ -44,6 +46,7 @@ _PASSING_CLASSES = ("08", "53", "57", "58")
 _WAITED_OUT_CODES = frozenset({"40001", "40P01", "55P03", "55006", "57P03"})
 _WAITED_OUT_CLASSES = ("53",)
 """Somebody else is in the way, or room is short: worth many tries, since it is not the unit's own fault."""
+UNEXPECTED = "unexpected_error"
 TRIES = 10
 PATIENT_TRIES = 500
 """About twenty minutes, at the longest delay between two tries."""
@@ -123,3 +126,23 @@ def message_of(error: Error) -> str:
     """Give what the database said, with its detail. It may hold values of the record: it stays out of events."""
     primary = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
     return f"{primary} ({error.diag.message_detail})" if error.diag.message_detail else primary
+
+
+def passes(error: Exception) -> bool:
+    """Say whether a fault of any kind is one of the moment."""
+    if isinstance(error, Error):
+        return scope_of(error) is Scope.PASSING
+    return isinstance(error, StoreUnavailable)
+
+
+def code_of(error: Exception) -> str:
+    """Name a fault for events and for the queue: by its SQLSTATE, or its code in the tree of errors."""
+    match error:
+        case Error(sqlstate=str(code)):
+            return code
+        case OperationalError() | InterfaceError():
+            return "connection_lost"
+        case ActionLedgerError():
+            return error.code
+        case _:
+            return UNEXPECTED

@@ -7,18 +7,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg import Error, InterfaceError, OperationalError
+from psycopg import Error
 
 from action_ledger.domain.actions import Actions
-from action_ledger.domain.errors import ActionLedgerError, StoreUnavailable
+from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.domain.pace import Adaptive
 from action_ledger.projections.store import Store
 
 from .admission import Admission, NotNow
 from .claim import Standing, Unit, claim, postpone, standing_of
 from .close import ExecutionClosed, ExecutionHeld
+from .effect_unit import EffectUnit
 from .fail import fail_unit
-from .faults import Scope, is_waited_out, may_try_again, message_of, scope_of
+from .faults import (
+    UNEXPECTED,
+    Scope,
+    code_of,
+    is_waited_out,
+    may_try_again,
+    message_of,
+    scope_of,
+)
 from .split import SplitInstead
 from .steps import reached
 from .sweep import sweep
@@ -33,7 +42,6 @@ IDLE_POLL = 0.02
 """Seconds between looks at a job whose open units are all in other hands."""
 ASIDE = 60.0
 """Seconds for which a unit is left alone that can be neither done nor failed."""
-UNEXPECTED = "unexpected_error"
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +76,16 @@ class Worker:
         throttle: Throttle | None = None,
     ) -> None:
         self._store = store
-        self._bench = Workbench(store, actions, name, sizes=sizes, unheld=throttle is None)
+        self._bench = Workbench(
+            store,
+            actions,
+            name,
+            sizes=sizes,
+            unheld=throttle is None,
+            lease_seconds=lease_seconds,
+        )
         self._throttle = throttle
+        self._actions = [action.name for action in actions]
         self._queues = queues
         self._silence = lease_seconds / 2
         self._limit = batch_timeout
@@ -93,7 +109,7 @@ class Worker:
             standing = self._standing(job)
             if standing is Standing.DONE:
                 return
-            if standing is Standing.ROLLING_BACK:
+            if standing in {Standing.ROLLING_BACK, Standing.CLOSED}:
                 self._sweep(job)
             if watch is not None:
                 watch()
@@ -110,10 +126,12 @@ class Worker:
             while True:
                 admission.ask()
                 try:
-                    unit = self._take(job, admission)
+                    unit, leased = self._take(job, admission)
                 except NotNow:
                     continue
                 self._misses = 0
+                if leased is not None:
+                    self._see_through(leased)
                 self.done += unit is not None
                 return unit is not None
         except Exception as error:  # noqa: BLE001 - one bad unit must not end the worker
@@ -122,17 +140,35 @@ class Worker:
         finally:
             self.current = None
 
-    def _take(self, job: UUID | None, admission: Admission) -> Unit | None:
+    def _take(
+        self, job: UUID | None, admission: Admission
+    ) -> tuple[Unit | None, EffectUnit | None]:
         """Claim a unit and do it, in one transaction. Raises NotNow where it may not begin."""
         with self._store.transaction(silence=self._silence, limit=self._limit) as transaction:
-            unit = claim(transaction, job=job, queues=self._queues, without=admission.left_out)
-            if unit is not None:
-                admission.admit(transaction, unit)
-                self.current = Current(unit, time.monotonic())
-                reached(f"{unit.kind}.claimed")
-                self._bench.do(transaction, unit)
-                reached(f"{unit.kind}.before_commit")
-        return unit
+            unit = claim(
+                transaction,
+                job=job,
+                queues=self._queues,
+                actions=self._actions,
+                without=admission.left_out,
+            )
+            if unit is None:
+                return None, None
+            admission.admit(transaction, unit)
+            self.current = Current(unit, time.monotonic())
+            reached(f"{unit.kind}.claimed")
+            leased = self._bench.do(transaction, unit)
+            reached(f"{unit.kind}.before_commit")
+        return unit, leased
+
+    def _see_through(self, leased: EffectUnit) -> None:
+        """Do what is outside of the database. What ends it early is not lost: the lease runs out."""
+        try:
+            leased.run()
+        except ExecutionClosed:
+            self._sweep(leased.unit.execution_id)
+        except Error as error:
+            self._miss(error)
 
     def _standing(self, job: UUID) -> Standing:
         try:
@@ -155,7 +191,7 @@ class Worker:
         if isinstance(error, ExecutionClosed):
             self._sweep(unit.execution_id)
             return
-        code = _code_of(error.__cause__ if isinstance(error, SplitInstead) else error)
+        code = code_of(error.cause if isinstance(error, SplitInstead) else error)
         if code == UNEXPECTED:
             log.error(
                 "unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error
@@ -183,7 +219,7 @@ class Worker:
         except Exception as second:  # noqa: BLE001 - as in step
             self._put_aside(unit, second)
 
-    def _sweep(self, execution_id: UUID) -> None:
+    def _sweep(self, execution_id: UUID | None) -> None:
         try:
             sweep(self._store, execution_id)
         except Error as error:
@@ -201,7 +237,7 @@ class Worker:
         )
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                postpone(transaction, unit, error=_code_of(error), delay=ASIDE)
+                postpone(transaction, unit, error=code_of(error), delay=ASIDE)
         except Error as third:
             self._miss(third)
 
@@ -214,18 +250,6 @@ class Worker:
             self._misses = 0
             raise StoreUnavailable(reason=message_of(error)) from error
         time.sleep(_delay(self._misses))
-
-
-def _code_of(error: BaseException | None) -> str:
-    match error:
-        case Error(sqlstate=str(code)):
-            return code
-        case OperationalError() | InterfaceError():
-            return "connection_lost"
-        case ActionLedgerError():
-            return error.code
-        case _:
-            return UNEXPECTED
 
 
 def _delay(attempt: int) -> float:

@@ -33,12 +33,15 @@ SELECT DISTINCT {keys} FROM unnest({arrays}) AS u ({key_names})
 -- Keys of the records that another execution did not get done, each once.
 SELECT DISTINCT {keys}
 FROM (
-    SELECT o.keys FROM {schema}.record_outcomes o
+    SELECT o.keys, NULL::uuid AS batch_id FROM {schema}.record_outcomes o
     WHERE %(failed)s AND o.execution_id = %(of)s AND o.undo_id IS NULL AND o.outcome = 'failed'
     UNION ALL
-    SELECT k.keys FROM {batches} b JOIN {schema}.key_sets k ON k.owner = b.batch_id
-    WHERE %(not_processed)s AND b.execution_id = %(of)s AND b.status = 'cancelled'
-) AS s CROSS JOIN LATERAL unnest({arrays}) AS u ({key_names})
+    SELECT k.keys, b.batch_id FROM {batches} b JOIN {schema}.key_sets k ON k.owner = b.batch_id
+    WHERE %(not_processed)s AND b.execution_id = %(of)s AND b.status <> 'split'
+        AND b.records > b.applied + b.failed + b.skipped
+) AS s CROSS JOIN LATERAL unnest({arrays}) WITH ORDINALITY AS u ({key_names}, n)
+-- Of a batch that was cancelled while it was at work on an effect, some were done.
+WHERE NOT EXISTS (SELECT FROM {schema}.effect_results r WHERE r.owner = s.batch_id AND r.position = u.n)
 
 -- name: staging
 -- Keys that are streamed in wait here for the cut; it goes with the transaction.

@@ -11,7 +11,7 @@ ready AS (
         coalesce(u.actor, e.actor) AS actor, coalesce(u.queue, e.queue) AS queue,
         coalesce(u.correlation_id, e.correlation_id) AS correlation_id,
         coalesce(u.traceparent, e.traceparent) AS traceparent,
-        u.policy, u.of_undo,
+        u.policy, u.of_undo, e.action = ANY(%(actions)s::text[]) AS is_known,
         e.rate, e.concurrency, p.records_per_second AS speed, p.job_id IS NOT NULL AS paced,
         e.rate IS NULL OR p.next_at IS NULL OR p.next_at <= clock_timestamp() AS is_due
     FROM job j
@@ -25,10 +25,10 @@ ready AS (
     ORDER BY array_position(%(queues)s::text[], coalesce(u.queue, e.queue)), coalesce(u.priority, e.priority) DESC,
         f.tried_lately, j.job_id
 )
-SELECT c.*, b.number, b.version AS batch_version
+SELECT c.*, b.number, b.version AS batch_version, b.epoch
 FROM (
     SELECT w.unit_id, w.kind, w.job_id, w.execution_id, w.undo_id, w.batch_id, w.records, w.attempts + 1 AS attempt,
-        w.faults, r.action, r.table_name, r.batch_size, r.planning, r.status, r.actor, r.queue, r.correlation_id, r.traceparent,
+        w.faults, w.leased_by, r.action, r.table_name, r.batch_size, r.planning, r.status, r.actor, r.queue, r.correlation_id, r.traceparent,
         r.policy, r.of_undo, r.rate, r.concurrency, r.speed, r.paced
     FROM ready r CROSS JOIN LATERAL (
         SELECT w.* FROM {work_queue} w
@@ -37,6 +37,9 @@ FROM (
             AND w.available_at <= clock_timestamp()
             AND (w.kind <> 'batch' OR r.is_due)
             AND (w.leased_until IS NULL OR w.leased_until < clock_timestamp())
+            -- What was done in the database is taken back without its action.
+            AND (r.is_known OR w.undo_id IS NOT NULL AND EXISTS (
+                SELECT FROM {batches} k WHERE k.batch_id = w.batch_id AND k.epoch = 0))
             AND NOT (w.serial AND EXISTS (
                 SELECT FROM {work_queue} o WHERE o.job_id = w.job_id AND o.ordinal < w.ordinal))
         ORDER BY w.ordinal, w.unit_id LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -74,6 +77,8 @@ WHERE unit_id = (SELECT unit_id FROM {work_queue} WHERE unit_id = %(unit_id)s FO
 -- What is to be done of a job, now: of an execution that is paused, nothing is.
 SELECT CASE
     WHEN e.status = 'rolling_back' THEN 'rolling_back'
+    WHEN e.status IN ('failed', 'cancelled', 'rolled_back')
+        AND EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = wanted.job) THEN 'closed'
     WHEN e.status IS DISTINCT FROM 'paused' AND EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = wanted.job) THEN 'open'
     ELSE 'done'
 END AS standing
@@ -108,7 +113,8 @@ SELECT error FROM {batches} WHERE execution_id = %(execution_id)s AND status = '
 SELECT batch_id, number, status, version FROM {batches} WHERE execution_id = %(execution_id)s ORDER BY number
 
 -- name: hold
-SELECT FROM {work_queue} WHERE unit_id = %(unit_id)s FOR UPDATE SKIP LOCKED
+SELECT FROM {work_queue} WHERE unit_id = %(unit_id)s AND (leased_until IS NULL OR leased_until < clock_timestamp())
+FOR UPDATE SKIP LOCKED
 
 -- name: take_place
 -- Takes the place of a command's body; gives no row when a command has it. Waits for one that is about to.
@@ -118,34 +124,35 @@ ON CONFLICT DO NOTHING RETURNING owner
 -- name: open_units
 -- Open units of an execution that nobody works on, to be taken off the queue. Never waits, so the append lock may be
 -- held. One that has a lease is its holder's until that has run out.
-SELECT w.unit_id, w.kind, w.batch_id, w.records, b.number, b.version, b.status
+SELECT w.unit_id, w.kind, w.batch_id, w.records, b.number, b.version, b.status, b.epoch
 FROM {work_queue} w LEFT JOIN {batches} b ON b.batch_id = w.batch_id
 WHERE w.execution_id = %(execution_id)s AND w.undo_id IS NULL
     AND (w.leased_until IS NULL OR w.leased_until < clock_timestamp())
 ORDER BY w.ordinal LIMIT %(limit)s
 FOR UPDATE OF w SKIP LOCKED
 
--- name: closed_with_units
--- Executions that are closed, and of which units are still on the queue.
-SELECT DISTINCT w.execution_id FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
+-- name: findings
+-- What is to be mended, of one execution or of all, and how. In one statement, since every worker asks again and again.
+--   close: it is closed, and units of it are still on the queue. A lease is its holder's until it has run out.
+--   roll_back: its undo is to be asked for. What a batch has done outside of the database is to be taken back too, so
+--       no lease may be at work.
+--   settle: nothing of the job is on the queue, and it has not ended.
+SELECT DISTINCT 'close' AS finding, w.execution_id, NULL::uuid AS undo_id
+FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
 WHERE w.undo_id IS NULL AND e.status IN ('failed', 'cancelled', 'rolling_back', 'rolled_back')
+    AND (w.leased_until IS NULL OR w.leased_until < clock_timestamp())
     AND (%(execution_id)s::uuid IS NULL OR w.execution_id = %(execution_id)s)
-
--- name: rolling_back
--- Executions that are being rolled back, and whose undo is not there yet or has ended without them.
-SELECT e.execution_id FROM {executions} e
+UNION ALL
+SELECT 'roll_back', e.execution_id, NULL FROM {executions} e
 WHERE e.ended_at IS NULL AND e.status = 'rolling_back'
+    AND NOT EXISTS (SELECT FROM {work_queue} w
+        WHERE w.execution_id = e.execution_id AND w.undo_id IS NULL AND w.leased_by IS NOT NULL)
     AND (%(execution_id)s::uuid IS NULL OR e.execution_id = %(execution_id)s)
-
--- name: without_units
--- Jobs that have not ended although nothing of them is on the queue.
-SELECT e.execution_id, NULL::uuid AS undo_id FROM {executions} e
-WHERE e.ended_at IS NULL AND e.status <> 'rolling_back'
+UNION ALL
+SELECT 'settle', e.execution_id, NULL FROM {executions} e
+WHERE e.ended_at IS NULL AND e.status <> 'rolling_back' AND %(execution_id)s::uuid IS NULL
     AND NOT EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = e.execution_id)
 UNION ALL
-SELECT u.execution_id, u.undo_id FROM {undos} u
-WHERE u.ended_at IS NULL AND NOT EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = u.undo_id)
-
--- name: forget_paces
--- What workers knew of the pace of jobs that have ended.
-DELETE FROM {schema}.paces p USING {executions} e WHERE e.execution_id = p.job_id AND e.ended_at IS NOT NULL
+SELECT 'settle', u.execution_id, u.undo_id FROM {undos} u
+WHERE u.ended_at IS NULL AND %(execution_id)s::uuid IS NULL
+    AND NOT EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = u.undo_id)

@@ -5,12 +5,19 @@ from typing import Any
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
-from action_ledger.domain.actions import Actions
+from action_ledger.domain.actions import Actions, Reversibility
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import AnyCommand, RequestExecution
-from action_ledger.domain.errors import ExecutionNotEnded, ExecutionNotFound, InvalidValue
+from action_ledger.domain.effects import Effect
+from action_ledger.domain.errors import (
+    ExecutionNotEnded,
+    ExecutionNotFound,
+    InvalidParameters,
+    InvalidValue,
+)
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.failure import OnFailure
 from action_ledger.domain.pace import Adaptive, Sizing
 from action_ledger.domain.selection import Keys, KeyValue, Unfinished
 from action_ledger.projections import tracing
@@ -46,6 +53,7 @@ class ExecutionRequest:
         self._actions = actions
         self._command = command
         self._worker = worker
+        self._effect = False
         self._metadata = Metadata(
             actor=command.actor,
             correlation_id=command.correlation_id or command.command_id,
@@ -69,10 +77,20 @@ class ExecutionRequest:
             self._command = self._command.model_copy(update=gated)
         command = self._command
         table = compiled.change.table
+        action = self._actions.get(command.action)
+        self._effect = isinstance(action, Effect)
+        if action.reversibility is Reversibility.IRREVERSIBLE:
+            self._command = command = _irreversible(command)
         if isinstance(command.selection, Unfinished):
             _check_retry(self._transaction, table, command.selection.of)
         check_request(self._transaction, self._actions, body, table)
-        kept = body.model_copy(update={"key": tuple(column.name for column in table.key)})
+        kept = body.model_copy(
+            update={
+                "key": tuple(column.name for column in table.key),
+                "effect": self._effect,
+                "reversibility": action.reversibility,
+            }
+        )
         requested = self._requested(
             save_body(self._transaction, command.command_id, kept), reference_of(table)
         )
@@ -135,7 +153,12 @@ class ExecutionRequest:
         ]
         if not cuts:
             events.append(running.trigger(execution.Completed, metadata, tally=Tally()))
-        elif at_once and len(cuts) == 1 and self._is_small(cuts[0], compiled.change):
+        elif (
+            at_once
+            and len(cuts) == 1
+            and not self._effect
+            and self._is_small(cuts[0], compiled.change)
+        ):
             events += self._applied(cuts[0], compiled.change, running)
         return events
 
@@ -181,6 +204,14 @@ class ExecutionRequest:
         counts = {"batches": 1, "batches_done": 1}
         end = end_of_execution(running, {**row, **policy, **counts}, self._metadata, error=None)
         return [completed, *([end] if end else [])]
+
+
+def _irreversible(command: RequestExecution) -> RequestExecution:
+    """An action that cannot be taken back makes an execution that cannot."""
+    if command.on_failure is OnFailure.ROLLBACK:
+        detail = "on_failure rollback takes back what was done, and this action is irreversible"
+        raise InvalidParameters(action=command.action, detail=detail)
+    return command.model_copy(update={"undo_seconds": None})
 
 
 def _check_retry(transaction: Transaction, table: Table, execution_id: UUID) -> None:

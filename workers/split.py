@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+from psycopg import Error
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain import batch
@@ -35,11 +36,12 @@ class Retry:
 
 
 class SplitInstead(Exception):  # noqa: N818 - it says what is to be done
-    """The batch met a fault that smaller ones may not meet. Its cause is the driver's error."""
+    """The batch met a fault that smaller ones may not meet; ``cause`` is the driver's error."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, cause: Error) -> None:
         super().__init__(reason)
         self.reason: Reason = reason
+        self.cause = cause
 
 
 def split_batch(

@@ -23,15 +23,18 @@ from .undo_request import UndoRequest
 def sweep(store: Store, execution_id: UUID | None = None) -> int:
     """Look once, at one execution or at all; give the number of findings that were mended."""
     with store.transaction() as transaction:
-        wanted = {"execution_id": execution_id}
-        closed = transaction.execute(SQL["closed_with_units"], wanted).fetchall()
-        rolling = transaction.execute(SQL["rolling_back"], wanted).fetchall()
-        idle = transaction.execute(SQL["without_units"]).fetchall() if not execution_id else []
-        transaction.execute(SQL["forget_paces"])
-    mended = sum(_close(store, row["execution_id"]) for row in closed)
-    mended += sum(_roll_back(store, row["execution_id"]) for row in rolling)
-    mended += sum(_settle(store, row["execution_id"], row["undo_id"]) for row in idle)
-    return mended
+        found = transaction.execute(SQL["findings"], {"execution_id": execution_id}).fetchall()
+    return sum(_mend(store, **row) for row in found)
+
+
+def _mend(store: Store, *, finding: str, execution_id: UUID, undo_id: UUID | None) -> int:
+    match finding:
+        case "close":
+            return _close(store, execution_id)
+        case "roll_back":
+            return _roll_back(store, execution_id)
+        case _:
+            return _settle(store, execution_id, undo_id)
 
 
 def _close(store: Store, execution_id: UUID) -> int:

@@ -32,6 +32,7 @@ from .claim import SQL as QUEUE
 from .compensator import conflicting
 from .compile import Request, check_key
 from .cutter import Cutter
+from .effect_undo import EffectUndo, why_irreversible
 from .keys import key_texts
 from .sources import SQL, Reading, Source, find_sources, write_as_planned
 
@@ -84,8 +85,15 @@ class UndoRequest:
     def _record(self, execution: dict[str, Any]) -> None:
         transaction, command = self._transaction, self._command
         table = read_table(transaction.cursor, execution["table_name"])
-        check_key(table, Request.model_validate(read_body(transaction, command.execution_id)))
+        request = Request.model_validate(read_body(transaction, command.execution_id))
+        check_key(table, request)
         chosen = self._keep_keys(table)
+        if request.effect:
+            found = EffectUndo(transaction, command, table, chosen).found()
+            digest = self._save_body()
+            transaction.lock()
+            transaction.append(*self._events(execution, *found, digest, serial=False))
+            return
         sources = find_sources(
             transaction,
             execution_id=command.execution_id,
@@ -99,22 +107,24 @@ class UndoRequest:
             if chosen is not None and not self._ever_held(table, sources, chosen):
                 raise NothingToUndo(execution_id=command.execution_id)
             raise AlreadyUndone(execution_id=command.execution_id)
-        digest = save_body(
-            transaction,
-            command.command_id,
-            UndoBody(
-                reason=command.reason,
-                batches=command.batches,
-                by_keys=command.keys is not None,
-                fingerprint=command.fingerprint,
-            ),
-        )
+        digest = self._save_body()
+        versions = {source.batch_id: source.version for source in sources}
         transaction.lock()
         transaction.append(
             *self._events(
-                execution, sources, counts, digest, serial=self._is_serial(table, sources)
+                execution, versions, counts, digest, serial=self._is_serial(table, sources)
             )
         )
+
+    def _save_body(self) -> str:
+        command = self._command
+        body = UndoBody(
+            reason=command.reason,
+            batches=command.batches,
+            by_keys=command.keys is not None,
+            fingerprint=command.fingerprint,
+        )
+        return save_body(self._transaction, command.command_id, body)
 
     def _undoable(self) -> dict[str, Any]:
         execution_id = self._command.execution_id
@@ -125,7 +135,7 @@ class UndoRequest:
             raise ExecutionNotFound(execution_id=execution_id)
         if execution["undo_seconds"] is None:
             raise NotReversible(
-                execution_id=execution_id, reason="it was asked for as irreversible"
+                execution_id=execution_id, reason=why_irreversible(self._transaction, execution_id)
             )
         status = ExecutionStatus(execution["status"])
         if not status.ended and not (self._rolls_back and status.closed):
@@ -201,7 +211,7 @@ class UndoRequest:
     def _events(
         self,
         execution: dict[str, Any],
-        sources: Sequence[Source],
+        versions: dict[UUID, int],
         counts: dict[UUID, int],
         digest: str,
         *,
@@ -215,7 +225,6 @@ class UndoRequest:
             causation_id=command.command_id,
             traceparent=tracing.current_traceparent(),
         )
-        seen = {source.batch_id: source for source in sources}
         order = {batch_id: ordinal for ordinal, batch_id in enumerate(counts, 1)}
         rows = self._transaction.execute(
             QUEUE["batches"], {"execution_id": command.execution_id}
@@ -237,12 +246,12 @@ class UndoRequest:
         for row in rows:
             if row["batch_id"] not in counts:
                 continue
+            current = Batch(row["batch_id"], row["version"], BatchStatus(row["status"]))
             if (
-                row["status"] != BatchStatus.COMPLETED
-                or row["version"] != seen[row["batch_id"]].version
+                not current.allows(batch.CompensationPlanned)
+                or current.version != versions[current.id]
             ):
                 raise UndoInProgress(execution_id=command.execution_id)
-            current = Batch(row["batch_id"], row["version"], BatchStatus(row["status"]))
             events.append(
                 current.trigger(
                     batch.CompensationPlanned,

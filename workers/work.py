@@ -6,6 +6,7 @@ from psycopg import Error
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.batch import Batch, BatchStatus, Completed
+from action_ledger.domain.effects import Effect
 from action_ledger.domain.event import Event
 from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.undo import ConflictPolicy
@@ -26,6 +27,8 @@ from .compile import (
     read_for_change,
 )
 from .cutter import Cutter
+from .effect_lease import EffectLeases
+from .effect_unit import EffectUnit
 from .faults import split_reason
 from .pace import SQL as PACE
 from .pace import keep_pace, sizing_of
@@ -57,16 +60,35 @@ class Workbench:
     """
 
     def __init__(
-        self, store: Store, actions: Actions, worker: str, *, sizes: Adaptive, unheld: bool
+        self,
+        store: Store,
+        actions: Actions,
+        worker: str,
+        *,
+        sizes: Adaptive,
+        unheld: bool,
+        lease_seconds: float,
     ) -> None:
         self._store = store
         self._actions = actions
         self._worker = worker
         self._sizes = sizes
         self._unheld = unheld
+        self._leases = EffectLeases(store, actions, worker=worker, seconds=lease_seconds)
 
-    def do(self, transaction: Transaction, unit: Unit) -> None:
-        """Do one unit and record it. Raises SplitInstead where smaller batches may do better."""
+    def do(self, transaction: Transaction, unit: Unit) -> EffectUnit | None:
+        """Do one unit and record it. Raises SplitInstead where smaller batches may do better.
+
+        What is to be done outside of the database is given back instead, under a lease, for when the transaction
+        has committed.
+        """
+        effect = None if unit.kind == "plan" else self._actions.find(unit.action)
+        if isinstance(effect, Effect):
+            return self._leases.take(transaction, unit, effect)
+        self._do(transaction, unit)
+        return None
+
+    def _do(self, transaction: Transaction, unit: Unit) -> None:
         if unit.kind == "plan":
             span = transaction.cover(
                 tracing.plan(
@@ -123,7 +145,7 @@ class Workbench:
             reason = split_reason(error, ordered=unit.attempt > 1)
             if reason is None or not divisible or unit.records == 1:
                 raise
-            raise SplitInstead(reason) from error
+            raise SplitInstead(reason, error) from error
         seconds = time.monotonic() - started
         if not self._record(transaction, unit, completed):
             keep_pace(transaction, unit, sizing, seconds=seconds, unheld=self._unheld)

@@ -14,6 +14,7 @@ from action_ledger.domain.columns import col
 from action_ledger.ops.ledger import Ledger, open_ledger
 from action_ledger.ops.settings import Settings
 from action_ledger.workers.steps import strike
+from tests.mailer import EFFECTS
 
 
 def striking(step: str, at: int, act: Callable[[], None]) -> Callable[[str], None]:
@@ -34,7 +35,7 @@ def main(order: dict[str, Any]) -> None:
         kind = signal.Signals[order.get("signal", "SIGKILL")]
         strike.set(striking(order["step"], order.get("at", 1), lambda: os.kill(os.getpid(), kind)))
     settings = Settings(lease_seconds=order.get("lease_seconds", 10))
-    with open_ledger(order["url"], settings=settings) as ledger:
+    with open_ledger(order["url"], settings=settings, actions=EFFECTS) as ledger:
         if order.get("run"):
             run(ledger, order["run"])
         elif order.get("job"):

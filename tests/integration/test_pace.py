@@ -232,7 +232,7 @@ def test_the_claim_is_quick_in_a_long_queue(
             command = add_one(ledger, 20).queue("default", priority=n % 3).command()
             ledger.handle(command, now=True)
         connection.execute("ANALYZE")
-        values: dict[str, Any] = {"job": None, "queues": None, "without": []}
+        values: dict[str, Any] = {"job": None, "queues": None, "actions": ["update"], "without": []}
         with ledger.store.transaction() as transaction:
             statement = transaction.compose(SQL["claim"], jobs=transaction.compose(SQL["any_job"]))
             explained = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + statement

@@ -128,7 +128,7 @@ def listeners(connection: Connection[DictRow]) -> list[DictRow]:
 def test_an_idle_worker_costs_next_to_nothing(
     server: TestServer, database_url: str, connection: Connection[DictRow]
 ) -> None:
-    """With four threads and the settings that it has by itself: one look in five seconds, one heartbeat in ten."""
+    """With four threads and the settings that it has by itself: a look in five seconds, a heartbeat and a sweep in ten."""
     statement = f"ALTER DATABASE {connection.info.dbname} SET log_statement = 'all'"
     connection.execute(statement.encode())
     log = server.server.data / "server.log"
@@ -141,7 +141,7 @@ def test_an_idle_worker_costs_next_to_nothing(
             time.sleep(12)
             taken = time.process_time() - cpu
             sent = [line for line in log.read_bytes()[before:].splitlines() if b"LOG:  " in line]
-        assert 2 <= len(sent) <= 5, sent
+        assert 2 <= len(sent) <= 10, sent
         assert taken < 0.25
 
 

@@ -67,6 +67,8 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (BatchStatus.STARTED, batch.Failed, BatchStatus.FAILED),
         (BatchStatus.STARTED, batch.Cancelled, BatchStatus.CANCELLED),
         (BatchStatus.COMPLETED, batch.CompensationPlanned, BatchStatus.COMPENSATING),
+        (BatchStatus.CANCELLED, batch.CompensationPlanned, BatchStatus.COMPENSATING),
+        (BatchStatus.COMPENSATING, batch.CompensationStarted, BatchStatus.COMPENSATING),
         (BatchStatus.COMPENSATING, batch.Compensated, BatchStatus.COMPLETED),
         (BatchStatus.COMPENSATING, batch.CompensationFailed, BatchStatus.COMPLETED),
     },

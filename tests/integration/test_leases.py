@@ -1,0 +1,170 @@
+"""Leases: what is done under one epoch when there is another, step by step and in one process."""
+
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
+from action_ledger.workers.claim import claim
+from action_ledger.workers.effect_unit import EffectUnit
+from action_ledger.workers.lease import LeaseLost
+from action_ledger.workers.steps import strike
+from action_ledger.workers.work import Workbench
+from tests.dump import assert_at_rest
+from tests.integration.conftest import PLACES
+from tests.invariants import check_invariants
+from tests.mailer import EFFECTS, calls
+
+WORKER = "one name for both"
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Generator[Ledger]:
+    settings = Settings.model_validate({"lease_seconds": 30})
+    with open_ledger(database_url, settings=settings, actions=EFFECTS) as opened:
+        yield opened
+        assert_at_rest(opened)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "letters"
+
+
+@pytest.fixture
+def execution(ledger: Ledger, places: str, log: Path) -> ExecutionHandle:
+    planned = ledger.on(places).all().apply("letter", log=str(log)).by("user:1").submit()
+    assert ledger.worker().step(planned.id)
+    return planned
+
+
+def take(execution: ExecutionHandle, *, hold: float = 0) -> EffectUnit:
+    """Take the lease of its one batch; ``hold`` is for how long the transaction stays open."""
+    store, actions = execution.ledger.store, execution.ledger.actions
+    with store.transaction() as transaction:
+        names = [action.name for action in actions]
+        unit = claim(transaction, job=execution.id, queues=None, actions=names)
+        assert unit is not None
+        sizes = execution.ledger.settings.sizes
+        bench = Workbench(store, actions, WORKER, sizes=sizes, unheld=True, lease_seconds=30)
+        leased = bench.do(transaction, unit)
+        time.sleep(hold)
+    assert leased is not None
+    return leased
+
+
+def expire(connection: Connection[DictRow]) -> None:
+    connection.execute(
+        "UPDATE action_ledger.work_queue SET leased_until = clock_timestamp() - interval '1 s'"
+    )
+
+
+def epochs(connection: Connection[DictRow]) -> dict[int, int]:
+    rows = connection.execute(
+        "SELECT epoch, count(*) AS n FROM action_ledger.effect_results GROUP BY 1"
+    )
+    return {row["epoch"]: row["n"] for row in rows}
+
+
+def test_an_older_epoch_keeps_nothing(
+    execution: ExecutionHandle, connection: Connection[DictRow], log: Path
+) -> None:
+    first = take(execution)
+    expire(connection)
+    second = take(execution)
+    first.run()
+    assert epochs(connection) == {}
+    assert execution.progress().pending == PLACES
+    second.run()
+    assert epochs(connection) == {2: PLACES}
+    assert execution.progress().applied == PLACES
+    assert max(calls(log).values()) == 2
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_an_older_epoch_ends_nothing(
+    execution: ExecutionHandle, connection: Connection[DictRow], log: Path
+) -> None:
+    """It has kept everything, and then lost its lease: the end is the other's to write."""
+    first = take(execution)
+    others: list[EffectUnit] = []
+
+    def lose(step: str) -> None:
+        if step == "effect.before_end" and not others:
+            expire(connection)
+            others.append(take(execution))
+
+    token = strike.set(lose)
+    try:
+        first.run()
+    finally:
+        strike.reset(token)
+    assert epochs(connection) == {1: PLACES}
+    assert execution.progress().pending == PLACES
+    others[0].run()
+    assert epochs(connection) == {1: PLACES}
+    assert execution.progress().applied == PLACES
+    assert set(calls(log).values()) == {1}
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_an_older_epoch_is_not_renewed(
+    execution: ExecutionHandle, connection: Connection[DictRow]
+) -> None:
+    first = take(execution)
+    expire(connection)
+    second = take(execution)
+    expire(connection)
+    with pytest.raises(LeaseLost):
+        first._lease.renew()
+    first._lease.release(error="mine", delay=60)
+    row = connection.execute("SELECT leased_epoch FROM action_ledger.work_queue").fetchone()
+    assert row == {"leased_epoch": 2}
+    second.run()
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_who_keeps_waits_for_who_takes(
+    execution: ExecutionHandle, connection: Connection[DictRow]
+) -> None:
+    """While the next lease is being taken nothing can be kept that its holder would not see."""
+    first = take(execution)
+    expire(connection)
+    units: list[EffectUnit] = []
+    taker = threading.Thread(target=lambda: units.append(take(execution, hold=1)))
+    taker.start()
+    time.sleep(0.5)
+    first.run()
+    taker.join()
+    assert epochs(connection) == {}
+    units[0].run()
+    assert epochs(connection) == {2: PLACES}
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_an_end_that_was_told_twice(
+    execution: ExecutionHandle, connection: Connection[DictRow]
+) -> None:
+    """The answer to its COMMIT was lost, and it is tried again: that is an end, not a lost lease."""
+    first = take(execution)
+    first.run()
+    assert first._end(None)
+    assert execution.progress().applied == PLACES
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_a_lease_that_ran_out_and_that_nobody_took(
+    execution: ExecutionHandle, connection: Connection[DictRow], log: Path
+) -> None:
+    """It is still its holder's."""
+    first = take(execution)
+    expire(connection)
+    first.run()
+    assert epochs(connection) == {1: PLACES}
+    assert set(calls(log).values()) == {1}
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
