@@ -2,12 +2,22 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from typing_extensions import override
 
 from .resource import Resource
+from .rule import Rule
+from .schedule import CatchUp, extra_id
 from .selection import KeyValue, Selection
 from .undo import ConflictPolicy
 
@@ -49,6 +59,11 @@ class Command(BaseModel):
     correlation_id: UUID | None = None
     queue: Name = "default"
     priority: int = Field(default=0, ge=-100, le=100)
+
+    @property
+    def subject(self) -> UUID:
+        """The id of what it becomes, or of what it acts on."""
+        return self.command_id
 
     @property
     def fingerprint(self) -> str:
@@ -95,4 +110,86 @@ class RequestUndo(Command):
     keys: tuple[KeyValue, ...] | None = None
 
 
-AnyCommand = Annotated[RequestExecution | RequestUndo, Field(discriminator="type")]
+class CreateSchedule(Command):
+    """Run an execution when its time comes: once, or again and again.
+
+    Each occurrence runs ``execution`` under an id of its own. ``keep`` says whether its selection is evaluated at
+    each occurrence, or frozen: cut now, once for all. Keys are always frozen. Queue and priority are those of
+    ``execution``.
+    """
+
+    type: Literal["create_schedule"] = "create_schedule"
+    rule: Rule
+    catch_up: CatchUp = CatchUp.LAST
+    keep: Literal["evaluated", "frozen"] = "evaluated"
+    execution: RequestExecution
+
+    @model_validator(mode="after")
+    def _one_actor(self) -> Self:
+        if self.execution.actor != self.actor:
+            message = "who schedules an execution is who asks for it: the actors must be the same"
+            raise ValueError(message)
+        return self
+
+
+class ScheduleCommand(Command):
+    """What the commands that steer a schedule share."""
+
+    schedule_id: UUID
+
+    @property
+    @override
+    def subject(self) -> UUID:
+        return self.schedule_id
+
+
+class PauseSchedule(ScheduleCommand):
+    """Let nothing of it run until it is resumed."""
+
+    type: Literal["pause_schedule"] = "pause_schedule"
+
+
+class ResumeSchedule(ScheduleCommand):
+    """Let it go on."""
+
+    type: Literal["resume_schedule"] = "resume_schedule"
+
+
+class Reschedule(ScheduleCommand):
+    """Give it another rule; the next occurrence is the first of that, from now on."""
+
+    type: Literal["reschedule"] = "reschedule"
+    rule: Rule
+
+
+class CancelSchedule(ScheduleCommand):
+    """End it. What it has set going already goes on."""
+
+    type: Literal["cancel_schedule"] = "cancel_schedule"
+
+
+class RunScheduleNow(ScheduleCommand):
+    """Run it once more, out of turn; its next occurrence stays as it is."""
+
+    type: Literal["run_schedule_now"] = "run_schedule_now"
+
+    @property
+    @override
+    def subject(self) -> UUID:
+        """The execution that it becomes."""
+        return extra_id(self.schedule_id, self.command_id)
+
+
+Steering = PauseSchedule | ResumeSchedule | Reschedule | CancelSchedule | RunScheduleNow
+
+AnyCommand = Annotated[
+    RequestExecution
+    | RequestUndo
+    | CreateSchedule
+    | PauseSchedule
+    | ResumeSchedule
+    | Reschedule
+    | CancelSchedule
+    | RunScheduleNow,
+    Field(discriminator="type"),
+]

@@ -20,10 +20,17 @@ ActionLedgerError
 │   ├── InvalidCondition
 │   ├── UnreadableInput
 │   ├── AmbiguousId
+│   ├── InvalidSchedule
+│   ├── InvalidCron
+│   ├── UnknownTimeZone
+│   ├── TimeInPast
+│   ├── TimeTooFar
 │   └── InvalidSetting
 ├── Refused
 │   ├── CommandReused
 │   ├── ExecutionNotFound
+│   ├── ScheduleNotFound
+│   ├── ScheduleClosed
 │   ├── UndoExpired
 │   ├── AlreadyUndone
 │   ├── UndoInProgress
@@ -52,7 +59,7 @@ Attributes are given by keyword. The hint says what to do and ends the message.
 A value that the caller wrote may appear in a message, cut short; data read from records never does.
 """
 
-# ruff: noqa: N818  # a caller reads "except UndoExpired"; each name says that it is an error
+# a caller reads "except UndoExpired"; each name says that it is an error
 
 from datetime import datetime
 from uuid import UUID
@@ -77,7 +84,16 @@ from .error_invalid import (
     UnsupportedComparison,
     UnsupportedTable,
 )
-from .error_root import ActionLedgerError, shown
+from .error_root import ActionLedgerError, Refused, shown
+from .error_schedule import (
+    InvalidCron,
+    InvalidSchedule,
+    ScheduleClosed,
+    ScheduleNotFound,
+    TimeInPast,
+    TimeTooFar,
+    UnknownTimeZone,
+)
 from .error_store import (
     CommandTimedOut,
     DatabaseRefused,
@@ -108,8 +124,10 @@ __all__ = [
     "ExtraMissing",
     "InvalidCommand",
     "InvalidCondition",
+    "InvalidCron",
     "InvalidExpression",
     "InvalidParameters",
+    "InvalidSchedule",
     "InvalidSetting",
     "InvalidValue",
     "IrreversibleCascade",
@@ -121,6 +139,8 @@ __all__ = [
     "ProjectionBlocked",
     "RebuildRunning",
     "Refused",
+    "ScheduleClosed",
+    "ScheduleNotFound",
     "SchemaDrift",
     "SchemaTaken",
     "SelectionMissing",
@@ -129,6 +149,8 @@ __all__ = [
     "StoreNotMigrated",
     "StoreTooNew",
     "StoreUnavailable",
+    "TimeInPast",
+    "TimeTooFar",
     "UndoConflicts",
     "UndoExpired",
     "UndoInProgress",
@@ -136,6 +158,7 @@ __all__ = [
     "UnknownColumn",
     "UnknownProjection",
     "UnknownTable",
+    "UnknownTimeZone",
     "UnknownTopic",
     "UnreadableInput",
     "UnsupportedComparison",
@@ -145,10 +168,6 @@ __all__ = [
 
 
 # --- the command is well formed, but the state of the ledger does not allow it now ---
-
-
-class Refused(ActionLedgerError, code="refused"):
-    """The command was refused."""
 
 
 class CommandReused(
