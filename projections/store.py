@@ -16,6 +16,7 @@ from action_ledger.domain.event import Event
 from action_ledger.domain.mapper import EventMapper
 
 from . import tracing
+from .in_place import IN_PLACE
 from .projection import Projection, Recorded
 from .recorder import Datastore, Recorder
 from .rows import Rows
@@ -39,7 +40,7 @@ class Views:
 
     def relation(self, table: str) -> sql.Identifier:
         """Name the relation that stands for a projection's table now."""
-        if table == "work_queue":
+        if table in IN_PLACE:
             return sql.Identifier(self._schema, table)
         return generation_of(self._schema, table, self.generations[self._projection_of[table]])
 
