@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from psycopg import Error, InterfaceError, OperationalError
 
+from action_ledger.domain.errors import ActionLedgerError
+
 _ALL_CLASSES = (
     *(
         "0A",
@@ -47,6 +49,9 @@ TRIES = 10
 PATIENT_TRIES = 500
 """About twenty minutes, at the longest delay between two tries."""
 
+UNEXPECTED = "unexpected_error"
+"""Said of what is neither the database's nor a refusal of ours."""
+
 
 class Scope(StrEnum):
     """Whom a fault concerns."""
@@ -86,3 +91,16 @@ def message_of(error: Error) -> str:
     """Give what the database said, with its detail. It may hold values of the record: it stays out of events."""
     primary = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
     return f"{primary} ({error.diag.message_detail})" if error.diag.message_detail else primary
+
+
+def code_of(error: Exception) -> str:
+    """Give what events and queues say of an error: its SQLSTATE, or a stable code."""
+    match error:
+        case Error(sqlstate=str(code)):
+            return code
+        case OperationalError() | InterfaceError():
+            return "connection_lost"
+        case ActionLedgerError():
+            return error.code
+        case _:
+            return UNEXPECTED

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from psycopg import Error, InterfaceError, OperationalError
+from psycopg import Error
 
 from action_ledger.domain.actions import Actions
-from action_ledger.domain.errors import ActionLedgerError, StoreUnavailable
+from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.projections.store import Store
 
 from .claim import Unit, claim, is_open, postpone
 from .fail import fail_unit
-from .faults import Scope, message_of, scope_of, tries_of
+from .faults import UNEXPECTED, Scope, code_of, message_of, scope_of, tries_of
 from .steps import reached
 from .work import Workbench
 
@@ -26,7 +26,6 @@ IDLE_POLL = 0.02
 """Seconds between looks at a job whose open units are all in other hands."""
 ASIDE = 60.0
 """Seconds for which a unit is left alone that can be neither done nor failed."""
-UNEXPECTED = "unexpected_error"
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ class Worker:
         if unit is None:
             self._miss(error)
             return
-        code = _code_of(error)
+        code = code_of(error)
         if code == UNEXPECTED:
             log.error(
                 "unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error
@@ -130,7 +129,7 @@ class Worker:
         )
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                postpone(transaction, unit, error=_code_of(error), delay=ASIDE)
+                postpone(transaction, unit, error=code_of(error), delay=ASIDE)
         except Error as third:
             self._miss(third)
 
@@ -143,18 +142,6 @@ class Worker:
             self._misses = 0
             raise StoreUnavailable(reason=message_of(error)) from error
         time.sleep(_delay(self._misses))
-
-
-def _code_of(error: Exception) -> str:
-    match error:
-        case Error(sqlstate=str(code)):
-            return code
-        case OperationalError() | InterfaceError():
-            return "connection_lost"
-        case ActionLedgerError():
-            return error.code
-        case _:
-            return UNEXPECTED
 
 
 def _delay(attempt: int) -> float:

@@ -1,7 +1,8 @@
 """Takes a requested execution in: checks it, records it, and does as much of it as fits this transaction."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from action_ledger.domain import batch, execution
 from action_ledger.domain.actions import Actions
@@ -16,18 +17,39 @@ from action_ledger.projections.store import Transaction
 from .applier import apply_batch
 from .bodies import read_body, save_body
 from .change import Change
-from .compile import Compiled, Request, check_request, compile_request, reference_of
+from .compile import (
+    Compiled,
+    Request,
+    check_key,
+    check_request,
+    compile_request,
+    reference_of,
+)
 from .cutter import Cut, Cutter
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event
 from .steps import reached
+
+
+class KeptKeys(NamedTuple):
+    """Key sets that were cut before, for a selection that was frozen then, and the columns of their key."""
+
+    owner: UUID
+    key: tuple[str, ...]
 
 
 class ExecutionRequest:
     """One command, on its way into the ledger."""
 
     def __init__(
-        self, transaction: Transaction, actions: Actions, command: RequestExecution, worker: str
+        self,
+        transaction: Transaction,
+        actions: Actions,
+        command: RequestExecution,
+        worker: str,
+        *,
+        causation_id: UUID | None = None,
     ) -> None:
+        """``causation_id`` names what led to it, where that is not the command itself."""
         self._transaction = transaction
         self._actions = actions
         self._command = command
@@ -35,16 +57,23 @@ class ExecutionRequest:
         self._metadata = Metadata(
             actor=command.actor,
             correlation_id=command.correlation_id or command.command_id,
-            causation_id=command.command_id,
+            causation_id=causation_id or command.command_id,
             traceparent=tracing.current_traceparent(),
         )
 
-    def accept(self, *, now: bool, streamed: Iterable[KeyValue] | None = None) -> bool:
+    def accept(
+        self,
+        *,
+        now: bool,
+        streamed: Iterable[KeyValue] | None = None,
+        kept: KeptKeys | None = None,
+    ) -> bool:
         """Record it; say whether anything of it is still to be done.
 
-        With ``now``, plan it too, and apply it at once when it fits one batch. Keys are always planned here:
-        they exist nowhere else. Everything is in the caller's transaction, with one append, so a command that is
-        wrong in any way leaves nothing. A change of keys is always gated, and one batch.
+        With ``now``, plan it too, and apply it at once when it fits one batch. Keys are always planned here,
+        since they exist nowhere else, and so are those that were ``kept``. Everything is in the caller's
+        transaction, with one append, so a command that is wrong in any way leaves nothing. A change of keys is
+        always gated, and one batch.
         """
         body = body_of(self._command)
         compiled = compile_request(self._transaction, self._actions, body)
@@ -54,20 +83,28 @@ class ExecutionRequest:
         command = self._command
         table = compiled.change.table
         check_request(self._transaction, self._actions, body, table)
-        kept = body.model_copy(update={"key": tuple(column.name for column in table.key)})
+        keyed = body.model_copy(update={"key": tuple(column.name for column in table.key)})
         requested = self._requested(
-            save_body(self._transaction, command.command_id, kept), reference_of(table)
+            save_body(self._transaction, command.command_id, keyed), reference_of(table)
         )
         events: list[Event] = [requested]
-        if isinstance(command.selection, Keys) or (now and command.planning == "gated"):
-            cuts = self._cut(compiled, streamed)
+        if kept is not None:
+            check_key(table, body.model_copy(update={"key": kept.key}))
+        if (
+            kept is not None
+            or isinstance(command.selection, Keys)
+            or (now and command.planning == "gated")
+        ):
+            cuts = self._cut(compiled, streamed, kept)
             events += self._planned(cuts, compiled, requested, now=now)
         reached("request.before_append")
         self._transaction.append(*events)
         reached("request.before_commit")
         return not isinstance(events[-1], execution.Completed)
 
-    def _cut(self, compiled: Compiled, streamed: Iterable[KeyValue] | None) -> list[Cut]:
+    def _cut(
+        self, compiled: Compiled, streamed: Iterable[KeyValue] | None, kept: KeptKeys | None
+    ) -> list[Cut]:
         command = self._command
         cutter = Cutter(
             self._transaction, compiled.change.table, command.command_id, command.batch_size
@@ -78,7 +115,11 @@ class ExecutionRequest:
             execution_id=command.command_id,
             traceparent=self._metadata.traceparent,
         ) as span:
-            cuts = cut_selection(cutter, compiled.select, command.selection, streamed)
+            cuts = (
+                cut_selection(cutter, compiled.select, command.selection, streamed)
+                if kept is None
+                else cutter.copied(kept.owner)
+            )
             tracing.planned(span, keys=sum(cut.records for cut in cuts), batches=len(cuts))
         return cuts
 
