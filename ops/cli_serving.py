@@ -55,9 +55,9 @@ def _for_ever(
 
 def _until_idle(ledger: Ledger, stop: threading.Event, queues: Sequence[str] | None) -> None:
     """Work until the queues are empty; units that others hold, or that wait for another try, are waited for."""
-    worker = ledger.worker(queues=queues)
+    worker, scheduler = ledger.worker(queues=queues), ledger.scheduler()
     while not stop.is_set():
-        if worker.step():
+        if scheduler.look() | worker.step():
             continue
         if count_open(ledger.store, queues) == 0:
             break

@@ -8,7 +8,13 @@ import psycopg
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import Actions
-from action_ledger.domain.commands import AnyCommand, RequestExecution, RequestUndo
+from action_ledger.domain.commands import (
+    AnyCommand,
+    CreateSchedule,
+    RequestExecution,
+    RequestUndo,
+    Steering,
+)
 from action_ledger.domain.errors import (
     ActionLedgerError,
     CommandReused,
@@ -22,6 +28,8 @@ from action_ledger.projections.store import Store
 from action_ledger.workers.claim import is_known
 from action_ledger.workers.faults import Scope, message_of, scope_of
 from action_ledger.workers.request import ExecutionRequest, is_same_request
+from action_ledger.workers.schedule_request import ScheduleRequest
+from action_ledger.workers.schedule_steering import ScheduleSteering
 from action_ledger.workers.undo_request import UndoRequest
 
 TRIES = 6
@@ -34,13 +42,20 @@ class Intake:
     """The way in for every command."""
 
     def __init__(
-        self, store: Store, actions: Actions, *, worker: str, lease_seconds: float = 10
+        self,
+        store: Store,
+        actions: Actions,
+        *,
+        worker: str,
+        lease_seconds: float = 10,
+        max_days_ahead: int = 365,
     ) -> None:
         """``worker`` is the name under which batches are recorded that are applied on the way in."""
         self._store = store
         self._actions = actions
         self._worker = worker
         self._silence = lease_seconds / 2
+        self._max_days_ahead = max_days_ahead
 
     def accept(
         self, command: AnyCommand, *, now: bool, keys: Iterable[KeyValue] | None = None
@@ -66,6 +81,10 @@ class Intake:
                     )
             case RequestUndo():
                 return self._try(command, lambda: self._undo(command), once=False)
+            case CreateSchedule():
+                return self._try(command, lambda: self._schedule(command, keys=keys), once=once)
+            case _:
+                return self._try(command, lambda: self._steer(command), once=False)
 
     def _execution(
         self,
@@ -81,6 +100,23 @@ class Intake:
     def _undo(self, command: RequestUndo) -> bool:
         with self._store.transaction(silence=self._silence) as transaction:
             UndoRequest(transaction, command, uuid7).accept()
+        return True
+
+    def _schedule(self, command: CreateSchedule, *, keys: Iterable[KeyValue] | None) -> bool:
+        with self._store.transaction(silence=self._silence) as transaction:
+            request = ScheduleRequest(transaction, self._actions, command, self._max_days_ahead)
+            request.accept(streamed=keys)
+        return True
+
+    def _steer(self, command: Steering) -> bool:
+        with self._store.transaction(silence=self._silence) as transaction:
+            ScheduleSteering(
+                transaction,
+                self._actions,
+                command,
+                worker=self._worker,
+                max_days=self._max_days_ahead,
+            ).accept()
         return True
 
     def _try(self, command: AnyCommand, accept: Callable[[], bool], *, once: bool) -> bool:

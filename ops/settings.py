@@ -51,6 +51,15 @@ class Settings(BaseSettings):
     lease_seconds: Seconds = 10
     """How long a worker may be silent before another takes its work over."""
 
+    schedule_max_days_ahead: Annotated[int, Field(ge=1)] = 365
+    """How far ahead a schedule's one time may lie."""
+
+    schedule_grace_seconds: Annotated[float, Field(ge=0)] = 60
+    """How late an occurrence may be before the catch-up policy `skip` takes it for missed."""
+
+    schedule_catch_up_limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+    """How many missed occurrences of a schedule run at most under the catch-up policy `all`."""
+
     append_lock_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
     """How long a writer waits for its turn to append before it rolls back and tries again."""
 
