@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import cli_projections, cli_read, cli_run, cli_store, cli_undo
+from . import cli_projections, cli_read, cli_run, cli_schedule, cli_store, cli_undo
 from .cli_exit_codes import ExitCode
 from .cli_options import DataDir
 from .cli_state import State, report, version
@@ -76,7 +76,7 @@ def root(
     context.obj = State(database_url=database_url, data_dir=data_dir)
 
 
-for commands in (cli_run, cli_undo, cli_read, cli_projections, cli_store):
+for commands in (cli_run, cli_undo, cli_schedule, cli_read, cli_projections, cli_store):
     commands.register(app)
 
 

@@ -101,6 +101,49 @@ BatchSize = Annotated[
     typer.Option("--batch-size", metavar="RECORDS", help="Records of one batch."),
 ]
 
+# how it is done
+
+Streaming = Annotated[
+    bool,
+    typer.Option("--streaming", help="Plan while the first batches are at work; for very many."),
+]
+Frozen = Annotated[
+    bool,
+    typer.Option("--frozen", help="Change a record even if it no longer matches by then."),
+]
+UndoDays = Annotated[
+    float | None,
+    typer.Option("--undo-days", metavar="DAYS", help="How long it can be undone, 90 at most."),
+]
+Irreversible = Annotated[bool, typer.Option("--irreversible", help="Give up the undo.")]
+Queue = Annotated[str | None, typer.Option("--queue", help="The queue that workers find it in.")]
+Priority = Annotated[
+    int, typer.Option("--priority", help="From -100 to 100; the highest goes first.")
+]
+
+# when it is done
+
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="TIME",
+        help='Once, at this time: "2027-03-01 02:00", local to --timezone unless it has an offset.',
+    ),
+]
+Cron = Annotated[
+    str | None,
+    typer.Option(
+        "--cron",
+        metavar="EXPRESSION",
+        help='Again and again: "30 2 * * MON-FRI" (minute, hour, day, month, weekday).',
+    ),
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option("--timezone", metavar="ZONE", help="Whose clocks: Europe/Paris, UTC."),
+]
+
 # which execution
 
 Id = Annotated[

@@ -33,32 +33,12 @@ def run(
     workers: option.Workers = 1,
     submit: option.Submit = False,
     batch_size: option.BatchSize = None,
-    streaming: Annotated[
-        bool,
-        typer.Option(
-            "--streaming", help="Plan while the first batches are at work; for very many."
-        ),
-    ] = False,
-    frozen: Annotated[
-        bool,
-        typer.Option("--frozen", help="Change a record even if it no longer matches by then."),
-    ] = False,
-    undo_days: Annotated[
-        float | None,
-        typer.Option("--undo-days", metavar="DAYS", help="How long it can be undone, 90 at most."),
-    ] = None,
-    irreversible: Annotated[
-        bool,
-        typer.Option("--irreversible", help="Give up the undo."),
-    ] = False,
-    queue: Annotated[
-        str | None,
-        typer.Option("--queue", help="The queue that workers find it in."),
-    ] = None,
-    priority: Annotated[
-        int,
-        typer.Option("--priority", help="From -100 to 100; the highest goes first."),
-    ] = 0,
+    streaming: option.Streaming = False,
+    frozen: option.Frozen = False,
+    undo_days: option.UndoDays = None,
+    irreversible: option.Irreversible = False,
+    queue: option.Queue = None,
+    priority: option.Priority = 0,
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:

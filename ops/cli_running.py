@@ -36,7 +36,7 @@ def run_wanted(
     request = wanted.request(ledger)
     command = request.command()
     if ledger.actions.get(command.action).destructive and not confirmed:
-        _confirm(ledger, terminal, wanted)
+        confirm(ledger, terminal, wanted)
     execution = ExecutionHandle(ledger, command.command_id)
     if submit:
         ledger.handle(command, keys=request.target.streamed)
@@ -95,7 +95,8 @@ def ask_first(terminal: Terminal, question: str, *, action: str, reason: str) ->
         raise typer.Exit(ExitCode.UNCONFIRMED)
 
 
-def _confirm(ledger: Ledger, terminal: Terminal, wanted: Wanted) -> None:
+def confirm(ledger: Ledger, terminal: Terminal, wanted: Wanted) -> None:
+    """Show what a destructive action would change now, and ask. Raises ConfirmationRequired."""
     reason = "it is destructive, and there is nobody to ask"
     if terminal.as_json or not terminal.can_ask():
         raise ConfirmationRequired(action=wanted.action, reason=reason)

@@ -26,6 +26,10 @@ STATES = {
     "requested": "cyan",
     "failed": BAD,
     "rejected": BAD,
+    "active": "cyan",
+    "paused": WARN,
+    "fired": GOOD,
+    "missed": WARN,
 }
 
 
