@@ -1,11 +1,13 @@
 -- name: claim_due
 -- Takes one schedule that is due and its row lock, which is the lease: it goes with the transaction. One that met a
--- fault waits for its time, and does not hold up the others. Only the database's clock counts.
+-- fault waits for its time and lets the others go first, so that it does not hold them up; after ten seconds it has
+-- its old place again. Only the database's clock counts.
 SELECT schedule_id, version, status, due_at, at_time, cron, timezone, catch_up, frozen, actor, correlation_id, attempts,
     clock_timestamp() AS now
 FROM {schedule_queue}
 WHERE status = 'active' AND due_at <= clock_timestamp() AND available_at <= clock_timestamp()
-ORDER BY due_at LIMIT 1
+ORDER BY attempts > 0 AND available_at > clock_timestamp() - interval '10 seconds', due_at
+LIMIT 1
 FOR UPDATE SKIP LOCKED
 
 -- name: hold
