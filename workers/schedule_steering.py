@@ -29,12 +29,15 @@ from action_ledger.domain.schedule import (
     Rescheduled,
     Resumed,
 )
+from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .bodies import save_body
 from .open_schedule import OpenSchedule, Story, request_execution
-from .schedule_request import SQL, first_due, time_of, told_of
+from .schedule_request import first_due, time_of, told_of
 from .steps import reached
+
+SQL = read_blocks("action_ledger.workers", "schedules.sql")
 
 WAIT_MS = 5_000
 """How long a steering command waits for the schedule's row before it rolls back and tries again."""

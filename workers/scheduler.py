@@ -16,12 +16,14 @@ from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Patience, Plan, plan_due
 from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.domain.schedule import FailedToFire, Fired, occurrence_id
+from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
 
 from .faults import UNEXPECTED, Scope, code_of, scope_of, tries_of
 from .open_schedule import OpenSchedule, Story, request_execution
-from .schedule_request import SQL
 from .steps import reached
+
+SQL = read_blocks("action_ledger.workers", "schedules.sql")
 
 LOOK_SECONDS = 0.2
 """How often a busy or an idle worker looks for what is due."""
