@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.ops.ledger import Ledger
 from tests.images import newest_images, rows_now
+from tests.schedule_invariants import check_schedules
 
 SCHEMA = "action_ledger"
 PATIENCE = 5.0
@@ -39,6 +40,7 @@ def check_invariants(
     check_streams(connection)
     check_one_effect_set(connection)
     check_digests(connection)
+    check_schedules(connection)
     check_records(connection)
     check_sums(connection)
     check_nothing_left(connection, open_jobs=open_jobs)
