@@ -52,6 +52,19 @@ def test_threads_that_look_at_once_fire_once(
     check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+def test_one_that_somebody_holds_holds_up_no_other(ledger: Ledger, database_url: str) -> None:
+    held, free = hourly(ledger), hourly(ledger)
+    for schedule, hours in ((held, 2), (free, 0)):
+        overdue(ledger, schedule.id, hours_ago(ledger, hours))
+    with psycopg.connect(database_url) as other:
+        other.execute(f"SELECT FROM {QUEUE} WHERE schedule_id = %s FOR UPDATE".encode(), [held.id])
+        started = time.monotonic()
+        scheduler = ledger.scheduler()
+        assert [scheduler.step(), scheduler.step()] == [True, False]
+        assert time.monotonic() - started < 2
+    assert (held.view().fired, free.view().fired) == (0, 1)
+
+
 def test_without_the_lock_the_id_still_lets_one_through(
     ledger: Ledger, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:

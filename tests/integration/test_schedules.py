@@ -66,6 +66,7 @@ class TestFiring:
     def test_not_before_its_time(self, ledger: Ledger, connection: Connection[DictRow]) -> None:
         add_one(ledger).schedule(at=database_time(ledger) + timedelta(hours=1))
         hourly(ledger).pause(by="u")
+        assert not ledger.scheduler().step()
         work(ledger)
         assert score(connection) == 0
 
