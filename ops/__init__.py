@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .handles import ExecutionHandle, UndoHandle
     from .ledger import Ledger, open_ledger
+    from .schedule_handles import ScheduleHandle
     from .settings import Settings
 
-__all__ = ["ExecutionHandle", "Ledger", "Settings", "UndoHandle", "open_ledger"]
+__all__ = ["ExecutionHandle", "Ledger", "ScheduleHandle", "Settings", "UndoHandle", "open_ledger"]
 
 _HOMES = {
     "ExecutionHandle": "handles",
     "Ledger": "ledger",
+    "ScheduleHandle": "schedule_handles",
     "Settings": "settings",
     "UndoHandle": "handles",
     "open_ledger": "ledger",
