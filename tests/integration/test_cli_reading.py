@@ -9,6 +9,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.ops.migrations import read_migrations
 from tests.command_line import CommandLine
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -112,7 +113,8 @@ def test_migrate_and_rollback(empty_database_url: str) -> None:
     assert cli("migrate", "--json").json["applied"] == []
     assert cli("rollback").code == 5
     assert cli("executions").code == 0
-    assert "rolled back 0001_store" in cli("rollback", "--yes").out
+    steps = len(read_migrations())
+    assert "rolled back 0001_store" in cli("rollback", "--yes", "--steps", steps).out
     assert cli("executions").code == 4
 
 
