@@ -13,10 +13,13 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from typing_extensions import override
 
 from .failure import OnFailure
 from .pace import MAX_BATCH_SIZE, Adaptive
 from .resource import Resource
+from .rule import Rule
+from .schedule import CatchUp, extra_id
 from .selection import KeyValue, Selection
 from .undo import ConflictPolicy
 
@@ -55,6 +58,11 @@ class Command(BaseModel):
     actor: Actor
     reason: Text | None = None
     correlation_id: UUID | None = None
+
+    @property
+    def subject(self) -> UUID:
+        """The id of what it becomes, or of what it acts on."""
+        return self.command_id
 
     @property
     def fingerprint(self) -> str:
@@ -177,4 +185,81 @@ class RetuneExecution(SteerExecution):
 
 
 AnySteering = PauseExecution | ResumeExecution | CancelExecution | RetuneExecution
-AnyCommand = Annotated[RequestExecution | RequestUndo | AnySteering, Field(discriminator="type")]
+
+
+class CreateSchedule(Command):
+    """Run an execution when its time comes: once, or again and again.
+
+    Each occurrence runs ``execution`` under an id of its own. ``keep`` says whether its selection is evaluated at
+    each occurrence, or frozen: cut now, once for all. Keys are always frozen. Queue and priority are those of
+    ``execution``.
+    """
+
+    type: Literal["create_schedule"] = "create_schedule"
+    rule: Rule
+    catch_up: CatchUp = CatchUp.LAST
+    keep: Literal["evaluated", "frozen"] = "evaluated"
+    execution: RequestExecution
+
+    @model_validator(mode="after")
+    def _one_actor(self) -> Self:
+        if self.execution.actor != self.actor:
+            message = "who schedules an execution is who asks for it: the actors must be the same"
+            raise ValueError(message)
+        return self
+
+
+class ScheduleCommand(Command):
+    """What the commands that steer a schedule share."""
+
+    schedule_id: UUID
+
+    @property
+    @override
+    def subject(self) -> UUID:
+        return self.schedule_id
+
+
+class PauseSchedule(ScheduleCommand):
+    """Let nothing of it run until it is resumed."""
+
+    type: Literal["pause_schedule"] = "pause_schedule"
+
+
+class ResumeSchedule(ScheduleCommand):
+    """Let it go on."""
+
+    type: Literal["resume_schedule"] = "resume_schedule"
+
+
+class Reschedule(ScheduleCommand):
+    """Give it another rule; the next occurrence is the first of that, from now on."""
+
+    type: Literal["reschedule"] = "reschedule"
+    rule: Rule
+
+
+class CancelSchedule(ScheduleCommand):
+    """End it. What it has set going already goes on."""
+
+    type: Literal["cancel_schedule"] = "cancel_schedule"
+
+
+class RunScheduleNow(ScheduleCommand):
+    """Run it once more, out of turn; its next occurrence stays as it is."""
+
+    type: Literal["run_schedule_now"] = "run_schedule_now"
+
+    @property
+    @override
+    def subject(self) -> UUID:
+        """The execution that it becomes."""
+        return extra_id(self.schedule_id, self.command_id)
+
+
+AnyScheduleSteering = PauseSchedule | ResumeSchedule | Reschedule | CancelSchedule | RunScheduleNow
+
+AnyCommand = Annotated[
+    RequestExecution | RequestUndo | AnySteering | CreateSchedule | AnyScheduleSteering,
+    Field(discriminator="type"),
+]

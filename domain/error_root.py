@@ -71,6 +71,10 @@ class ActionLedgerError(Exception):
         return _restore, (type(self), self.attributes)
 
 
+class Refused(ActionLedgerError, code="refused"):  # noqa: N818 - as in errors.py
+    """The command was refused."""
+
+
 class _Shown:
     """The attributes and properties of an error, as the template of its message reads them."""
 

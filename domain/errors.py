@@ -21,12 +21,19 @@ ActionLedgerError
 │   ├── InvalidCondition
 │   ├── UnreadableInput
 │   ├── AmbiguousId
+│   ├── InvalidSchedule
+│   ├── InvalidCron
+│   ├── UnknownTimeZone
+│   ├── TimeInPast
+│   ├── TimeTooFar
 │   └── InvalidSetting
 ├── Refused
 │   ├── CommandReused
 │   ├── ExecutionNotFound
 │   ├── ExecutionEnded
 │   ├── ExecutionNotEnded
+│   ├── ScheduleNotFound
+│   ├── ScheduleClosed
 │   ├── UndoExpired
 │   ├── AlreadyUndone
 │   ├── UndoInProgress
@@ -57,7 +64,7 @@ Attributes are given by keyword. The hint says what to do and ends the message.
 A value that the caller wrote may appear in a message, cut short; data read from records never does.
 """
 
-# ruff: noqa: N818  # a caller reads "except UndoExpired"; each name says that it is an error
+# a caller reads "except UndoExpired"; each name says that it is an error
 
 from datetime import datetime
 from uuid import UUID
@@ -83,7 +90,16 @@ from .error_invalid import (
     UnsupportedComparison,
     UnsupportedTable,
 )
-from .error_root import ActionLedgerError, shown
+from .error_root import ActionLedgerError, Refused, shown
+from .error_schedule import (
+    InvalidCron,
+    InvalidSchedule,
+    ScheduleClosed,
+    ScheduleNotFound,
+    TimeInPast,
+    TimeTooFar,
+    UnknownTimeZone,
+)
 from .error_store import (
     CommandTimedOut,
     DatabaseRefused,
@@ -120,8 +136,10 @@ __all__ = [
     "InvalidAction",
     "InvalidCommand",
     "InvalidCondition",
+    "InvalidCron",
     "InvalidExpression",
     "InvalidParameters",
+    "InvalidSchedule",
     "InvalidSetting",
     "InvalidValue",
     "IrreversibleCascade",
@@ -133,6 +151,8 @@ __all__ = [
     "ProjectionBlocked",
     "RebuildRunning",
     "Refused",
+    "ScheduleClosed",
+    "ScheduleNotFound",
     "SchemaDrift",
     "SchemaTaken",
     "SelectionMissing",
@@ -141,6 +161,8 @@ __all__ = [
     "StoreNotMigrated",
     "StoreTooNew",
     "StoreUnavailable",
+    "TimeInPast",
+    "TimeTooFar",
     "UndoConflicts",
     "UndoExpired",
     "UndoInProgress",
@@ -148,6 +170,7 @@ __all__ = [
     "UnknownColumn",
     "UnknownProjection",
     "UnknownTable",
+    "UnknownTimeZone",
     "UnknownTopic",
     "UnreadableInput",
     "UnsupportedComparison",
@@ -158,10 +181,6 @@ __all__ = [
 
 
 # --- the command is well formed, but the state of the ledger does not allow it now ---
-
-
-class Refused(ActionLedgerError, code="refused"):
-    """The command was refused."""
 
 
 class CommandReused(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from . import batch, execution, record_lock, undo
+from . import batch, execution, record_lock, schedule, undo
 from .event import Event
 
 _EVENTS: tuple[type[Event], ...] = (
@@ -36,6 +36,15 @@ _EVENTS: tuple[type[Event], ...] = (
     undo.Completed,
     undo.Failed,
     undo.Rejected,
+    schedule.Created,
+    schedule.Rescheduled,
+    schedule.Paused,
+    schedule.Resumed,
+    schedule.Cancelled,
+    schedule.Fired,
+    schedule.Missed,
+    schedule.FailedToFire,
+    schedule.Ended,
 )
 
 TOPICS: Mapping[str, type[Event]] = MappingProxyType({event.TOPIC: event for event in _EVENTS})

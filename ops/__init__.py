@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .ledger import Ledger, open_ledger
     from .plan import Plan
     from .roster import WorkerView
+    from .schedule_handles import ScheduleHandle
     from .service import Service
     from .settings import Settings
 
@@ -18,6 +19,7 @@ __all__ = [
     "ExecutionHandle",
     "Ledger",
     "Plan",
+    "ScheduleHandle",
     "Service",
     "Settings",
     "UndoHandle",
@@ -30,6 +32,7 @@ _HOMES = {
     "Ledger": "ledger",
     "Plan": "plan",
     "Service": "service",
+    "ScheduleHandle": "schedule_handles",
     "Settings": "settings",
     "UndoHandle": "handles",
     "WorkerView": "roster",

@@ -124,7 +124,7 @@ class Attendant:
             until = min(poll.at, beat.at, forget.at, self._glance_alarm())
             nudged = not heard and self._wait(connection if listening else None, until)
             heard = heard or (listening and self._heard(connection))
-            if nudged and not self._over:
+            if (nudged or heard) and not self._over:
                 poll.sooner(self._look(connection, everything=False))
         self._entry.leave(connection)
         self._direct.close()

@@ -26,14 +26,18 @@ from action_ledger.domain.selection import Everything, Keys, KeyValue, Selection
 from action_ledger.domain.values import encode
 from action_ledger.workers.preview import Preview, preview
 
+from .rules import rule_of, schedule_command
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from action_ledger.domain.resource import Resource
     from action_ledger.domain.selection import Predicate
 
     from .handles import ExecutionHandle
     from .ledger import Ledger
+    from .schedule_handles import ScheduleHandle
 
 SMALL = 10_000
 """So many keys travel inside the command; an iterable without a length is streamed beside it."""
@@ -227,6 +231,25 @@ class Request:
         return preview(
             ledger.store, ledger.actions, self.command(), keys=self.target.streamed, sample=sample
         )
+
+    def schedule(
+        self,
+        *,
+        at: datetime | str | None = None,
+        cron: str | None = None,
+        timezone: str | None = None,
+        catch_up: str = "last",
+        selection: str = "evaluated",
+    ) -> ScheduleHandle:
+        """Run it once at a time, or again and again by a cron expression in a time zone; workers fire it.
+
+        A time without an offset is local to ``timezone``. ``catch_up`` says what becomes of runs that no worker was
+        up for: skip, last or all. ``selection="frozen"`` chooses the records now, once for all.
+        """
+        rule = rule_of(at=at, cron=cron, timezone=timezone)
+        command = schedule_command(self.command(), rule, catch_up=catch_up, keep=selection)
+        ledger = self.target.ledger
+        return ledger.schedule(ledger.handle(command, keys=self.target.streamed))
 
     def _with(self, **options: Any) -> Request:  # noqa: ANN401
         return replace(self, options={**self.options, **options})

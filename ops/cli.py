@@ -9,7 +9,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import cli_outcomes, cli_projections, cli_read, cli_run, cli_steer, cli_store, cli_undo
+from . import (
+    cli_outcomes,
+    cli_projections,
+    cli_read,
+    cli_run,
+    cli_schedule,
+    cli_steer,
+    cli_store,
+    cli_undo,
+)
 from .cli_exit_codes import ExitCode
 from .cli_options import DataDir
 from .cli_state import State, report, version
@@ -77,7 +86,11 @@ def root(
     context.obj = State(database_url=database_url, data_dir=data_dir)
 
 
-for commands in (cli_run, cli_steer, cli_undo, cli_outcomes, cli_read, cli_projections, cli_store):
+COMMANDS = (
+    *(cli_run, cli_steer, cli_undo, cli_schedule),
+    *(cli_outcomes, cli_read, cli_projections, cli_store),
+)
+for commands in COMMANDS:
     commands.register(app)
 
 

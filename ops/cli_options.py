@@ -119,6 +119,49 @@ Concurrency = Annotated[
     ),
 ]
 
+# how it is done
+
+Streaming = Annotated[
+    bool,
+    typer.Option("--streaming", help="Plan while the first batches are at work; for very many."),
+]
+Frozen = Annotated[
+    bool,
+    typer.Option("--frozen", help="Change a record even if it no longer matches by then."),
+]
+UndoDays = Annotated[
+    float | None,
+    typer.Option("--undo-days", metavar="DAYS", help="How long it can be undone, 90 at most."),
+]
+Irreversible = Annotated[bool, typer.Option("--irreversible", help="Give up the undo.")]
+Queue = Annotated[str | None, typer.Option("--queue", help="The queue that workers find it in.")]
+Priority = Annotated[
+    int, typer.Option("--priority", help="From -100 to 100; the highest goes first.")
+]
+
+# when it is done
+
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="TIME",
+        help='Once, at this time: "2027-03-01 02:00", local to --timezone unless it has an offset.',
+    ),
+]
+Cron = Annotated[
+    str | None,
+    typer.Option(
+        "--cron",
+        metavar="EXPRESSION",
+        help='Again and again: "30 2 * * MON-FRI" (minute, hour, day, month, weekday).',
+    ),
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option("--timezone", metavar="ZONE", help="Whose clocks: Europe/Paris, UTC."),
+]
+
 # which execution
 
 Id = Annotated[
@@ -143,4 +186,20 @@ Batches = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Where the embedded PostgreSQL keeps its data."),
+]
+OnFailure = Annotated[
+    str,
+    typer.Option(
+        "--on-failure",
+        metavar="continue|stop|rollback",
+        help="What is done when more records fail than are allowed.",
+    ),
+]
+MaxFailures = Annotated[
+    int | None,
+    typer.Option("--max-failures", metavar="N", help="So many records may fail before."),
+]
+MaxFailureRatio = Annotated[
+    float | None,
+    typer.Option("--max-failure-ratio", metavar="R", help="That share may, from 0 to 1."),
 ]

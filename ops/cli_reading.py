@@ -156,7 +156,10 @@ def _told(entry: AuditEntry) -> str:
         f"{details['action']} {details['table']}" if "action" in details else "",
         f"batch {details['number']}" if "number" in details else "",
         many(details["batches"], "batch") if "batches" in details else "",
-        many(details["records"], "record") if "records" in details else "",
+        many(details["records"], "record") if details.get("records") is not None else "",
+        f"{details['count']:,} missed" if "count" in details else "",
+        f"due {details['occurrence']}" if "occurrence" in details else "",
+        f"next {details['due_at']}" if details.get("due_at") else "",
         *(
             f"{tally[name]:,} {name}"
             for name in ("applied", "skipped", "failed")

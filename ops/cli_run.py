@@ -36,48 +36,15 @@ def run(
     adaptive: option.Adaptive = None,
     rate: option.Rate = None,
     concurrency: option.Concurrency = None,
-    streaming: Annotated[
-        bool,
-        typer.Option(
-            "--streaming", help="Plan while the first batches are at work; for very many."
-        ),
-    ] = False,
-    frozen: Annotated[
-        bool,
-        typer.Option("--frozen", help="Change a record even if it no longer matches by then."),
-    ] = False,
-    undo_days: Annotated[
-        float | None,
-        typer.Option("--undo-days", metavar="DAYS", help="How long it can be undone, 90 at most."),
-    ] = None,
-    irreversible: Annotated[
-        bool,
-        typer.Option("--irreversible", help="Give up the undo."),
-    ] = False,
-    on_failure: Annotated[
-        str,
-        typer.Option(
-            "--on-failure",
-            metavar="continue|stop|rollback",
-            help="What is done when more records fail than are allowed.",
-        ),
-    ] = "continue",
-    max_failures: Annotated[
-        int | None,
-        typer.Option("--max-failures", metavar="N", help="So many records may fail before."),
-    ] = None,
-    max_failure_ratio: Annotated[
-        float | None,
-        typer.Option("--max-failure-ratio", metavar="R", help="That share may, from 0 to 1."),
-    ] = None,
-    queue: Annotated[
-        str | None,
-        typer.Option("--queue", help="The queue that workers find it in."),
-    ] = None,
-    priority: Annotated[
-        int,
-        typer.Option("--priority", help="From -100 to 100; the highest goes first."),
-    ] = 0,
+    streaming: option.Streaming = False,
+    frozen: option.Frozen = False,
+    undo_days: option.UndoDays = None,
+    irreversible: option.Irreversible = False,
+    on_failure: option.OnFailure = "continue",
+    max_failures: option.MaxFailures = None,
+    max_failure_ratio: option.MaxFailureRatio = None,
+    queue: option.Queue = None,
+    priority: option.Priority = 0,
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:

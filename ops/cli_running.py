@@ -59,7 +59,7 @@ def run_request(
     """Run a request, or leave it to the workers. ``again`` gives another one like it, to look at before."""
     command = request.command()
     if ledger.actions.get(command.action).destructive and not confirmed:
-        _confirm(terminal, again or (lambda: request), command.action)
+        confirm(terminal, again or (lambda: request), command.action)
     execution = ExecutionHandle(ledger, command.command_id)
     if submit:
         ledger.handle(command, keys=request.target.streamed)
@@ -120,7 +120,8 @@ def ask_first(terminal: Terminal, question: str, *, action: str, reason: str) ->
         raise typer.Exit(ExitCode.UNCONFIRMED)
 
 
-def _confirm(terminal: Terminal, again: Callable[[], Request], action: str) -> None:
+def confirm(terminal: Terminal, again: Callable[[], Request], action: str) -> None:
+    """Show what a destructive action would change now, and ask. Raises ConfirmationRequired."""
     reason = "it is destructive, and there is nobody to ask"
     if terminal.as_json or not terminal.can_ask():
         raise ConfirmationRequired(action=action, reason=reason)

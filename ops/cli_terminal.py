@@ -30,6 +30,9 @@ STATES = {
     "cancelled": WARN,
     "failed": BAD,
     "rejected": BAD,
+    "active": "cyan",
+    "fired": GOOD,
+    "missed": WARN,
 }
 
 

@@ -11,10 +11,13 @@ from uuid_utils.compat import uuid7
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.commands import (
     AnyCommand,
+    AnyScheduleSteering,
     AnySteering,
     CancelExecution,
+    CreateSchedule,
     RequestExecution,
     RequestUndo,
+    SteerExecution,
 )
 from action_ledger.domain.errors import (
     ActionLedgerError,
@@ -30,6 +33,8 @@ from action_ledger.projections.store import Store
 from action_ledger.workers.claim import is_known
 from action_ledger.workers.faults import Scope, message_of, scope_of
 from action_ledger.workers.request import ExecutionRequest, is_same_request
+from action_ledger.workers.schedule_request import ScheduleRequest
+from action_ledger.workers.schedule_steering import ScheduleSteering
 from action_ledger.workers.steer import steer
 from action_ledger.workers.sweep import sweep
 from action_ledger.workers.undo_request import UndoRequest
@@ -51,6 +56,7 @@ class Intake:
         worker: str,
         lease_seconds: float = 10,
         sizes: Adaptive,
+        max_days_ahead: int = 365,
     ) -> None:
         """``worker`` is the name under which batches are recorded that are applied on the way in.
 
@@ -63,6 +69,7 @@ class Intake:
         self._actions = actions
         self._worker = worker
         self._silence = lease_seconds / 2
+        self._max_days_ahead = max_days_ahead
 
     def accept(
         self, command: AnyCommand, *, now: bool, keys: Iterable[KeyValue] | None = None
@@ -90,8 +97,12 @@ class Intake:
                     )
             case RequestUndo():
                 return self._try(command, lambda: self._undo(command), once=False)
-            case _:
+            case CreateSchedule():
+                return self._try(command, lambda: self._schedule(command, keys=keys), once=once)
+            case SteerExecution():
                 return self._try(command, lambda: self._steer(command), once=False)
+            case _:
+                return self._try(command, lambda: self._steer_schedule(command), once=False)
 
     def _execution(
         self,
@@ -118,6 +129,23 @@ class Intake:
         if isinstance(command, CancelExecution):
             sweep(self._store, command.execution_id)
         return False
+
+    def _schedule(self, command: CreateSchedule, *, keys: Iterable[KeyValue] | None) -> bool:
+        with self._store.transaction(silence=self._silence) as transaction:
+            request = ScheduleRequest(transaction, self._actions, command, self._max_days_ahead)
+            request.accept(streamed=keys)
+        return True
+
+    def _steer_schedule(self, command: AnyScheduleSteering) -> bool:
+        with self._store.transaction(silence=self._silence) as transaction:
+            ScheduleSteering(
+                transaction,
+                self._actions,
+                command,
+                worker=self._worker,
+                max_days=self._max_days_ahead,
+            ).accept()
+        return True
 
     def _try(self, command: AnyCommand, accept: Callable[[], bool], *, once: bool) -> bool:
         """Try again what passes by itself; after a lost answer to COMMIT, look instead of guessing.

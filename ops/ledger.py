@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from uuid import UUID
 from pydantic import SecretStr, ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, Action, Actions
+from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import AnyCommand, RequestExecution
 from action_ledger.domain.errors import UnknownTable, shown
 from action_ledger.domain.resource import Resource
@@ -24,9 +26,12 @@ from action_ledger.projections.audit import Audit
 from action_ledger.projections.progress import Progress
 from action_ledger.projections.recorder import Datastore
 from action_ledger.projections.register import Projections
+from action_ledger.projections.schedule_queue import ScheduleQueue
+from action_ledger.projections.schedules import Schedules
 from action_ledger.projections.store import Store
 from action_ledger.projections.work_queue import WorkQueue
 from action_ledger.workers.loop import Worker
+from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
 from .builder import Target
@@ -38,6 +43,14 @@ from .intake import Intake
 from .migrations import migrate, require_current
 from .plan import Plan
 from .roster import WorkerView, read_workers
+from .schedule_handles import ScheduleHandle
+from .schedule_views import (
+    ScheduleView,
+    Upcoming,
+    read_schedules,
+    read_upcoming,
+    schedule_id_of,
+)
 from .service import Service
 from .settings import Settings
 from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
@@ -58,7 +71,7 @@ class Ledger:
         self._database = database
         self.store = Store(
             Datastore(database.connection, settings.db_schema),
-            inline=(WorkQueue(), Progress()),
+            inline=(WorkQueue(), ScheduleQueue(), Progress(), Schedules()),
             followed=(Audit(),),
             search_path=settings.search_path,
             lock_timeout_ms=settings.append_lock_timeout_ms,
@@ -70,8 +83,12 @@ class Ledger:
             worker=worker_name(),
             lease_seconds=settings.lease_seconds,
             sizes=settings.sizes,
+            max_days_ahead=settings.schedule_max_days_ahead,
         )
         self._throttle: Throttle | None = None
+        self._patience = Patience(
+            timedelta(seconds=settings.schedule_grace_seconds), settings.schedule_catch_up_limit
+        )
 
     def on(self, table: str | Resource) -> Target:
         """Begin a command on a table, named as ``schema.table`` or described by a Resource."""
@@ -85,14 +102,16 @@ class Ledger:
     def handle(
         self, command: AnyCommand, *, now: bool = False, keys: Iterable[KeyValue] | None = None
     ) -> UUID:
-        """Take a command in, and give the id of the execution or the undo that it became.
+        """Take a command in, and give the id of what it became: an execution, an undo or a schedule.
+
+        A command that steers a schedule gives the schedule's id; one that runs it now, the execution's.
 
         With ``now`` the execution is planned at once, and applied at once when it fits one batch. ``keys``
         travel beside a command whose selection is ``Keys(keys=None)``. A command that is sent twice, with one
         ``command_id``, is taken in once.
         """
         self._intake.accept(command, now=now, keys=keys)
-        return command.command_id
+        return command.subject
 
     def run(
         self,
@@ -138,6 +157,28 @@ class Ledger:
             else Throttle(self.store, lambda row: probe(ExecutionView.of(dict(row))))
         )
         self._intake.at_once = probe is None
+
+    def scheduler(self) -> Scheduler:
+        """Make what fires schedules that are due; a worker's loop calls it between two units."""
+        return Scheduler(
+            self.store,
+            self.actions,
+            name=worker_name(),
+            lease_seconds=self.settings.lease_seconds,
+            patience=self._patience,
+        )
+
+    def schedule(self, schedule_id: UUID | str) -> ScheduleHandle:
+        """Give the handle of a schedule. Raises ScheduleNotFound for what is no id."""
+        return ScheduleHandle(self, schedule_id_of(schedule_id))
+
+    def schedules(self, *, status: str | None = None, limit: int = 20) -> list[ScheduleView]:
+        """List schedules, the newest first."""
+        return read_schedules(self.store, status=status, limit=limit)
+
+    def upcoming(self, limit: int = 10) -> list[Upcoming]:
+        """List what is due next across all active schedules, in the order of time."""
+        return read_upcoming(self.store, limit=limit)
 
     def execution(self, execution_id: UUID | str) -> ExecutionHandle:
         """Give the handle of an execution, which is looked for when the handle is asked something.
@@ -188,6 +229,7 @@ class Ledger:
             self.settings,
             plan,
             throttle=self._throttle,
+            patience=self._patience,
         )
 
     def work(

@@ -14,10 +14,12 @@ from functools import partial
 from psycopg import InterfaceError, OperationalError
 
 from action_ledger.domain.actions import Actions
+from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.errors import StoreUnavailable, WorkerFailed
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.workers.loop import Worker
+from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.sweep import sweep
 from action_ledger.workers.throttle import Throttle
 
@@ -59,6 +61,7 @@ class Service:
         plan: Plan,
         *,
         throttle: Throttle | None = None,
+        patience: Patience,
     ) -> None:
         """Open nothing yet."""
         self.plan = plan
@@ -69,7 +72,7 @@ class Service:
         self._stopping, self._over = threading.Event(), threading.Event()
         self._ended = Ended.STOPPED
         self._fault: BaseException | None = None
-        self._begun = False
+        self._begun = self._kept = False
         self._directs = [
             Direct(database.connect, silence=settings.lease_seconds / 2)
             for _ in range(plan.concurrency + 3)
@@ -89,6 +92,13 @@ class Service:
             for direct in theirs
         ]
         self._swept = store.over(swept.connection)
+        self._scheduler = Scheduler(
+            self._swept,
+            actions,
+            name=plan.name,
+            lease_seconds=settings.lease_seconds,
+            patience=patience,
+        )
         self._sweep_seconds = settings.lease_seconds
         self._projections = Projections(store.over(followed.connection))
         self._attendant = Attendant(
@@ -125,7 +135,7 @@ class Service:
             for number, worker in enumerate(self._workers, 1)
         ]
         others = [
-            self._thread("sweeper", self._sweep, self._over),
+            self._thread("keeper", self._keep, self._stopping),
             self._thread("follower", self._follow, self._over),
             self._thread("attendant", self._attendant.attend, self._over),
         ]
@@ -165,7 +175,7 @@ class Service:
                 self.stop(Ended.IDLE)
 
     def _all_done(self) -> bool:
-        if self._busy() or not self._begun:
+        if self._busy() or not (self._begun and self._kept):
             return False
         try:
             if count_open(self._store, self.plan.queues):
@@ -205,14 +215,16 @@ class Service:
             )
             self.stop(Ended.LIMIT)
 
-    def _sweep(self) -> None:
-        """Mend what dead workers left: when something was announced, and once in a lease period."""
-        while not self._over.is_set():
+    def _keep(self) -> None:
+        """Fire what is due, when that was announced or has come; and once in a lease period mend what dead workers left."""
+        while not self._stopping.is_set():
             heard = self._work.rings
+            while not self._stopping.is_set() and self._scheduler.step():
+                pass
             if sweep(self._swept):
                 self._work.ring()
-                heard = self._work.rings
-            self._over.wait(CHECK_SECONDS)
+            self._kept = True
+            self._stopping.wait(CHECK_SECONDS)
             self._work.wait(heard, self._sweep_seconds)
 
     def _follow(self) -> None:

@@ -70,6 +70,14 @@ class Settings(BaseSettings):
 
     listen: bool = True
     """Whether workers LISTEN for new work. Behind a pooler in transaction mode they find out that they cannot."""
+    schedule_max_days_ahead: Annotated[int, Field(ge=1)] = 365
+    """How far ahead a schedule's one time may lie."""
+
+    schedule_grace_seconds: Annotated[float, Field(ge=0)] = 60
+    """How late an occurrence may be before the catch-up policy `skip` takes it for missed."""
+
+    schedule_catch_up_limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+    """How many missed occurrences of a schedule run at most under the catch-up policy `all`."""
 
     append_lock_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
     """How long a writer waits for its turn to append before it rolls back and tries again."""

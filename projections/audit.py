@@ -6,6 +6,7 @@ from uuid import UUID
 from action_ledger.domain.batch import BatchEvent
 from action_ledger.domain.event import Event
 from action_ledger.domain.record_lock import LockEvent
+from action_ledger.domain.schedule import Fired
 from action_ledger.domain.undo import UndoEvent
 
 from .projection import Recorded
@@ -36,13 +37,18 @@ class Audit:
                 "undo_id": undo_id,
                 "actor": event.metadata.actor,
                 "correlation_id": event.metadata.correlation_id,
-                "details": event.model_dump(exclude=_APART),
+                "details": event.model_dump(exclude=_apart(event)),
             },
         )
 
 
+def _apart(event: Event) -> set[str]:
+    """Name the fields that have columns of their own; the execution that a schedule fired has none."""
+    return _APART - {"execution_id"} if isinstance(event, Fired) else _APART
+
+
 def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
-    """Find the execution, the batch and the undo that an event is about."""
+    """Find the execution (or the schedule), the batch and the undo that an event is about."""
     match event:
         case BatchEvent():
             return event.execution_id, event.originator_id, getattr(event, "undo_id", None)

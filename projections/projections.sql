@@ -65,7 +65,7 @@ SELECT c.relname FROM pg_class c WHERE c.relnamespace = {schema_text}::regnamesp
 -- Rows that the events call for and the queue lacks.
 INSERT INTO {live} SELECT * FROM {shadow} s ON CONFLICT DO NOTHING
 
--- name: mend_altered
+-- name: mend_work_queue
 -- Rows that are not as the events have them; what workers know of a unit stays, and so does one at work.
 UPDATE {live} l SET kind = s.kind, job_id = s.job_id, execution_id = s.execution_id, undo_id = s.undo_id,
     batch_id = s.batch_id, ordinal = s.ordinal, records = s.records, serial = s.serial
@@ -73,6 +73,17 @@ FROM {shadow} s WHERE s.{key} = l.{key} AND l.{key} IN (
     SELECT a.{key} FROM {live} a JOIN {shadow} b USING ({key})
     WHERE (a.kind, a.job_id, a.execution_id, a.undo_id, a.batch_id, a.ordinal, a.records, a.serial)
         IS DISTINCT FROM (b.kind, b.job_id, b.execution_id, b.undo_id, b.batch_id, b.ordinal, b.records, b.serial)
+    FOR UPDATE OF a SKIP LOCKED)
+
+-- name: mend_schedule_queue
+-- The same for schedules; one that is being fired or steered is left to him who does it.
+UPDATE {live} l SET version = s.version, status = s.status, due_at = s.due_at, at_time = s.at_time, cron = s.cron,
+    timezone = s.timezone, catch_up = s.catch_up, frozen = s.frozen, actor = s.actor, correlation_id = s.correlation_id
+FROM {shadow} s WHERE s.{key} = l.{key} AND l.{key} IN (
+    SELECT a.{key} FROM {live} a JOIN {shadow} b USING ({key})
+    WHERE (a.version, a.status, a.due_at, a.at_time, a.cron, a.timezone, a.catch_up, a.frozen, a.actor, a.correlation_id)
+        IS DISTINCT FROM
+        (b.version, b.status, b.due_at, b.at_time, b.cron, b.timezone, b.catch_up, b.frozen, b.actor, b.correlation_id)
     FOR UPDATE OF a SKIP LOCKED)
 
 -- name: delete_surplus

@@ -19,11 +19,10 @@ from action_ledger.domain.errors import RebuildRunning
 from .block import Fold, blocks
 from .follower import SQL, follow_alone, park
 from .generation import NextGeneration, count_rows, drop_before
+from .in_place import IN_PLACE
 from .projection import Projection
-from .shadow import create_shadow, shadow_of
+from .reconciliation import Reconciliation
 from .store import Store, Transaction
-from .work_queue import TABLE as QUEUE_TABLE
-from .work_queue import WorkQueue
 
 Watch = Callable[[str, int, int], None]
 """Told the projection, the position reached and the head."""
@@ -73,8 +72,8 @@ def rebuild(store: Store, projection: Projection, watch: Watch | None = None) ->
         _alone(transaction, store, projection)
         before = transaction.views.generations[projection.name]
         work = (
-            _Reconciliation(transaction, projection)
-            if isinstance(projection, WorkQueue)
+            Reconciliation(transaction, projection)
+            if projection.tables.keys() <= IN_PLACE
             else NextGeneration(store, transaction, projection)
         )
         fold = Fold(
@@ -105,29 +104,6 @@ def rebuild(store: Store, projection: Projection, watch: Watch | None = None) ->
         generation = transaction.views.generations[projection.name]
     seconds = time.monotonic() - started
     return Rebuilt(projection.name, generation, events, rows, seconds, len(parked))
-
-
-class _Reconciliation:
-    """The work queue is not switched, since its rows carry locks: what is missing or wrong is mended."""
-
-    def __init__(self, transaction: Transaction, projection: Projection) -> None:
-        self._transaction = transaction
-        self._live = transaction.views.relation(QUEUE_TABLE)
-        self._key = sql.Identifier(projection.tables[QUEUE_TABLE])
-        create_shadow(transaction, QUEUE_TABLE)
-
-    @staticmethod
-    def relation(table: str) -> sql.Identifier:
-        return shadow_of(table)
-
-    def prepare(self) -> None:
-        """Nothing is to be done before the writers are held up."""
-
-    def finish(self, position: int) -> None:  # noqa: ARG002 - as the other one has it
-        for block in ("insert_missing", "mend_altered", "delete_surplus"):
-            self._transaction.cursor.execute(
-                SQL[block].format(live=self._live, shadow=shadow_of(QUEUE_TABLE), key=self._key)
-            )
 
 
 def _alone(transaction: Transaction, store: Store, projection: Projection) -> None:

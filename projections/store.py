@@ -19,11 +19,11 @@ from action_ledger.domain.mapper import EventMapper
 
 from . import tracing
 from .commit import committing
+from .in_place import IN_PLACE
 from .projection import Projection, Recorded
 from .recorder import Connections, Datastore, Recorder
 from .rows import Rows
 from .sql_blocks import read_blocks
-from .work_queue import TABLE as QUEUE_TABLE
 from .work_queue import announcement
 
 SQL = read_blocks("action_ledger.projections", "store.sql")
@@ -44,7 +44,7 @@ class Views:
 
     def relation(self, table: str) -> sql.Identifier:
         """Name the relation that stands for a projection's table now."""
-        if table == "work_queue":
+        if table in IN_PLACE:
             return sql.Identifier(self._schema, table)
         return generation_of(self._schema, table, self.generations[self._projection_of[table]])
 
@@ -161,7 +161,7 @@ class Transaction:
         for projection in self._store.inline:
             for one in recorded:
                 projection.project(one, rows)
-        payload = announcement(events, queued=rows.adds(QUEUE_TABLE))
+        payload = announcement(events, queued=any(map(rows.adds, IN_PLACE)))
         # Sent at COMMIT, once, however often a transaction asks for it.
         also = None if payload is None else {"channel": self._store.channel, "payload": payload}
         rows.write(self.cursor, self.views.relation, then=SQL["announce"], values=also)

@@ -4,6 +4,7 @@
 """
 
 import json
+from datetime import UTC, datetime
 from enum import EnumType
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -54,6 +55,7 @@ def _value(name: str, annotation: Any) -> object:
         int: 5,
         str: "text",
         float: 0.5,
+        datetime: datetime(2027, 3, 28, 1, 30, tzinfo=UTC),
     }
     if name in by_name:
         return by_name[name]

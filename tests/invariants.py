@@ -17,6 +17,7 @@ from action_ledger.ops.ledger import Ledger
 from tests.accounts import check_lists, check_records, check_sums, rows_of, view_of
 from tests.effect_invariants import check_effects
 from tests.images import newest_images, rows_now
+from tests.schedule_invariants import check_schedules
 from tests.splits import check_splits
 
 PATIENCE = 5.0
@@ -45,6 +46,7 @@ def check_invariants(
     check_closed(connection)
     check_one_effect_set(connection)
     check_digests(connection)
+    check_schedules(connection)
     check_records(connection)
     check_lists(connection)
     check_splits(connection)

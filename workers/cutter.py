@@ -84,6 +84,11 @@ class Cutter:
                 copy.write_row(row)
         return self._cut(self._compose("staged"), {})
 
+    def copied(self, source: UUID) -> list[Cut]:
+        """Take over the key sets of a frozen selection as they are, batch for batch."""
+        cursor = self._transaction.execute(SQL["copied"], {**self._values, "source": source})
+        return _cuts(cursor.fetchall())
+
     def pages(
         self, change: Change, *, after: Sequence[str] | None, number: int, count: int
     ) -> list[Cut]:
@@ -152,11 +157,7 @@ class Cutter:
             ),
             {**parameters, **self._values, "offset": page or 0, "owner": owner},
         )
-        cuts = [
-            Cut(row["owner"], row["number"], row["records"], row["digest"])
-            for row in cursor.fetchall()
-        ]
-        return sorted(cuts, key=lambda cut: cut.number)
+        return _cuts(cursor.fetchall())
 
     def _compose(self, block: str, **parts: sql.Composable) -> sql.Composed:
         return self._transaction.compose(
@@ -183,3 +184,9 @@ class Cutter:
             sql.SQL("{} AS {}").format(value(column, name), name)
             for column, name in zip(self._table.key, self._names, strict=True)
         )
+
+
+def _cuts(rows: Iterable[Mapping[str, Any]]) -> list[Cut]:
+    """Make cuts of the rows that were returned, in the order of their batches."""
+    cuts = (Cut(row["owner"], row["number"], row["records"], row["digest"]) for row in rows)
+    return sorted(cuts, key=lambda cut: cut.number)

@@ -115,11 +115,14 @@ def may_try_again(error: Error, *, attempt: int, faults: int) -> bool:
     Of its ``attempt`` tries, this one among them, ``faults`` ended by a fault of its own before. Each kind has
     its own budget, so that many waits for others leave the few tries of its own as they are.
     """
+    return (attempt - faults if is_waited_out(error) else faults + 1) < tries_of(error)
+
+
+def tries_of(error: Error) -> int:
+    """Say how often something is tried that meets this error, and nothing else."""
     if scope_of(error) is not Scope.PASSING:
-        return False
-    if is_waited_out(error):
-        return attempt - faults < PATIENT_TRIES
-    return faults + 1 < TRIES
+        return 1
+    return PATIENT_TRIES if is_waited_out(error) else TRIES
 
 
 def message_of(error: Error) -> str:

@@ -72,3 +72,10 @@ SELECT body FROM {schema}.request_bodies WHERE owner = %(owner)s
 -- name: sample
 -- The first planned records as they are now, column by column as text.
 SELECT {columns} FROM ({planned}) q JOIN {table} t ON {same_key} ORDER BY {key} LIMIT %(size)s
+
+-- name: copied
+-- The key sets of a frozen selection, once more for one of its executions. No key leaves the server.
+INSERT INTO {schema}.key_sets (owner, execution_id, number, records, salt, keys, first_key, last_key)
+SELECT {schema}.new_id(), %(execution_id)s, number, records, {schema}.salt(), keys, first_key, last_key
+FROM {schema}.key_sets WHERE execution_id = %(source)s ORDER BY number
+RETURNING owner, number, records, {schema}.digest(salt, keys) AS digest

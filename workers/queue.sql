@@ -96,6 +96,8 @@ SELECT extract(epoch FROM clock_timestamp())::float8 AS at,
 FROM (
     SELECT greatest(w.available_at, w.leased_until, p.next_at) AS available_at
     FROM {schema}.work_queue w LEFT JOIN {schema}.paces p ON p.job_id = w.job_id
+    UNION ALL
+    SELECT greatest(q.due_at, q.available_at) FROM {schema}.schedule_queue q WHERE q.status = 'active'
 ) AS unit
 
 -- name: execution

@@ -1,7 +1,7 @@
 """Takes a requested execution in: checks it, records it, and does as much of it as fits this transaction."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
@@ -28,11 +28,25 @@ from .bodies import read_body, save_body
 from .catalog import Table
 from .change import Change
 from .claim import SQL as QUEUE
-from .compile import Compiled, Request, check_key, check_request, compile_request, reference_of
+from .compile import (
+    Compiled,
+    Request,
+    check_key,
+    check_request,
+    compile_request,
+    reference_of,
+)
 from .cutter import Cut, Cutter
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
 from .settle import end_of_execution
 from .steps import reached
+
+
+class KeptKeys(NamedTuple):
+    """Key sets that were cut before, for a selection that was frozen then, and the columns of their key."""
+
+    owner: UUID
+    key: tuple[str, ...]
 
 
 class ExecutionRequest:
@@ -45,9 +59,13 @@ class ExecutionRequest:
         command: RequestExecution,
         worker: str,
         *,
-        sizes: Adaptive,
+        sizes: Adaptive | None = None,
+        causation_id: UUID | None = None,
     ) -> None:
-        """``sizes`` are those of batches where the command asks for none."""
+        """``sizes`` are those of batches where the command asks for none; needed where one may be applied.
+
+        ``causation_id`` names what led to it, where that is not the command itself.
+        """
         self._sizes = sizes
         self._transaction = transaction
         self._actions = actions
@@ -57,18 +75,24 @@ class ExecutionRequest:
         self._metadata = Metadata(
             actor=command.actor,
             correlation_id=command.correlation_id or command.command_id,
-            causation_id=command.command_id,
+            causation_id=causation_id or command.command_id,
             traceparent=tracing.current_traceparent(),
         )
 
     def accept(
-        self, *, now: bool, streamed: Iterable[KeyValue] | None = None, at_once: bool = True
+        self,
+        *,
+        now: bool,
+        streamed: Iterable[KeyValue] | None = None,
+        kept: KeptKeys | None = None,
+        at_once: bool = True,
     ) -> bool:
         """Record it; say whether anything of it is still to be done.
 
-        With ``now``, plan it too, and ``at_once`` apply it as well when it fits one batch. Keys are always planned here:
-        they exist nowhere else. Everything is in the caller's transaction, with one append, so a command that is
-        wrong in any way leaves nothing. A change of keys is always gated, and one batch.
+        With ``now``, plan it too, and ``at_once`` apply it as well when it fits one batch. Keys are always planned
+        here, since they exist nowhere else, and so are those that were ``kept``. Everything is in the caller's
+        transaction, with one append, so a command that is wrong in any way leaves nothing. A change of keys is
+        always gated, and one batch.
         """
         body = body_of(self._command)
         compiled = compile_request(self._transaction, self._actions, body)
@@ -84,7 +108,7 @@ class ExecutionRequest:
         if isinstance(command.selection, Unfinished):
             _check_retry(self._transaction, table, command.selection.of)
         check_request(self._transaction, self._actions, body, table)
-        kept = body.model_copy(
+        keyed = body.model_copy(
             update={
                 "key": tuple(column.name for column in table.key),
                 "effect": self._effect,
@@ -92,18 +116,26 @@ class ExecutionRequest:
             }
         )
         requested = self._requested(
-            save_body(self._transaction, command.command_id, kept), reference_of(table)
+            save_body(self._transaction, command.command_id, keyed), reference_of(table)
         )
         events: list[Event] = [requested]
-        if isinstance(command.selection, Keys) or (now and command.planning == "gated"):
-            cuts = self._cut(compiled, streamed)
+        if kept is not None:
+            check_key(table, body.model_copy(update={"key": kept.key}))
+        if (
+            kept is not None
+            or isinstance(command.selection, Keys)
+            or (now and command.planning == "gated")
+        ):
+            cuts = self._cut(compiled, streamed, kept)
             events += self._planned(cuts, compiled, requested, at_once=now and at_once)
         reached("request.before_append")
         self._transaction.append(*events)
         reached("request.before_commit")
         return not isinstance(events[-1], execution.Completed | execution.Failed)
 
-    def _cut(self, compiled: Compiled, streamed: Iterable[KeyValue] | None) -> list[Cut]:
+    def _cut(
+        self, compiled: Compiled, streamed: Iterable[KeyValue] | None, kept: KeptKeys | None
+    ) -> list[Cut]:
         command = self._command
         size = whole_size(compiled.select, command.batch_size, command.adaptive)
         cutter = Cutter(self._transaction, compiled.change.table, command.command_id, size)
@@ -113,7 +145,11 @@ class ExecutionRequest:
             execution_id=command.command_id,
             traceparent=self._metadata.traceparent,
         ) as span:
-            cuts = cut_selection(cutter, compiled.select, command.selection, streamed)
+            cuts = (
+                cut_selection(cutter, compiled.select, command.selection, streamed)
+                if kept is None
+                else cutter.copied(kept.owner)
+            )
             tracing.planned(span, keys=sum(cut.records for cut in cuts), batches=len(cuts))
         return cuts
 
@@ -165,8 +201,11 @@ class ExecutionRequest:
     def _is_small(self, cut: Cut, change: Change) -> bool:
         """Say whether a batch can be applied as it is; a change of keys must be one."""
         command = self._command
+        sizes = command.adaptive or self._sizes
+        if sizes is None:
+            return True
         sizing = Sizing(
-            adaptive=command.adaptive or self._sizes,
+            adaptive=sizes,
             asked=command.adaptive is not None,
             start=command.batch_size,
             rate=command.rate,

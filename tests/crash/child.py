@@ -38,6 +38,12 @@ def main(order: dict[str, Any]) -> None:
     with open_ledger(order["url"], settings=settings, actions=EFFECTS) as ledger:
         if order.get("run"):
             run(ledger, order["run"])
+        elif order.get("fire"):
+            fire(ledger)
+        elif order.get("schedule"):
+            schedule(ledger)
+        elif order.get("steer"):
+            getattr(ledger.schedule(order["steer"]), order["how"])(by="child")
         elif order.get("job"):
             ledger.worker().finish(order["job"])
         else:
@@ -49,3 +55,16 @@ def run(ledger: Ledger, below: int) -> None:
     ledger.on("public.places").where(col("id") <= below).update(score=col("score") + 1).by(
         "child"
     ).run()
+
+
+def fire(ledger: Ledger) -> None:
+    """Fire whatever is due, until nothing is that nobody is at."""
+    scheduler = ledger.scheduler()
+    while scheduler.step():
+        pass
+
+
+def schedule(ledger: Ledger) -> None:
+    """Schedule the addition of 1 for each full hour, with the records of now."""
+    added = ledger.on("public.places").all().update(score=col("score") + 1).by("child")
+    added.schedule(cron="0 * * * *", timezone="UTC", selection="frozen")

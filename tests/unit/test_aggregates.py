@@ -6,12 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from action_ledger.domain import batch, execution, record_lock, undo
+from action_ledger.domain import batch, execution, record_lock, schedule, undo
 from action_ledger.domain.aggregate import Aggregate, InvalidTransition
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.record_lock import RecordLock, RecordLockStatus, record_lock_id
+from action_ledger.domain.schedule import Schedule, ScheduleStatus
 from action_ledger.domain.topics import TOPICS
 from action_ledger.domain.undo import Undo, UndoStatus
 from tests.events import METADATA, sample
@@ -21,6 +22,7 @@ AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
     (Batch, BatchStatus),
     (Undo, UndoStatus),
     (RecordLock, RecordLockStatus),
+    (Schedule, ScheduleStatus),
 ]
 
 # The tables written out a second time: a change of one is a change of what may happen, and is meant.
@@ -82,6 +84,21 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (None, record_lock.Acquired, RecordLockStatus.HELD),
         (RecordLockStatus.HELD, record_lock.Released, RecordLockStatus.RELEASED),
         (RecordLockStatus.HELD, record_lock.Broken, RecordLockStatus.BROKEN),
+    },
+    Schedule: {
+        (None, schedule.Created, ScheduleStatus.ACTIVE),
+        (ScheduleStatus.ACTIVE, schedule.Rescheduled, ScheduleStatus.ACTIVE),
+        (ScheduleStatus.PAUSED, schedule.Rescheduled, ScheduleStatus.PAUSED),
+        (ScheduleStatus.ACTIVE, schedule.Paused, ScheduleStatus.PAUSED),
+        (ScheduleStatus.PAUSED, schedule.Resumed, ScheduleStatus.ACTIVE),
+        (ScheduleStatus.ACTIVE, schedule.Cancelled, ScheduleStatus.CANCELLED),
+        (ScheduleStatus.PAUSED, schedule.Cancelled, ScheduleStatus.CANCELLED),
+        (ScheduleStatus.ACTIVE, schedule.Fired, ScheduleStatus.ACTIVE),
+        (ScheduleStatus.PAUSED, schedule.Fired, ScheduleStatus.PAUSED),
+        (ScheduleStatus.ACTIVE, schedule.Missed, ScheduleStatus.ACTIVE),
+        (ScheduleStatus.PAUSED, schedule.Missed, ScheduleStatus.PAUSED),
+        (ScheduleStatus.ACTIVE, schedule.FailedToFire, ScheduleStatus.ACTIVE),
+        (ScheduleStatus.ACTIVE, schedule.Ended, ScheduleStatus.ENDED),
     },
 }
 EVENTS = list(TOPICS.values())
