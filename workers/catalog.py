@@ -216,7 +216,8 @@ def read_table(
         },
     ).fetchone()
     if row is None:
-        raise UnknownTable(table=name)
+        elsewhere = cursor.execute(SQL["elsewhere"], {"table": table[0], "folded_table": table[1]})
+        raise UnknownTable(table=name, suggestions=tuple(one["name"] for one in elsewhere))
     label = f"{row['schema']}.{row['name']}"
     if reason := _unsupported(row, ledger_schema):
         raise UnsupportedTable(table=label, reason=reason)
