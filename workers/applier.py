@@ -16,6 +16,9 @@ from .statements import SQL
 from .write import Owner, Write
 from .writer import Writer
 
+MOST_MOVES_FAILED = 100
+"""Records of a change of keys that may fail: it is one batch whatever its size, and to find each takes long."""
+
 
 def apply_batch(
     transaction: Transaction,
@@ -42,7 +45,9 @@ def apply_batch(
         direction="do",
     )
     writer = Writer(transaction, owner, _write(transaction, change), ordered=attempt > 1)
-    slices = Slices(transaction, writer)
+    slices = Slices(
+        transaction, writer, most_failures=MOST_MOVES_FAILED if change.moves_keys else None
+    )
     slices.apply(1, records)
     if change.kind == "update" and change.table.may_follow("update"):
         slices.read_again()

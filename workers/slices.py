@@ -24,7 +24,11 @@ from .writer import Writer
 class Slices:
     """Runs a writer over all planned records of a batch, and counts what came of them."""
 
-    def __init__(self, transaction: Transaction, writer: Writer) -> None:
+    def __init__(
+        self, transaction: Transaction, writer: Writer, *, most_failures: int | None = None
+    ) -> None:
+        """With ``most_failures`` the batch is given up, by the driver's error, when more records fail."""
+        self._most_failures = most_failures
         self._transaction = transaction
         self._writer = writer
         self._digests: dict[int, str] = {}
@@ -90,6 +94,8 @@ class Slices:
                 self.inexact = True
 
     def _fail(self, at: int, error: Error | KeyRewritten) -> None:
+        if self.failed == self._most_failures:
+            raise error
         sqlstate, constraint, message = error.sqlstate or "", None, str(error)
         if isinstance(error, Error):
             constraint, message = error.diag.constraint_name, message_of(error)
