@@ -116,6 +116,18 @@ class Database:
             pool.open()
         return pool
 
+    def open(self) -> Self:
+        """Find out at once whether the server takes the login: a pool tries again until its time is up.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached, or refuses the login.
+        """
+        try:
+            psycopg.connect(self._conninfo).close()
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(reason=_one_line(error)) from error
+        return self
+
     @contextmanager
     def connection(self) -> Generator[Connection[DictRow]]:
         """Lend a connection from the pool.

@@ -26,7 +26,8 @@ from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
-from .builder import check_actor, invalid, key_list
+from .builder import check_actor, check_workers, invalid
+from .key_lists import key_list
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .progress import Progress
 from .retry import retry_of
@@ -58,6 +59,10 @@ class Handle:
         """Look nothing up yet."""
         self.ledger = ledger
         self.id = id_
+
+    def __repr__(self) -> str:
+        """Name what it is of; nothing is looked up for it."""
+        return f"{type(self).__name__}({str(self.id)!r})"
 
     def row(self) -> dict[str, Any]:
         """Read its row of the progress view. Raises ExecutionNotFound."""
@@ -96,7 +101,8 @@ class Handle:
 
     def finish(self, *, workers: int = 1, watch: Callable[[Any], None] | None = None) -> None:
         """Work on it in this process, with so many workers in threads, until it has ended."""
-        if workers <= 1 or self.row()["status"] in self.ended:
+        check_workers(workers)
+        if workers == 1 or self.row()["status"] in self.ended:
             self._finish(watch)
             return
         stop = threading.Event()
@@ -289,6 +295,7 @@ class UndoRequest:
         self, *, workers: int = 1, watch: Callable[[UndoHandle], None] | None = None
     ) -> UndoHandle:
         """Take it back now, in this process."""
+        check_workers(workers)
         undo = self.submit()
         undo.finish(workers=workers, watch=watch)
         return undo
