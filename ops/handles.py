@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +24,7 @@ from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
 from .builder import check_actor, check_workers, invalid
+from .crew import finish_together
 from .key_lists import key_list
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .progress import Progress
@@ -43,10 +41,6 @@ if TYPE_CHECKING:
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
 POLL_SECONDS = 0.05
-
-
-class _Left(Exception):  # noqa: N818 - not a fault
-    """Ends a helper whose caller has stopped."""
 
 
 class Handle:
@@ -105,25 +99,7 @@ class Handle:
         if workers == 1 or self.row()["status"] in self.ended:
             self._finish(watch)
             return
-        stop = threading.Event()
-
-        def leave_when_told(_: object) -> None:
-            if stop.is_set():
-                raise _Left
-
-        def help_out() -> None:
-            with suppress(_Left):
-                self._finish(leave_when_told)
-
-        with ThreadPoolExecutor(workers - 1, thread_name_prefix="action-ledger") as pool:
-            helpers = [pool.submit(help_out) for _ in range(workers - 1)]
-            try:
-                self._finish(watch)
-            except BaseException:
-                stop.set()  # Ctrl-C too: the helpers end the batch at hand, not the whole job
-                raise
-            for helper in helpers:
-                helper.result()
+        finish_together(self._finish, workers=workers, watch=watch)
 
     def events(self) -> list[Recorded]:
         """Read its own stream."""
