@@ -212,6 +212,6 @@ def _next_steps(
     if counts.get("taken"):
         yield Step("A row whose key another has now cannot come back, not even by force.")
     if view.failed:
-        yield Step("Try again what failed", ("undo", view.execution_id), asks=True)
+        yield Step("Try the rest again", ("undo", view.execution_id), asks=True)
     if view.applied:
         yield Step("Apply it again", ("redo", undo.id), asks=True)
