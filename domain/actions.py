@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from .errors import InvalidAction, InvalidParameters, UnknownAction
 from .expression import Assignment
@@ -29,7 +29,7 @@ class UpdateParameters(Parameters):
 class DeleteParameters(Parameters):
     """``hard`` takes the rows out of the table; otherwise the soft-delete column is marked."""
 
-    hard: bool = False
+    hard: StrictBool = False
 
 
 class RestoreParameters(Parameters):
@@ -97,11 +97,23 @@ class Actions:
         try:
             return self.get(name).parameters.model_validate(parameters)
         except ValidationError as error:
-            detail = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}"
-                for e in error.errors(include_input=False)
-            )
-            raise InvalidParameters(action=name, detail=detail) from error
+            raise InvalidParameters(action=name, detail=wrong_fields(error)) from error
+
+
+def wrong_fields(error: ValidationError) -> str:
+    """Say what pydantic found, field by field, in words that need no knowledge of it."""
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or 'all'}: {_PLAIN.get(one['type'], one['msg'])}"
+        for one in error.errors(include_input=False)
+    )
+
+
+_PLAIN = {
+    "extra_forbidden": "it takes nothing of that name",
+    "missing": "it is missing",
+    "too_short": "it is empty",
+}
+"""What pydantic's most common findings mean to somebody who called an action."""
 
 
 BUILT_IN: tuple[Action, ...] = (

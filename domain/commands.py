@@ -36,11 +36,19 @@ def _storable(text: str) -> str:
     return text
 
 
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        message = "a name has no control characters"
+        raise ValueError(message)
+    return name
+
+
 Text = Annotated[str, AfterValidator(_storable)]
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_storable),
+    AfterValidator(_printable),
 ]
 Actor = Name
 """Who asks, as the host has verified it: ``user:42``."""

@@ -14,7 +14,7 @@ class InvalidCommand(ActionLedgerError, code="invalid_command"):
 class SelectionMissing(
     InvalidCommand,
     code="selection_missing",
-    hint="Say which with .where(...), .keys(...), or .all() for every record of the table.",
+    hint="Say which: .where(...), .keys(...) or .all(); on the command line --where, --keys or --all.",
 ):
     """No records were selected."""
 
@@ -22,7 +22,7 @@ class SelectionMissing(
 class SelectionTwice(
     InvalidCommand,
     code="selection_twice",
-    hint="Choose once; conditions combine with & and |, and a second .where(...) narrows the first.",
+    hint="Choose once. Several conditions narrow each other.",
 ):
     """The records were chosen twice: {second} would replace {first}."""
 
@@ -30,14 +30,21 @@ class SelectionTwice(
     second: str
 
 
-class UnknownTable(
-    InvalidCommand,
-    code="unknown_table",
-    hint='Check the spelling and the search path, or write it as "schema.table".',
-):
+class UnknownTable(InvalidCommand, code="unknown_table"):
     """There is no table {table} that this login can see."""
 
     table: str
+    suggestions: tuple[str, ...] = ()
+
+    @property
+    @override
+    def advice(self) -> str:
+        """Name tables of that name in other schemas."""
+        return (
+            f"There is {' and '.join(self.suggestions)}."
+            if self.suggestions
+            else 'Check the spelling and the search path, or write it as "schema.table".'
+        )
 
 
 class UnsupportedTable(
@@ -165,7 +172,7 @@ class ActorMissing(
 class IrreversibleCascade(
     InvalidCommand,
     code="irreversible_cascade",
-    hint="Deal with those records first, or say .irreversible().",
+    hint="Deal with those records first, or give up the undo: irreversible() or --irreversible.",
 ):
     """The change of {table} would reach {referencing} through a foreign key and could not be taken back."""
 

@@ -1,5 +1,6 @@
 """The root of all errors: how attributes become a message, JSON and a pickle. The tree itself is in ``errors``."""
 
+import re
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, ClassVar, cast, dataclass_transform
@@ -8,6 +9,7 @@ from uuid import UUID
 from typing_extensions import override
 
 SHOWN_LENGTH = 80
+_TWO_ENDS = re.compile(r"([.?!])\.$")
 
 
 def shown(value: object) -> str:
@@ -53,6 +55,8 @@ class ActionLedgerError(Exception):
         """What happened, to what, and what to do."""
         # Under python -OO there are no docstrings: the code is then all that is left to say.
         what = (type(self).__doc__ or self.code).strip().format_map(_Shown(self))
+        # What an attribute says may end its sentence already.
+        what = _TWO_ENDS.sub(r"\1", what)
         return f"{what} {self.advice}" if self.advice else what
 
     def to_dict(self) -> dict[str, Any]:

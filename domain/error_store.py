@@ -2,6 +2,8 @@
 
 # ruff: noqa: N818  # as in errors.py
 
+from typing_extensions import override
+
 from .error_root import ActionLedgerError
 
 
@@ -40,14 +42,18 @@ class MigrationAltered(
     version: int
 
 
-class EmbeddedUnavailable(
-    StoreError,
-    code="embedded_unavailable",
-    hint="Install `action-ledger[embedded]`, or set ACTION_LEDGER_DATABASE_URL to a server of yours.",
-):
+class EmbeddedUnavailable(StoreError, code="embedded_unavailable"):
     """The embedded PostgreSQL cannot be used: {reason}."""
 
     reason: str
+    remedy: str | None = None
+
+    @property
+    @override
+    def advice(self) -> str:
+        """Say what helps against the cause at hand; a server of one's own always does."""
+        own = "et ACTION_LEDGER_DATABASE_URL to a server of yours."
+        return f"{self.remedy}, or s{own}" if self.remedy else f"S{own}"
 
 
 class StoreUnavailable(
@@ -78,17 +84,6 @@ class UnknownTopic(
     """The ledger holds an event of topic {topic}, which this release does not know."""
 
     topic: str
-
-
-class SchemaDrift(
-    StoreError,
-    code="schema_drift",
-    hint="Bring the table's columns back, or repair the records with an action of their own.",
-):
-    """Table {table} is no longer as it was when the records were changed: {detail}."""
-
-    table: str
-    detail: str
 
 
 class CommandTimedOut(

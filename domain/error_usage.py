@@ -1,6 +1,23 @@
 """Errors of what was typed on the command line, before it is a command. See ``errors``."""
 
+# as in errors.py
+
+from typing_extensions import override
+
 from .error_invalid import InvalidCommand
+
+
+class InvalidUsage(InvalidCommand, code="invalid_usage"):
+    """The command line cannot be read: {detail}."""
+
+    command: str
+    detail: str
+
+    @property
+    @override
+    def advice(self) -> str:
+        """Name the help of the command."""
+        return f"See `{self.command} --help`."
 
 
 class InvalidCondition(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 from uuid_utils.compat import uuid7
 
-from action_ledger.domain.actions import ArchiveParameters, DeleteParameters, RestoreParameters
+from action_ledger.domain.actions import wrong_fields
 from action_ledger.domain.columns import Operand, assignment
-from action_ledger.domain.commands import DAY, RequestExecution
+from action_ledger.domain.commands import DAY, MAX_UNDO_SECONDS, RequestExecution
 from action_ledger.domain.errors import (
     ActorMissing,
     InvalidParameters,
@@ -22,10 +22,17 @@ from action_ledger.domain.errors import (
     SelectionTwice,
     shown,
 )
-from action_ledger.domain.selection import Everything, Keys, KeyValue, Selection, Where
-from action_ledger.domain.values import encode
+from action_ledger.domain.selection import (
+    Everything,
+    Keys,
+    KeyValue,
+    PredicateNode,
+    Selection,
+    Where,
+)
 from action_ledger.workers.preview import Preview, preview
 
+from .key_lists import key_list
 from .rules import rule_of, schedule_command
 
 if TYPE_CHECKING:
@@ -39,9 +46,6 @@ if TYPE_CHECKING:
     from .ledger import Ledger
     from .schedule_handles import ScheduleHandle
 
-SMALL = 10_000
-"""So many keys travel inside the command; an iterable without a length is streamed beside it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -54,6 +58,7 @@ class Target:
 
     def where(self, predicate: Predicate) -> Target:
         """Choose the records for which a predicate is true; a second call narrows the first."""
+        check_predicate(predicate)
         if isinstance(self.selection, Where):
             predicate = self.selection.predicate & predicate
             return replace(self, selection=Where(predicate=predicate))
@@ -80,15 +85,15 @@ class Target:
 
     def delete(self, *, hard: bool = False) -> Request:
         """Mark as deleted; with ``hard``, take the rows out of the table."""
-        return self.apply("delete", **DeleteParameters(hard=hard).model_dump())
+        return self.apply("delete", hard=hard)
 
     def restore(self, *, mark: Literal["deleted", "archived"] | None = None) -> Request:
         """Take the mark of a soft delete off, or that of the archive."""
-        return self.apply("restore", **RestoreParameters(mark=mark).model_dump())
+        return self.apply("restore", mark=mark)
 
     def archive(self, reason: str | None = None) -> Request:
         """Mark as archived, with a reason."""
-        return self.apply("archive", **ArchiveParameters(reason=reason).model_dump())
+        return self.apply("archive", reason=reason)
 
     def apply(self, action: str, /, **parameters: Any) -> Request:  # noqa: ANN401
         """Run an action by its name."""
@@ -131,11 +136,13 @@ class Request:
     def undoable(self, *, days: float) -> Request:
         """Set the window in which it can be undone, counted from its end."""
         try:
-            window = timedelta(days=days)
-        except (TypeError, ValueError, OverflowError) as error:
-            detail = f"undoable takes a number of days, at most 90: {error}"
-            raise InvalidParameters(action=self.options["action"], detail=detail) from error
-        return self._with(undo_seconds=int(window.total_seconds()))
+            seconds = int(timedelta(days=days).total_seconds())
+        except (TypeError, ValueError, OverflowError):
+            seconds = 0
+        if not 1 <= seconds <= MAX_UNDO_SECONDS:
+            detail = f"the window of the undo is a number of days, {MAX_UNDO_SECONDS // DAY} at most, not {shown(days)}"
+            raise InvalidParameters(action=self.options["action"], detail=detail)
+        return self._with(undo_seconds=seconds)
 
     def irreversible(self) -> Request:
         """Give up the undo. Then rows may go that a foreign key takes along."""
@@ -257,11 +264,21 @@ class Request:
 
 def invalid(action: str, error: ValidationError) -> InvalidParameters:
     """Say in the ledger's own words what pydantic found wrong with a command."""
-    detail = "; ".join(
-        f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-        for item in error.errors(include_input=False)
-    )
-    return InvalidParameters(action=action, detail=detail)
+    return InvalidParameters(action=action, detail=wrong_fields(error))
+
+
+def check_predicate(given: object) -> None:
+    """Raise InvalidValue for what is no condition: a text, or a truth value that Python made of one."""
+    if not isinstance(given, PredicateNode):
+        detail = 'a condition is made of columns, such as col("country") == "FR"'
+        raise InvalidValue(value=shown(given), detail=detail)
+
+
+def check_workers(workers: object) -> None:
+    """Raise InvalidParameters for a number of workers that could do nothing."""
+    if not isinstance(workers, int) or workers < 1:
+        detail = f"the number of workers is 1 or more, not {shown(workers)}"
+        raise InvalidParameters(action="run", detail=detail)
 
 
 def check_actor(actor: object) -> None:
@@ -282,51 +299,3 @@ def _without_operands(value: object) -> object:
             return [_without_operands(item) for item in cast("list[object]", value)]
         case _:
             return value
-
-
-class KeyStream:
-    """Keys of any number, encoded one by one as they are read."""
-
-    def __init__(self, keys: Iterable[Any]) -> None:
-        self._keys = keys
-
-    def __iter__(self) -> Iterator[KeyValue]:
-        """Encode each key."""
-        return map(encode, self._keys)
-
-
-class KeyIterator:
-    """The same out of an iterator, which gives its keys once: a second use would select nothing."""
-
-    def __init__(self, keys: Iterator[Any]) -> None:
-        self._keys = keys
-        self._begun = False
-
-    def __iter__(self) -> Self:
-        """Begin. Raises InvalidValue when they were read before."""
-        if self._begun:
-            detail = "these keys came from an iterator, and it was used up; give them again"
-            raise InvalidValue(value="keys", detail=detail)
-        return self
-
-    def __next__(self) -> KeyValue:
-        """Encode the next key."""
-        self._begun = True
-        return encode(next(self._keys))
-
-
-def key_list(keys: Iterable[Any]) -> tuple[KeyValue, ...] | KeyStream | KeyIterator:
-    """Take keys that somebody gave: at once when they are few, else as a stream of them."""
-    if isinstance(keys, (str, bytes, bytearray, memoryview, BaseModel)):
-        raise _no_list(keys)
-    try:
-        iterator = iter(keys)
-    except TypeError as error:
-        raise _no_list(keys) from error
-    if isinstance(keys, (list, tuple, set, frozenset)) and len(keys) <= SMALL:
-        return tuple(map(encode, iterator))
-    return KeyIterator(iterator) if iterator is keys else KeyStream(keys)
-
-
-def _no_list(keys: object) -> InvalidValue:
-    return InvalidValue(value=shown(keys), detail="an iterable of keys is needed, such as a list")

@@ -3,7 +3,10 @@
 Only what `--help` needs is imported here and in the modules of the commands.
 """
 
+import signal
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +15,7 @@ from typer.core import TyperGroup
 from . import (
     cli_outcomes,
     cli_projections,
+    cli_psql,
     cli_read,
     cli_run,
     cli_schedule,
@@ -21,27 +25,44 @@ from . import (
 )
 from .cli_exit_codes import ExitCode
 from .cli_options import DataDir
-from .cli_state import State, report, version
+from .cli_state import State, report, say_error, version
+
+JSON = "--json"
 
 
 class Commands(TyperGroup):
     """The root: errors of ours leave it as one line and an exit code, never as a traceback."""
 
+    def make_context(self, info_name: Any, args: list[str], *rest: Any, **extra: Any) -> Any:  # noqa: ANN401
+        """Read the global options, and whether errors are to be JSON: that must be known if the rest is wrong."""
+        as_json = JSON in args
+        with _reported(lambda: as_json):
+            context = super().make_context(info_name, args, *rest, **extra)
+        context.meta[JSON] = as_json
+        return context
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as Typer has it, whichever Click it brings
         """Run the command that was asked for."""
-        try:
+        with _reported(lambda: ctx.meta[JSON] or (isinstance(ctx.obj, State) and ctx.obj.as_json)):
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            sys.stderr.write("Interrupted.\n")
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-        except typer.Exit:
+
+
+@contextmanager
+def _reported(as_json: Callable[[], bool]) -> Generator[None]:
+    """Turn errors into words and exit codes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say_error({"code": "interrupted", "message": "Interrupted."}, as_json=as_json())
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        # Where no command was named, the help is all there is to say.
+        code = None if "NoArgs" in type(error).__name__ else report(error, as_json=as_json())
+        if code is None:
             raise
-        except Exception as error:
-            state = ctx.obj
-            code = report(error, as_json=isinstance(state, State) and state.as_json)
-            if code is None:
-                raise
-            raise typer.Exit(code) from error
+        raise typer.Exit(code) from error
 
 
 app = typer.Typer(
@@ -88,12 +109,13 @@ def root(
 
 COMMANDS = (
     *(cli_run, cli_steer, cli_undo, cli_schedule),
-    *(cli_outcomes, cli_read, cli_projections, cli_store),
+    *(cli_outcomes, cli_read, cli_projections, cli_store, cli_psql),
 )
 for commands in COMMANDS:
     commands.register(app)
 
 
 def main() -> None:
-    """Run the command line, and end the process."""
+    """Run the command line, and end the process. To be told to end is the same as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

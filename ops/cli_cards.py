@@ -8,6 +8,7 @@ from rich.text import Text
 
 from action_ledger.domain.execution import ExecutionStatus
 
+from .cli_hints import Step
 from .cli_lookup import Details, OutcomeCount, UndoView
 from .cli_outcome_tables import changes_table, failures_table
 from .cli_terminal import (
@@ -32,13 +33,23 @@ MEASURABLE = 0.01
 """Seconds below which a rate would be noise."""
 
 REASONS = {
-    "no_longer_matches": "no longer matched when their batch came",
-    "vanished": "were gone when their batch came",
-    "trigger": "were kept from it by a trigger",
-    "changed_since": "were changed by somebody else since",
-    "gone": "are no longer in the table",
-    "taken": "cannot come back, since another row has their key",
+    "no_longer_matches": (
+        "no longer matched when its batch came",
+        "no longer matched when their batch came",
+    ),
+    "vanished": (
+        "is not in the table: its key was mistyped, or it went before its batch came",
+        "are not in the table: their keys were mistyped, or they went before their batch came",
+    ),
+    "trigger": ("was kept from it by a trigger", "were kept from it by a trigger"),
+    "changed_since": ("was changed since", "were changed since"),
+    "gone": ("is no longer in the table", "are no longer in the table"),
+    "taken": (
+        "cannot come back, since another row has its key",
+        "cannot come back, since other rows have their keys",
+    ),
 }
+"""Why records were left alone, said of one and of several."""
 
 
 def show_execution(
@@ -58,8 +69,7 @@ def show_execution(
         changes_table(terminal, islice(execution.changes(), min(limit, 3)))
     show_failures(terminal, execution, view.failed, limit)
     terminal.say()
-    for line in next_steps(details):
-        terminal.say(line, QUIET)
+    terminal.steps(next_steps(details))
 
 
 def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle) -> None:
@@ -73,8 +83,7 @@ def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle
     if view.error:
         terminal.say(f"  It stopped: {view.error}", BAD)
     show_failures(terminal, execution, view.failed, SHOWN)
-    for line in next_steps(details):
-        terminal.say(line, QUIET)
+    terminal.steps(next_steps(details))
 
 
 def show_failures(
@@ -99,7 +108,7 @@ def show_undos(terminal: Terminal, undos: list[UndoView]) -> None:
         terminal.say(Text.assemble("  ", str(undo.id), f"  {undo.kind}  ", state(undo.status)))
         done = "restored" if undo.kind == "undo" else "done again"
         parts = [f"{undo.applied:,} {done}"]
-        parts += [f"{undo.skipped:,} left as they are"] if undo.skipped else []
+        parts += [f"{undo.skipped:,} {left(undo.skipped)}"] if undo.skipped else []
         parts += [f"{undo.failed:,} failed"] if undo.failed else []
         parts += [f"{undo.pending:,} pending"] if undo.pending else []
         terminal.say(f"    by {clean(undo.actor)}, {ago(undo.requested_at)}: {', '.join(parts)}")
@@ -115,7 +124,8 @@ def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
         (counts.pending, "not processed" if counts.closed else "pending", "cyan"),
     )
     said = [(f"{number:,} {name}", style) for number, name, style in named if number]
-    for n, part in enumerate(said or [("nothing to do", QUIET)]):
+    nothing = "nothing to do" if counts.total_final else "none planned yet"
+    for n, part in enumerate(said or [(nothing, QUIET)]):
         parts += [", ", part] if n else [part]
     return Text.assemble(*parts)
 
@@ -136,7 +146,13 @@ def outcome_lines(outcomes: Iterable[OutcomeCount]) -> Iterator[str]:
     """Say why records were left alone."""
     for count in outcomes:
         if count.outcome != "failed":
-            yield f"  {count.records:,} {REASONS.get(count.reason, count.reason)}"
+            one, several = REASONS.get(count.reason, (count.reason, count.reason))
+            yield f"  {count.records:,} {one if count.records == 1 else several}"
+
+
+def left(records: int) -> str:
+    """Say of records that an undo did not touch them."""
+    return "left as it is" if records == 1 else "left as they are"
 
 
 def past_tense(action: str) -> str:
@@ -144,32 +160,52 @@ def past_tense(action: str) -> str:
     return f"{action}d" if action.endswith("e") else f"{action}ed"
 
 
-def next_steps(details: Details) -> Iterator[str]:
-    """Say what can be done now."""
+def next_steps(details: Details) -> Iterator[Step]:
+    """Say what can be done now; only what would not be refused."""
     view = details.execution
     status = ExecutionStatus(view.status)
-    if status is ExecutionStatus.PAUSED:
-        yield f"Let it go on: action-ledger resume {view.id}"
-        return
     if not status.ended:
-        yield "Workers go on with it: action-ledger worker"
+        if status is ExecutionStatus.PAUSED:
+            yield Step("Let it go on", ("resume", view.id), asks=True)
+        else:
+            yield Step("Workers go on with it", ("worker", "--until-idle"))
+        yield Step("Stop it for good; what is done can then be undone", ("cancel", view.id), True)
         return
     if view.failed:
-        yield f"Try what failed again: action-ledger retry {view.id}"
+        yield Step("Try what failed again", ("retry", view.id), asks=True)
     if view.pending:
-        yield f"Do what was not processed: action-ledger retry {view.id} --only-not-processed"
-    if not view.applied or status is ExecutionStatus.ROLLED_BACK:
+        again = ("retry", view.id, "--only-not-processed")
+        yield Step("Do what was not processed", again, asks=True)
+    if view.applied and status is not ExecutionStatus.ROLLED_BACK:
+        yield from _ways_back(details)
+
+
+def _ways_back(details: Details) -> Iterator[Step]:
+    """Say how it can be undone, as far as it is not, and done again, as far as it is undone."""
+    view = details.execution
+    for undo in details.undos:
+        if undo.ended_at is None:
+            yield Step(f"The {undo.kind} {undo.id} is at work", ("watch", undo.id))
+            yield Step("Workers go on with it", ("worker", "--until-idle"))
+            return
+    newest = details.undos[-1] if details.undos else None
+    refused = newest.skipped + newest.failed if newest and newest.kind == "undo" else 0
+    if newest and refused:
+        yield Step(f"See what the undo left as it is ({refused:,}), and why", ("show", newest.id))
+    if not details.reversible:
+        yield Step("It was asked for as irreversible and cannot be undone.")
         return
-    if details.undos and details.undos[-1].kind == "undo" and details.undos[-1].applied:
-        yield "It was undone, or some of it. To apply that again:"
-        yield f"  action-ledger redo {details.undos[-1].id}"
-    elif not details.reversible:
-        yield "It was asked for as irreversible and cannot be undone."
-    elif details.undo_expired:
-        yield "Its undo window has passed."
-    elif details.undo_until is not None:
-        yield f"Undo it until {moment(details.undo_until)}:"
-        yield f"  action-ledger undo {view.id}"
+    if details.undo_expired:
+        yield Step("Its undo window has passed.")
+        return
+    for undo in details.redoable:
+        again = f"Apply again the {many(details.standing[undo.id], 'record')} undone {ago(undo.requested_at)}"
+        yield Step(again, ("redo", undo.id), asks=True)
+    rest = view.applied - view.undone - refused
+    if rest > 0 and details.undo_until is not None:
+        what = f"the other {rest:,}" if view.undone else "it"
+        until = moment(details.undo_until)
+        yield Step(f"Undo {what} until {until}", ("undo", view.id), asks=True)
 
 
 def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
@@ -188,6 +224,8 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
         growing = "" if view.total_final else " so far, planning goes on"
         yield "batches", f"{view.batches_done:,} of {view.batches:,}{growing}"
     yield "result", tally(counts, applied=past_tense(view.action))[2:]
+    if view.undone:
+        yield "undone", f"{many(view.undone, 'record')}, as it stands now"
     for line in outcome_lines(details.outcomes):
         yield "", line.strip()
     yield "held back", None if counts.held is None else Text(clean(counts.held), WARN)

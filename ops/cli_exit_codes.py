@@ -8,7 +8,7 @@ class ExitCode(IntEnum):
 
     DONE = 0
     PARTLY = 1
-    """It ended, but it failed, or records failed or were in conflict, or a verified view differs."""
+    """It failed, or records failed, were in conflict or are not there, or a verified view differs."""
     INVALID = 2
     """The command line or the command is not valid; nothing was written."""
     REFUSED = 3

@@ -13,7 +13,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store
 from action_ledger.workers.sources import SQL as WINDOW
 
-from .views import ExecutionView
+from .views import ExecutionView, read_standing
 
 SQL = read_blocks("action_ledger.ops", "cli_lookup.sql")
 READS = read_blocks("action_ledger.ops", "reads.sql")
@@ -100,7 +100,14 @@ class Details(BaseModel):
     reversible: bool
     outcomes: list[OutcomeCount]
     undos: list[UndoView]
+    standing: dict[UUID, int]
+    """By undo, how many records are taken back by it at the moment; what was done again does not count."""
     waiting: Waiting
+
+    @property
+    def redoable(self) -> list[UndoView]:
+        """The undos that have ended and of which something still stands, oldest first."""
+        return [undo for undo in self.undos if undo.ended_at and self.standing.get(undo.id)]
 
 
 def find(store: Store, given: str, *, newest: Iterable[Kind] = ("execution",)) -> Found:
@@ -138,10 +145,11 @@ def read_details(store: Store, execution_id: UUID) -> Details:
         window = transaction.execute(WINDOW["expiry"], {"execution_id": execution_id}).fetchone()
         outcomes = transaction.execute(SQL["outcomes"], owner).fetchall()
         undos = transaction.execute(SQL["undos"], id_).fetchall()
+        standing = read_standing(transaction, [execution_id])[execution_id]
         waiting = transaction.execute(SQL["waiting"], id_).fetchone()
     body: dict[str, Any] = stored["body"] if stored else {}
     return Details(
-        execution=ExecutionView.of(row),
+        execution=ExecutionView.of(row, undone=sum(standing.values())),
         selection=body.get("selection"),
         parameters=body.get("parameters", {}),
         reason=body.get("reason"),
@@ -150,6 +158,7 @@ def read_details(store: Store, execution_id: UUID) -> Details:
         reversible=row["undo_seconds"] is not None,
         outcomes=[OutcomeCount(**count) for count in outcomes],
         undos=[UndoView.of(undo) for undo in undos],
+        standing=standing,
         waiting=Waiting.model_validate(waiting),
     )
 

@@ -32,7 +32,8 @@ def executions(
     state = state_of(context)
     with state.ledger() as ledger:
         found = ledger.executions(status=status, actor=actor, table=table, limit=limit)
-        list_executions(state.terminal(), found)
+        chosen = any(option is not None for option in (status, actor, table))
+        list_executions(state.terminal(), found, chosen=chosen)
 
 
 def show(
@@ -61,11 +62,14 @@ def audit(
         ),
     ] = None,
     actor: Annotated[str | None, typer.Option("--actor", help="Only what was asked by.")] = None,
-    after: Annotated[int, typer.Option("--after", help="From after this position.")] = 0,
+    after: Annotated[
+        int | None,
+        typer.Option("--after", help="Page on from after this position, from 0; else the newest."),
+    ] = None,
     limit: option.Limit = 100,
     _json: option.Json = False,
 ) -> None:
-    """List the events, in the order in which they happened."""
+    """List the newest events, in the order in which they happened."""
     from .cli_reading import list_audit
 
     state = state_of(context)

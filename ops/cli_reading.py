@@ -19,10 +19,15 @@ from .views import AuditEntry, ExecutionView
 SHORT_ID = 8
 
 
-def list_executions(terminal: Terminal, found: list[ExecutionView]) -> None:
-    """List executions: on a narrow terminal two lines each, so that no id is cut; else one."""
+def list_executions(terminal: Terminal, found: list[ExecutionView], *, chosen: bool) -> None:
+    """List executions: on a narrow terminal two lines each, so that no id is cut; else one.
+
+    ``chosen`` says that only some were asked for.
+    """
     if terminal.as_json:
         terminal.give(found)
+    elif not found and chosen:
+        terminal.say("No execution is like that.")
     elif not found:
         terminal.say("Nothing was done yet. Begin with: action-ledger run --help")
     elif terminal.narrow:
@@ -73,18 +78,23 @@ def list_audit(
     given: str | None,
     *,
     actor: str | None,
-    after: int,
+    after: int | None,
     limit: int,
 ) -> None:
-    """List events of the audit trail."""
+    """List events of the audit trail: from after a position, or the newest."""
     execution_id = None if given is None else find(ledger.store, given).execution_id
     entries = ledger.audit(execution_id=execution_id, actor=actor, after=after, limit=limit)
     if terminal.as_json:
         terminal.give(entries)
         return
+    if not entries:
+        terminal.say("There is no event like that.")
+        return
     show_audit(terminal, entries, with_id=execution_id is None)
     if len(entries) == limit:
-        terminal.say(f"There may be more: --after {entries[-1].position}", QUIET)
+        older = "There may be older ones: --after 0 begins with the first"
+        newer = f"There may be more: --after {entries[-1].position}"
+        terminal.say(older if after is None else newer, QUIET)
 
 
 def show_audit(terminal: Terminal, entries: Iterable[AuditEntry], *, with_id: bool) -> None:
@@ -133,7 +143,7 @@ def history_lines(terminal: Terminal, entries: Iterable[HistoryEntry]) -> None:
             )
         )
         terminal.say(f"  execution {entry.execution_id}", QUIET)
-        for _, name, before, after in change_rows("", entry.before, entry.after):
+        for _, name, before, after in change_rows(terminal, "", entry.before, entry.after):
             terminal.say(Text.assemble("  ", name, ": ", before, " → ", after))
 
 
@@ -141,6 +151,8 @@ def _counts(view: ExecutionView) -> Text:
     text = Text(f"{view.applied:,} of {view.total:,}{'' if view.total_final else '+'}")
     if view.skipped:
         text.append(f", {view.skipped:,} skipped", WARN)
+    if view.undone:
+        text.append(f", {view.undone:,} undone", WARN)
     if view.failed:
         text.append(f", {view.failed:,} failed", BAD)
     if view.error:
@@ -152,6 +164,7 @@ def _told(entry: AuditEntry) -> str:
     """Say what an event says, but for digests and what is plain from the rest of the line."""
     details = entry.details
     tally: dict[str, int] = details.get("tally", {})
+    skipped = "skipped" if entry.undo_id is None else "left"
     told = [
         f"{details['action']} {details['table']}" if "action" in details else "",
         f"batch {details['number']}" if "number" in details else "",
@@ -161,8 +174,8 @@ def _told(entry: AuditEntry) -> str:
         f"due {details['occurrence']}" if "occurrence" in details else "",
         f"next {details['due_at']}" if details.get("due_at") else "",
         *(
-            f"{tally[name]:,} {name}"
-            for name in ("applied", "skipped", "failed")
+            f"{tally[name]:,} {said}"
+            for name, said in (("applied", "applied"), ("skipped", skipped), ("failed", "failed"))
             if tally.get(name)
         ),
         f"on conflict {details['policy']}" if "policy" in details else "",

@@ -5,15 +5,17 @@ from collections.abc import Callable
 import typer
 
 from action_ledger.domain.errors import ConfirmationRequired, ExecutionNotFound
-from action_ledger.domain.selection import Where, columns_read
+from action_ledger.domain.selection import Everything, Keys, Where, columns_read
 from action_ledger.workers.preview import Preview
 
 from .builder import Request
 from .cli_bars import watching
 from .cli_cards import past_tense, show_result, tally
 from .cli_exit_codes import ExitCode
-from .cli_lookup import read_details
+from .cli_hints import Step
+from .cli_lookup import read_details, read_undo
 from .cli_outcome_tables import sample_table
+from .cli_state import say_error
 from .cli_terminal import QUIET, WARN, Terminal, many
 from .cli_wanted import Wanted
 from .handles import ExecutionHandle, Handle, UndoHandle
@@ -58,8 +60,12 @@ def run_request(
 ) -> ExitCode:
     """Run a request, or leave it to the workers. ``again`` gives another one like it, to look at before."""
     command = request.command()
-    if ledger.actions.get(command.action).destructive and not confirmed:
-        confirm(terminal, again or (lambda: request), command.action)
+    if not confirmed:
+        destructive = ledger.actions.get(command.action).destructive
+        everything = isinstance(command.selection, Everything)
+        # In a script --all has been said, and there is nobody to ask; a slip of the hand happens on a terminal.
+        if destructive or (everything and terminal.can_ask()):
+            confirm(terminal, again or (lambda: request), command.action)
     execution = ExecutionHandle(ledger, command.command_id)
     if submit:
         ledger.handle(command, keys=request.target.streamed)
@@ -77,9 +83,12 @@ def run_request(
     else:
         show_result(terminal, details, execution)
     if details.execution.status == "paused":
-        terminal.note(f"Somebody paused it. Go on:  action-ledger resume {execution.id}", WARN)
+        terminal.note("Somebody paused it.", WARN)
     whole = details.execution.status == "completed" and not details.execution.failed
-    return ExitCode.DONE if whole else ExitCode.PARTLY
+    missing = isinstance(command.selection, Keys) and any(
+        count.reason == "vanished" for count in details.outcomes
+    )
+    return ExitCode.DONE if whole and not missing else ExitCode.PARTLY
 
 
 def preview_wanted(ledger: Ledger, terminal: Terminal, wanted: Wanted, *, sample: int) -> None:
@@ -113,7 +122,7 @@ def finish(
 
 def ask_first(terminal: Terminal, question: str, *, action: str, reason: str) -> None:
     """Ask for a yes. Raises ConfirmationRequired where nobody can be asked, and leaves after a no."""
-    if terminal.as_json or not terminal.can_ask():
+    if not terminal.can_ask():
         raise ConfirmationRequired(action=action, reason=reason)
     if not terminal.ask(question):
         terminal.note("Nothing was changed.")
@@ -121,9 +130,9 @@ def ask_first(terminal: Terminal, question: str, *, action: str, reason: str) ->
 
 
 def confirm(terminal: Terminal, again: Callable[[], Request], action: str) -> None:
-    """Show what a destructive action would change now, and ask. Raises ConfirmationRequired."""
-    reason = "it is destructive, and there is nobody to ask"
-    if terminal.as_json or not terminal.can_ask():
+    """Show what an action would change now, and ask. Raises ConfirmationRequired."""
+    reason = "there is nobody to ask, and `action-ledger preview` shows what it would change"
+    if not terminal.can_ask():
         raise ConfirmationRequired(action=action, reason=reason)
     request = again()
     found = request.preview(SAMPLE)
@@ -155,8 +164,9 @@ def _submitted(ledger: Ledger, terminal: Terminal, execution: ExecutionHandle) -
     if terminal.as_json:
         terminal.give(read_details(ledger.store, execution.id).execution)
     else:
-        terminal.say(f"Execution {execution.id} waits for the workers: action-ledger worker")
-        terminal.say(f"See how it goes: action-ledger show {execution.id}", QUIET)
+        terminal.say(f"Execution {execution.id} waits for the workers.")
+        go_on = Step("Be a worker until all is done", ("worker", "--until-idle"))
+        terminal.steps([go_on, Step("See how it goes", ("show", execution.id))])
     return ExitCode.DONE
 
 
@@ -164,13 +174,26 @@ def _interrupted(terminal: Terminal, handle: Handle, label: str) -> None:
     try:
         counts: Progress = handle.progress()
     except ExecutionNotFound:
-        terminal.note("Interrupted before anything was recorded: nothing was changed.", WARN)
+        nothing = "Interrupted before anything was recorded: nothing was changed."
+        terminal.note(nothing, WARN)
+        if terminal.as_json:
+            say_error({"code": "interrupted", "message": nothing}, as_json=True)
         return
+    if terminal.as_json:
+        store = handle.ledger.store
+        undone = isinstance(handle, UndoHandle)
+        terminal.give(
+            read_undo(store, handle.id) if undone else read_details(store, handle.id).execution
+        )
     applied = "restored" if isinstance(handle, UndoHandle) else past_tense(label)
     terminal.note(
         "Interrupted. Every batch that was done is done and recorded; nothing is lost.", WARN
     )
     terminal.note(tally(counts, applied=applied))
+    steps = [Step("See how it stands", ("show", handle.id))]
     if counts.pending or not counts.total_final:
-        terminal.note("Go on with the rest:  action-ledger worker --until-idle")
-    terminal.note(f"See how it stands:    action-ledger show {handle.id}")
+        steps.append(Step("Go on with the rest", ("worker", "--until-idle")))
+        if not isinstance(handle, UndoHandle):
+            cancel = ("cancel", handle.id)
+            steps.append(Step("Stop it for good; what is done can then be undone", cancel, True))
+    terminal.steps(steps, beside=True)

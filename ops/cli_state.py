@@ -9,19 +9,23 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
 
 from .cli_exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import typer
-
     from .cli_terminal import Terminal
     from .database import Database
     from .ledger import Ledger
     from .settings import Settings
+
+
+UsageError: Any = typer.BadParameter.__base__
+"""What Typer raises for a command line that cannot be read, whichever Click it brings."""
 
 
 @dataclass(slots=True)
@@ -73,7 +77,8 @@ class State:
         """Make the terminal that this command speaks on."""
         from .cli_terminal import Terminal
 
-        return Terminal(as_json=self.as_json)
+        directory = () if self.data_dir is None else ("--data-dir", str(self.data_dir))
+        return Terminal(as_json=self.as_json, given=directory)
 
 
 def state_of(context: typer.Context) -> State:
@@ -94,25 +99,36 @@ def version() -> str:
 
 def report(error: Exception, *, as_json: bool) -> ExitCode | None:
     """Say on stderr what went wrong, and give the exit code; None for an error that is none of ours."""
-    from psycopg import Error, OperationalError
+    from psycopg import Error
 
-    from action_ledger.domain.errors import ActionLedgerError, StoreUnavailable
+    from action_ledger.domain.errors import ActionLedgerError, InvalidUsage
 
-    if isinstance(error, OperationalError) and error.sqlstate is None:
-        error = StoreUnavailable(reason=_one_line(error))
-    if isinstance(error, ActionLedgerError):
-        said = error.to_dict()
-    elif isinstance(error, Error):
-        said = {"code": f"database_{error.sqlstate}", "message": _one_line(error)}
-    else:
+    from .translation import translated
+
+    if isinstance(error, UsageError):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "action-ledger"
+        error = InvalidUsage(command=command, detail=_said(error))
+    if isinstance(error, Error):
+        error = translated(error)
+    if not isinstance(error, ActionLedgerError):
         return None
+    say_error(error.to_dict(), as_json=as_json)
+    return code_of(error)
+
+
+def _said(error: Any) -> str:  # noqa: ANN401 - whichever Click it is
+    return str(error.format_message()).rstrip(".")
+
+
+def say_error(said: dict[str, Any], *, as_json: bool) -> None:
+    """Write an error on stderr: one line, or JSON."""
     text = (
         json.dumps(said, default=str, ensure_ascii=False)
         if as_json
-        else f"error[{said['code']}]: {said['message']}"
+        else f"error[{said['code']}]: {' '.join(str(said['message']).split())}"
     )
     sys.stderr.write(text + "\n")
-    return code_of(error)
 
 
 def code_of(error: Exception) -> ExitCode:
@@ -128,7 +144,3 @@ def code_of(error: Exception) -> ExitCode:
             return ExitCode.INVALID
         case _:
             return ExitCode.STORE
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

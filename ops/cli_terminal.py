@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .cli_hints import ACTOR, YOU, Step, needs_name, pasteable
+
 UNLIMITED = 10_000
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 LONG_TEXT = 200
@@ -39,9 +41,10 @@ STATES = {
 class Terminal:
     """Where a command speaks. With ``as_json`` the results are JSON, and nothing else is said."""
 
-    def __init__(self, *, as_json: bool = False) -> None:
-        """Look at where the output goes."""
+    def __init__(self, *, as_json: bool = False, given: tuple[str, ...] = ()) -> None:
+        """Look at where the output goes. ``given`` are global options that hints have to repeat."""
         self.as_json = as_json
+        self._given = given
         self.out = _console(stderr=False)
         self.err = _console(stderr=True)
 
@@ -57,7 +60,7 @@ class Terminal:
 
     def can_ask(self) -> bool:
         """Whether there is somebody to answer."""
-        return sys.stdin.isatty() and self.err.is_terminal
+        return not self.as_json and sys.stdin.isatty() and self.err.is_terminal
 
     def ask(self, question: str) -> bool:
         """Ask for a yes; anything else is a no."""
@@ -77,6 +80,27 @@ class Terminal:
         """Say something beside the result, on stderr."""
         if not self.as_json:
             self.err.print(text if isinstance(text, Text) else Text(text, style or ""))
+
+    def steps(self, steps: Iterable[Step], *, beside: bool = False) -> None:
+        """Say what can be done now; ``beside`` the result, on stderr.
+
+        Commands are not folded: the terminal itself breaks them, so that they can be copied whole.
+        """
+        if self.as_json:
+            return
+        console, unnamed = self.err if beside else self.out, False
+        for step in steps:
+            console.print(Text(f"{step.why}:" if step.words else step.why, QUIET))
+            if step.words:
+                console.print(Text(f"  {pasteable(step, self._given)}", QUIET), soft_wrap=True)
+                unnamed = unnamed or needs_name(step)
+        if unnamed:
+            text = f"{YOU} is the word to fill in: who asks, such as user:42. Or set {ACTOR} once."
+            console.print(Text(text, QUIET))
+
+    def cut(self, text: str, length: int) -> str:
+        """Cut what is long on a terminal; in a pipe nothing is cut."""
+        return clean(text, length if self.out.is_terminal else None)
 
     def give(self, value: object) -> None:
         """Print JSON."""
@@ -103,10 +127,8 @@ class Terminal:
                 overflow="fold",
             )
         for row in rows:
-            table.add_row(*map(cell, row))
-        if indent:
-            table = _indented(table, indent)
-        self.out.print(table)
+            table.add_row(*map(self._cell, row))
+        self._print(_indented(table, indent) if indent else table)
 
     def facts(self, facts: Iterable[tuple[str, object]]) -> None:
         """Print names and values, one a line; those whose value is None are left out."""
@@ -115,11 +137,24 @@ class Terminal:
         grid.add_column(overflow="fold")
         for name, value in facts:
             if value is not None:
-                grid.add_row(f"  {name}", cell(value))
-        self.out.print(grid)
+                grid.add_row(f"  {name}", self._cell(value))
+        self._print(grid)
+
+    def _cell(self, value: object) -> Text:
+        return cell(self.cut(value, LONG_TEXT) if isinstance(value, str) else value)
+
+    def _print(self, table: Table) -> None:
+        """Print a table; outside of a terminal without the blanks that fill its last column."""
+        if self.out.is_terminal:
+            self.out.print(table)
+            return
+        with self.out.capture() as captured:
+            self.out.print(table)
+        self.out.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
-WIDE = 118
+WIDE = 150
+"""So many columns take an execution on one line, with its whole id and its counts."""
 
 
 def _console(*, stderr: bool) -> Console:
@@ -154,10 +189,10 @@ def cell(value: object) -> Text:
             return Text(clean(str(value)))
 
 
-def clean(text: str, length: int = LONG_TEXT) -> str:
-    """Escape what is not printable, and cut what is very long."""
+def clean(text: str, length: int | None = None) -> str:
+    """Escape what is not printable, and cut what is longer than it may be."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown if len(shown) <= length else shown[: length - 1] + "…"
+    return shown if length is None or len(shown) <= length else shown[: length - 1] + "…"
 
 
 def state(status: str) -> Text:

@@ -1,19 +1,32 @@
 """Undoes and redoes what was named on the command line, and shows what came back and what did not."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from uuid import UUID
 
 from rich.text import Text
 
-from action_ledger.domain.errors import InvalidParameters, NothingToUndo
+from action_ledger.domain.errors import InvalidParameters, NothingToUndo, UndoInProgress
 from action_ledger.domain.undo import ConflictPolicy, UndoStatus
 
-from .cli_cards import outcome_lines, pace, past_tense, tally
+from .cli_cards import left, outcome_lines, pace, past_tense, tally
 from .cli_exit_codes import ExitCode
-from .cli_lookup import Found, UndoView, find, read_details, read_outcome_counts, read_undo
-from .cli_outcome_tables import conflicts_table, failures_table, key_text
+from .cli_hints import Step
+from .cli_later import later_changes
+from .cli_lookup import (
+    LAST,
+    Found,
+    OutcomeCount,
+    UndoView,
+    find,
+    read_details,
+    read_outcome_counts,
+    read_undo,
+)
+from .cli_outcome_tables import conflicts_table, failures_table, keys_text
 from .cli_running import ask_first, finish
-from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, state
+from .cli_terminal import BAD, WARN, Terminal, ago, state
 from .cli_wanted import split_keys
 from .handles import UndoHandle, UndoRequest
 from .ledger import Ledger
@@ -57,27 +70,38 @@ def undo_execution(ledger: Ledger, terminal: Terminal, given: str, back: Back) -
 
 
 def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> ExitCode:
-    """Redo an undo, or the newest undo of an execution."""
+    """Redo an undo, or the newest undo of an execution of which something still stands."""
     found = find(ledger.store, given, newest=("undo",))
     if found.kind == "redo":
         detail = (
             f"{found.id} is itself a redo; to take it back: action-ledger undo {found.execution_id}"
         )
         raise InvalidParameters(action="redo", detail=detail)
-    if found.kind == "execution":
-        undos = [undo for undo in read_details(ledger.store, found.id).undos if undo.kind == "undo"]
-        if not undos:
-            raise NothingToUndo(execution_id=found.id)
-        found = Found(undos[-1].id, "undo", found.id)
+    if found.kind == "execution" or given.strip().lower() == LAST:
+        found = _newest_undo(ledger, found.execution_id)
     request = back.narrow(UndoHandle(ledger, found.id).redo(by=back.by, reason=back.reason))
     return _take_back(ledger, terminal, found, request, back)
+
+
+def _newest_undo(ledger: Ledger, execution_id: UUID) -> Found:
+    details = read_details(ledger.store, execution_id)
+    if any(undo.ended_at is None for undo in details.undos):
+        raise UndoInProgress(execution_id=execution_id)
+    if details.redoable:
+        return Found(details.redoable[-1].id, "undo", execution_id)
+    reason = (
+        "nothing of what its undos took back still stands"
+        if details.undos
+        else "it was never undone, so there is nothing to do again"
+    )
+    raise NothingToUndo(execution_id=execution_id, reason=reason)
 
 
 def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: int = SHOWN) -> None:
     """Show what an undo or a redo did: what came back, what did not, and why."""
     view, counts = read_undo(ledger.store, undo.id), undo.progress()
     conflicts = read_outcome_counts(ledger.store, view.execution_id, undo.id)
-    left = sum(count.records for count in conflicts if count.outcome == "conflict")
+    in_conflict = sum(count.records for count in conflicts if count.outcome == "conflict")
     terminal.say(
         Text.assemble(
             (f"{view.kind.capitalize()} ", "bold"), str(view.id), "  ", state(view.status)
@@ -85,7 +109,7 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     )
     terminal.say(f"  of execution {view.execution_id}, by {view.actor}, {ago(view.requested_at)}")
     done = "restored" if view.kind == "undo" else "done again"
-    terminal.say(tally(counts, applied=done, skipped="left as they are"))
+    terminal.say(tally(counts, applied=done, skipped=left(counts.skipped)))
     terminal.say(f"  {pace(counts)}")
     for line in outcome_lines(conflicts):
         terminal.say(line, WARN)
@@ -95,15 +119,17 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     if excepted := undo.excepted:
         columns = ", ".join(excepted)
         terminal.say(f"  restored except for what a trigger writes: {columns}", WARN)
-    if left and limit:
-        terminal.say(f"\nConflicts ({left:,}{_first(left, limit)})", "bold")
-        conflicts_table(terminal, islice(undo.conflicts(), limit))
+    if in_conflict and limit:
+        terminal.say(f"\nConflicts ({in_conflict:,}{_first(in_conflict, limit)})", "bold")
+        shown = list(islice(undo.conflicts(), limit))
+        conflicts_table(terminal, shown)
+        for line in later_changes(ledger, view.execution_id, shown):
+            terminal.say(line, WARN)
     if view.failed and limit:
         terminal.say(f"\nFailed ({view.failed:,}{_first(view.failed, limit)})", "bold")
         failures_table(terminal, islice(undo.failures(), limit))
     terminal.say()
-    for line in _next_steps(undo, view, left):
-        terminal.say(line, QUIET)
+    terminal.steps(_next_steps(undo, view, conflicts))
 
 
 def undo_as_json(ledger: Ledger, undo: UndoHandle, *, limit: int = SHOWN) -> dict[str, object]:
@@ -132,8 +158,9 @@ def _take_back(
         if terminal.as_json:
             terminal.give(read_undo(ledger.store, undo.id))
         else:
-            name = word.capitalize()
-            terminal.say(f"{name} {undo.id} waits for the workers: action-ledger worker")
+            terminal.say(f"{word.capitalize()} {undo.id} waits for the workers.")
+            go_on = Step("Be a worker until all is done", ("worker", "--until-idle"))
+            terminal.steps([go_on, Step("See how it goes", ("show", undo.id))])
         return ExitCode.DONE
     finish(terminal, undo, word, start=lambda: ledger.handle(command), workers=back.workers)
     if terminal.as_json:
@@ -163,20 +190,28 @@ def _first(number: int, limit: int) -> str:
     return f", the first {limit}" if number > limit else ""
 
 
-def _next_steps(undo: UndoHandle, view: UndoView, left: int) -> list[str]:
-    execution_id = view.execution_id
+def _next_steps(
+    undo: UndoHandle, view: UndoView, outcomes: Iterable[OutcomeCount]
+) -> Iterator[Step]:
+    """Say what can be done now; only what would do something."""
+    if view.ended_at is None:
+        yield Step("Workers go on with it", ("worker", "--until-idle"))
+        return
     if view.kind == "redo":
-        return [f"To take it back again: action-ledger undo {execution_id}"] if view.applied else []
-    steps: list[str] = []
+        if view.applied:
+            yield Step("Take it back again", ("undo", view.execution_id), asks=True)
+        return
+    counts = {count.reason: count.records for count in outcomes if count.outcome == "conflict"}
+    if changed := counts.get("changed_since", 0):
+        found = (one.key for one in undo.conflicts() if one.reason == "changed_since")
+        chosen = ("--keys", keys_text(found)) if changed <= SHOWN else ()
+        force = ("undo", view.execution_id, *chosen, "--on-conflict", "force")
+        yield Step("Overwrite the later changes all the same", force, asks=True)
+    if counts.get("gone"):
+        yield Step("A row that is gone cannot be set back, not even by force.")
+    if counts.get("taken"):
+        yield Step("A row whose key another has now cannot come back, not even by force.")
     if view.failed:
-        steps += [f"To try the rest again: action-ledger undo {execution_id}"]
-    if left:
-        shown = [key_text(one.key) for one in islice(undo.conflicts(), 3)]
-        keys = ",".join(shown) if left <= len(shown) else ",".join([shown[0], "..."])
-        steps += [
-            "To overwrite some of them all the same:",
-            f"  action-ledger undo {execution_id} --keys {keys} --on-conflict force",
-        ]
+        yield Step("Try the rest again", ("undo", view.execution_id), asks=True)
     if view.applied:
-        steps += [f"To apply it again: action-ledger redo {undo.id}"]
-    return steps
+        yield Step("Apply it again", ("redo", undo.id), asks=True)

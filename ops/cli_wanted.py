@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, ArchiveParameters, UpdateParameters
-from action_ledger.domain.errors import InvalidParameters, UnreadableInput, shown
+from action_ledger.domain.errors import InvalidParameters, SelectionTwice, UnreadableInput, shown
 from action_ledger.domain.selection import And, Predicate
 
 from .builder import Request, Target
@@ -35,7 +35,7 @@ class Chosen:
     everything: bool = False
 
     def apply(self, target: Target) -> Target:
-        """Choose the records. Raises what cannot be read, or UnreadableInput where two kinds are given."""
+        """Choose the records. Raises what cannot be read, or SelectionTwice where two kinds are given."""
         given = {
             "--where": bool(self.where or self.where_json),
             "--keys": self.keys is not None,
@@ -44,8 +44,7 @@ class Chosen:
         }
         kinds = [name for name, is_given in given.items() if is_given]
         if len(kinds) > 1:
-            detail = "the records are chosen in one way, and here are several"
-            raise UnreadableInput(source=" and ".join(kinds), detail=detail)
+            raise SelectionTwice(first=kinds[0], second=kinds[1])
         if self.everything:
             return target.all()
         if self.keys is not None:
@@ -87,7 +86,13 @@ class Told:
             found.update(cast("dict[str, Any]", given))
         values: dict[str, str | None] = dict(_assigned(action, text) for text in self.set_)
         values |= dict.fromkeys(self.set_null)
-        if values or (action == _UPDATE and "values" not in found):
+        if action != _UPDATE and values:
+            detail = f"--set and --set-null belong to {_UPDATE}"
+            raise InvalidParameters(action=action, detail=detail)
+        if action == _UPDATE and not values and "values" not in found:
+            detail = "nothing is set; --set column=value or --set-null column says what"
+            raise InvalidParameters(action=action, detail=detail)
+        if values:
             found["values"] = {**found.get("values", {}), **values}
         if self.hard:
             found["hard"] = True
@@ -125,7 +130,8 @@ class Wanted:
         """Build the request. Keys of a file are read when it is sent, so each request is for one use."""
         if self.undo_days is not None and self.irreversible:
             detail = "the window of an undo and its absence exclude each other"
-            raise UnreadableInput(source="--undo-days and --irreversible", detail=detail)
+            raise InvalidParameters(action=self.action, detail=detail)
+        ledger.actions.get(self.action)
         target = self.chosen.apply(ledger.on(self.table))
         request = target.apply(self.action, **self.told.parameters(self.action))
         request = request.by(self.by or "", reason=self.told.reason)
@@ -140,8 +146,8 @@ class Wanted:
         return self._with_terms(ledger, request)
 
     def _with_terms(self, ledger: Ledger, request: Request) -> Request:
-        if self.queue is not None or self.priority:
-            request = request.queue(self.queue or ledger.settings.queue, priority=self.priority)
+        queue = ledger.settings.queue if self.queue is None else self.queue
+        request = request.queue(queue, priority=self.priority)
         if self.undo_days is not None:
             request = request.undoable(days=self.undo_days)
         if self.irreversible:

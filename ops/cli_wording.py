@@ -123,7 +123,7 @@ def parameters_text(action: str, parameters: Mapping[str, Any]) -> str:
         values = UpdateParameters.model_validate(parameters).values
         return ", ".join(f"{column_text(name)} = {_assigned(v)}" for name, v in values.items())
     return ", ".join(
-        f"{name}: {_constant(value)}"
+        name if value is True else f"{name}: {_constant(value)}"
         for name, value in parameters.items()
         if value is not None and value is not False
     )

@@ -123,6 +123,18 @@ class Database:
         """
         return connect(self._conninfo, prepare_threshold=self._prepare_threshold)
 
+    def open(self) -> Self:
+        """Find out at once whether the server takes the login: a pool tries again until its time is up.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached, or refuses the login.
+        """
+        try:
+            psycopg.connect(self._conninfo).close()
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(reason=one_line(error)) from error
+        return self
+
     @contextmanager
     def connection(self) -> Generator[Connection[DictRow]]:
         """Lend a connection from the pool.

@@ -1,14 +1,9 @@
 """`action-ledger demo`: the main job on real records, from a bulk change to its undo, with what can go wrong."""
 
-import shlex
-import shutil
-import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from uuid import UUID
 
 from psycopg import Connection
@@ -20,6 +15,7 @@ from action_ledger.domain.columns import col
 from .builder import Request
 from .cli_bars import counting, watching
 from .cli_cards import past_tense, tally
+from .cli_hints import Step
 from .cli_lookup import read_size
 from .cli_outcome_tables import conflicts_table
 from .cli_reading import history_lines, show_audit
@@ -209,26 +205,17 @@ def run_demo(ledger: Ledger, terminal: Terminal) -> None:
         demo.rebuild()
         demo.summary()
     terminal.say(f"\nDone in {duration(time.monotonic() - started)}. What to try next:", "bold")
-    for command in next_commands(archived.id, demo.touched["renamed"]):
-        terminal.say(f"  {command}")
+    terminal.steps(next_steps(archived.id, demo.touched["renamed"]))
     if ledger.settings.database_url is None:
         where = ledger.settings.data_dir
         terminal.say(f"The places and the ledger stay in {where}/, an embedded PostgreSQL.", QUIET)
 
 
-def next_commands(execution_id: UUID, place: int) -> Sequence[str]:
-    """Give commands to go on with, as they have to be typed here."""
-    return [line.format(program=_program(), id=execution_id, place=place) for line in NEXT]
-
-
-def _program() -> str:
-    """Name this program as it was called, where it is not the one that the shell finds."""
-    called = Path(sys.argv[0])
-    if shutil.which("action-ledger") == str(called.absolute()) or called.name != "action-ledger":
-        return "action-ledger"
-    with suppress(ValueError):
-        called = called.absolute().relative_to(Path.cwd())
-    return shlex.quote(str(called))
+def next_steps(execution_id: UUID, place: int) -> Iterator[Step]:
+    """Give what to go on with, about the execution and the place of this run."""
+    for step in NEXT:
+        words = (str(word).format(id=execution_id, place=place) for word in step.words)
+        yield replace(step, words=tuple(words))
 
 
 def _url(settings: Settings) -> str:

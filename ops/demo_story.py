@@ -1,5 +1,7 @@
 """The words of the demo."""
 
+from .cli_hints import Step
+
 AUTHOR = "demo:mapmaker"
 COUNTRIES = ("DE", "ES", "FR", "IT", "MX", "US")
 SMALL = 1000
@@ -9,7 +11,7 @@ STEPS = (
     "Archive the places under {small:,} people in {countries}",
     "Update all others: status = 'reviewed', score = population / 1000 + 1",
     "Meanwhile somebody edits five places by hand, with plain SQL",
-    "Undo both, the newest first",
+    "Undo both, the newest first. Four edits are conflicts; the renaming is none, since no action wrote the name",
     "Proof: a checksum over every column, before and after",
     "The audit trail of the first execution, one event of each kind",
     "The history of one place, {place}",
@@ -27,14 +29,16 @@ OUTSIDER = {
 }
 """What the hand that edits does."""
 
+PREVIEW = ("demo.places", "delete", "--hard", "--where", "country = IS")
+
 NEXT = (
-    "{program} executions",
-    "{program} show {id}",
-    "{program} redo {id} --by me",
-    "{program} history demo.places {place}",
-    '{program} preview demo.places delete --hard --where "country = IS"',
-    '{program} run demo.places delete --hard --where "country = IS" --by me',
-    "{program} undo last --by me",
-    "{program} run --help",
+    Step("What was done", ("executions",)),
+    Step("The first of them", ("show", "{id}")),
+    Step("Archive again what the undo brought back", ("redo", "{id}", "--by", "me")),
+    Step("All that happened to one place", ("history", "demo.places", "{place}")),
+    Step("Look before you delete", ("preview", *PREVIEW)),
+    Step("Delete the places of Iceland", ("run", *PREVIEW, "--by", "me")),
+    Step("Bring them back", ("undo", "last", "--by", "me")),
+    Step("What else there is", ("run", "--help")),
 )
 """Commands to go on with."""

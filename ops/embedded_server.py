@@ -250,14 +250,22 @@ def _let_through(path: Path) -> None:
 
 
 def _add_user() -> None:
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/bin/false", SYSTEM_USER]
-    with suppress(OSError):
-        subprocess.run(command, check=False, capture_output=True)  # noqa: S603
+    # Root's PATH has the programs of the system where a login shell made it, and not everywhere else.
+    places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    program = shutil.which("useradd", path=places) or "useradd"
+    command = [program, "--system", "--no-create-home", "--shell", "/bin/false", SYSTEM_USER]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+        said = _last_lines(done.stderr)
+    except OSError as error:
+        said = str(error)
     try:
         pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        reason = f"PostgreSQL does not run as root, and a user {SYSTEM_USER} cannot be made; run as another user"
-        raise EmbeddedUnavailable(reason=reason) from None
+        reason = (
+            f"PostgreSQL does not run as root, and a user {SYSTEM_USER} cannot be made ({said})"
+        )
+        raise EmbeddedUnavailable(reason=reason, remedy="Run it as another user") from None
 
 
 def _short_directory() -> str:

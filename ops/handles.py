@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +23,10 @@ from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
-from .builder import check_actor, invalid, key_list
+from .builder import check_actor, check_workers, invalid
+from .crew import finish_together
 from .effect_results import EffectResult, read_effects
+from .key_lists import key_list
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .progress import Progress
 from .retry import retry_of
@@ -45,10 +44,6 @@ SQL = read_blocks("action_ledger.ops", "reads.sql")
 POLL_SECONDS = 0.05
 
 
-class _Left(Exception):  # noqa: N818 - not a fault
-    """Ends a helper whose caller has stopped."""
-
-
 class Handle:
     """What executions and undos have in common: a row of the progress view that comes to an end."""
 
@@ -59,6 +54,10 @@ class Handle:
         """Look nothing up yet."""
         self.ledger = ledger
         self.id = id_
+
+    def __repr__(self) -> str:
+        """Name what it is of; nothing is looked up for it."""
+        return f"{type(self).__name__}({str(self.id)!r})"
 
     def row(self) -> dict[str, Any]:
         """Read its row of the progress view. Raises ExecutionNotFound."""
@@ -97,28 +96,11 @@ class Handle:
 
     def finish(self, *, workers: int = 1, watch: Callable[[Any], None] | None = None) -> None:
         """Work on it in this process, with so many workers in threads, until it has ended."""
-        if workers <= 1 or self.row()["status"] in self.ended:
+        check_workers(workers)
+        if workers == 1 or self.row()["status"] in self.ended:
             self._finish(watch)
             return
-        stop = threading.Event()
-
-        def leave_when_told(_: object) -> None:
-            if stop.is_set():
-                raise _Left
-
-        def help_out() -> None:
-            with suppress(_Left):
-                self._finish(leave_when_told)
-
-        with ThreadPoolExecutor(workers - 1, thread_name_prefix="action-ledger") as pool:
-            helpers = [pool.submit(help_out) for _ in range(workers - 1)]
-            try:
-                self._finish(watch)
-            except BaseException:
-                stop.set()  # Ctrl-C too: the helpers end the batch at hand, not the whole job
-                raise
-            for helper in helpers:
-                helper.result()
+        finish_together(self._finish, workers=workers, watch=watch)
 
     def events(self) -> list[Recorded]:
         """Read its own stream."""
@@ -294,6 +276,7 @@ class UndoRequest:
         self, *, workers: int = 1, watch: Callable[[UndoHandle], None] | None = None
     ) -> UndoHandle:
         """Take it back now, in this process."""
+        check_workers(workers)
         undo = self.submit()
         undo.finish(workers=workers, watch=watch)
         return undo

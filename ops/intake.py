@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain, repeat
 
 import psycopg
+from psycopg.errors import InsufficientPrivilege
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import Actions
@@ -22,8 +23,6 @@ from action_ledger.domain.commands import (
 from action_ledger.domain.errors import (
     ActionLedgerError,
     CommandReused,
-    CommandTimedOut,
-    DatabaseRefused,
     StoreUnavailable,
 )
 from action_ledger.domain.pace import Adaptive
@@ -38,6 +37,8 @@ from action_ledger.workers.schedule_steering import ScheduleSteering
 from action_ledger.workers.steer import steer
 from action_ledger.workers.sweep import sweep
 from action_ledger.workers.undo_request import UndoRequest
+
+from .translation import translated
 
 TRIES = 6
 FIRST_PAUSE = 0.05
@@ -161,7 +162,7 @@ class Intake:
                     return True
                 passing = scope_of(error) is Scope.PASSING
                 if not passing or once or tried == TRIES:
-                    raise _translated(error, seconds=time.monotonic() - started) from error
+                    raise translated(error, seconds=time.monotonic() - started) from error
             except StoreUnavailable:
                 raise  # there was no connection to ask on
             except ActionLedgerError:
@@ -188,6 +189,8 @@ class Intake:
                         raise CommandReused(command_id=command.command_id)
                     return known
             except psycopg.Error as error:
+                if isinstance(error, InsufficientPrivilege):
+                    raise translated(error) from error
                 if tried == TRIES or scope_of(error) is not Scope.PASSING:
                     raise StoreUnavailable(
                         reason=f"whether command {command.command_id} was taken in is not known"
@@ -199,12 +202,3 @@ class Intake:
 
 def _pause(tried: int) -> None:
     time.sleep(random.uniform(0, FIRST_PAUSE * 2**tried))  # noqa: S311 - no secret
-
-
-def _translated(error: psycopg.Error, *, seconds: float) -> Exception:
-    """Say in the ledger's words what the database said."""
-    if scope_of(error) is not Scope.PASSING:
-        return DatabaseRefused(sqlstate=error.sqlstate or "", detail=message_of(error))
-    if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
-        return StoreUnavailable(reason=message_of(error))
-    return CommandTimedOut(seconds=round(seconds, 1), detail=message_of(error))

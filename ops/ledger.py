@@ -7,19 +7,21 @@ command goes through ``ledger.handle``.
 import os
 import socket
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from psycopg import Connection
+from psycopg.rows import DictRow
 from pydantic import SecretStr, ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, Action, Actions
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import AnyCommand, RequestExecution
-from action_ledger.domain.errors import UnknownTable, shown
+from action_ledger.domain.errors import InvalidSetting, LedgerClosed, UnknownTable, shown
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.audit import Audit
@@ -34,7 +36,7 @@ from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
-from .builder import Target
+from .builder import Target, check_workers
 from .database import Database
 from .embedded import embedded_url
 from .handles import ExecutionHandle
@@ -69,8 +71,9 @@ class Ledger:
         self.settings = settings
         self.actions = Actions((*BUILT_IN, *actions))
         self._database = database
+        self._closed = False
         self.store = Store(
-            Datastore(database.connection, settings.db_schema),
+            Datastore(self._lend, settings.db_schema),
             inline=(WorkQueue(), ScheduleQueue(), Progress(), Schedules()),
             followed=(Audit(),),
             search_path=settings.search_path,
@@ -122,6 +125,7 @@ class Ledger:
         watch: Callable[[ExecutionHandle], None] | None = None,
     ) -> ExecutionHandle:
         """Take an execution in and work on it, in this process, until it has ended."""
+        check_workers(workers)
         unfinished = self._intake.accept(command, now=True, keys=keys)
         execution = ExecutionHandle(self, command.command_id)
         if unfinished:
@@ -154,7 +158,7 @@ class Ledger:
         self._throttle = (
             None
             if probe is None
-            else Throttle(self.store, lambda row: probe(ExecutionView.of(dict(row))))
+            else Throttle(self.store, lambda row: probe(ExecutionView.of(dict(row), undone=0)))
         )
         self._intake.at_once = probe is None
 
@@ -203,10 +207,13 @@ class Ledger:
         *,
         execution_id: UUID | str | None = None,
         actor: str | None = None,
-        after: int = 0,
+        after: int | None = 0,
         limit: int = 100,
     ) -> list[AuditEntry]:
-        """Read the audit trail from after a position, as new as this call: the follower catches up first."""
+        """Read the audit trail from after a position, as new as this call: the follower catches up first.
+
+        With ``after=None`` it is the newest events, in their order all the same.
+        """
         self.projections.catch_up()
         wanted = None if execution_id is None else id_of(execution_id)
         return read_audit(self.store, execution_id=wanted, actor=actor, after=after, limit=limit)
@@ -251,8 +258,17 @@ class Ledger:
         self.service(Plan(name=worker_name(), queues=served, concurrency=concurrency)).run(stop)
 
     def close(self) -> None:
-        """Close the connections. The embedded server stays up for others, and stops with the last of them."""
+        """Close the connections; what is asked afterwards raises LedgerClosed.
+
+        The embedded server stays up for others, and stops with the last process that uses it.
+        """
+        self._closed = True
         self._database.close()
+
+    def _lend(self) -> AbstractContextManager[Connection[DictRow]]:
+        if self._closed:
+            raise LedgerClosed
+        return self._database.connection()
 
     def __enter__(self) -> Self:
         """Use it as a context."""
@@ -285,7 +301,8 @@ def open_ledger(
     Raises:
         StoreNotMigrated: The schema is missing or older than this release.
         EmbeddedUnavailable: There is no URL, and the embedded server is not installed.
-        StoreUnavailable: The server cannot be reached.
+        StoreUnavailable: The server cannot be reached, or refuses the login.
+        InvalidSetting: The URL is empty.
     """
     settings = settings or Settings()
     if url is not None:
@@ -304,15 +321,17 @@ def open_ledger(
 
 
 def open_database(settings: Settings) -> Database:
-    """Open the pool that the settings ask for."""
+    """Open the pool that the settings ask for. Raises StoreUnavailable at once when the server refuses."""
     url = settings.database_url
+    if url is not None and not url.get_secret_value().strip():
+        raise InvalidSetting(setting="ACTION_LEDGER_DATABASE_URL", detail="it is empty")
     return Database(
         url.get_secret_value() if url else embedded_url(Path(settings.data_dir)),
         min_size=settings.pool_min_size,
         max_size=settings.pool_max_size,
         timeout=settings.pool_timeout_seconds,
         prepare_threshold=settings.prepare_threshold,
-    )
+    ).open()
 
 
 def worker_name() -> str:

@@ -20,6 +20,8 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from action_ledger.domain.errors import MigrationAltered, StoreNotMigrated, StoreTooNew
 
+from .translation import rights_named
+
 _FILE_NAME = re.compile(r"(?P<version>\d{4})_(?P<name>\w+)\.up\.sql")
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('action_ledger.migrations:' || %s, 0))"
@@ -94,11 +96,18 @@ def migrate(
     Raises:
         StoreTooNew: The schema was migrated by a newer release.
         MigrationAltered: A file differs from what was applied.
+        PermissionDenied: The login may not make or change the schema.
     """
     known = read_migrations() if migrations is None else migrations
     applied: list[Migration] = []
+    info = connection.info
+    needed = f"GRANT CREATE ON DATABASE {info.dbname} TO {info.user}, or to own the schema {schema} that is there"
     while True:
-        with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        with (
+            rights_named(needed),
+            connection.transaction(),
+            connection.cursor(row_factory=dict_row) as cursor,
+        ):
             _begin(cursor, schema)
             _prepare(cursor, schema)
             done = _check(schema, known, _applied(cursor, schema))
@@ -121,7 +130,11 @@ def rollback(
     known = read_migrations() if migrations is None else migrations
     undone: list[Migration] = []
     while len(undone) < steps:
-        with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        with (
+            rights_named(f"to own the schema {schema} and all in it"),
+            connection.transaction(),
+            connection.cursor(row_factory=dict_row) as cursor,
+        ):
             _begin(cursor, schema)
             done = _check(schema, known, _applied(cursor, schema))
             if done == 0:
@@ -154,9 +167,11 @@ def require_current(
         StoreNotMigrated: Some migration is missing, or all are.
         StoreTooNew: The schema was migrated by a newer release.
         MigrationAltered: A file differs from what was applied.
+        PermissionDenied: The login may not look into the schema.
     """
     known = read_migrations() if migrations is None else migrations
-    with connection.cursor(row_factory=dict_row) as cursor:
+    needed = f"GRANT USAGE ON SCHEMA {schema} TO {connection.info.user}, and rights on its tables"
+    with rights_named(needed), connection.cursor(row_factory=dict_row) as cursor:
         done = _check(schema, known, _applied(cursor, schema))
     if done < len(known):
         raise StoreNotMigrated(schema=schema, current=done, required=len(known))

@@ -9,6 +9,19 @@ SELECT *, clock_timestamp() AS now FROM {undos} WHERE undo_id = %(id)s
 -- name: undos_of
 SELECT undo_id FROM {undos} WHERE execution_id = %(id)s ORDER BY requested_at
 
+-- name: standing
+-- Of each undo of some executions: how many records are taken back by it at the moment. Whatever takes an undo back
+-- does again what it undid, what takes that back undoes it again, and so on.
+WITH RECURSIVE turns AS (
+    SELECT undo_id AS root, undo_id, execution_id, applied, 1 AS sign FROM {undos}
+    WHERE execution_id = ANY(%(ids)s) AND of_undo IS NULL
+    UNION ALL
+    SELECT t.root, r.undo_id, r.execution_id, r.applied, -t.sign
+    FROM {undos} r JOIN turns t ON t.undo_id = r.of_undo AND t.execution_id = r.execution_id
+)
+SELECT execution_id, root AS undo_id, sum(applied * sign)::bigint AS records FROM turns
+GROUP BY execution_id, root ORDER BY root
+
 -- name: excepted
 SELECT DISTINCT name FROM {batches} b JOIN {schema}.stored_events e ON e.originator_id = b.batch_id
 CROSS JOIN LATERAL jsonb_array_elements_text(convert_from(e.state, 'UTF8')::jsonb -> 'excepted') AS x (name)
@@ -61,9 +74,19 @@ WHERE position > %(after)s AND (%(execution_id)s::uuid IS NULL OR execution_id =
     AND (%(actor)s::text IS NULL OR actor = %(actor)s)
 ORDER BY position LIMIT %(limit)s
 
+-- name: newest_of_audit
+-- The newest entries, in the order in which they happened.
+SELECT * FROM (
+    SELECT position, recorded_at, topic, execution_id, batch_id, undo_id, actor, correlation_id, details FROM {audit}
+    WHERE (%(execution_id)s::uuid IS NULL OR execution_id = %(execution_id)s)
+        AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+    ORDER BY position DESC LIMIT %(limit)s
+) newest ORDER BY position
+
 -- name: holding
 -- The change sets of batches whose range of keys holds a key, with what is known of who asked and why.
--- The range is looked at first, in the server's own order of the key's type; the key itself afterwards.
+-- The range is looked at first, in the server's own order of the key's type; the key itself afterwards. The CASE
+-- keeps the server from reading the keys of other tables as values of that type.
 SELECT s.owner, s.part, s.direction, s.kind, s.columns, s.types, b.execution_id, b.number, s.undo_id, e.action,
     coalesce(u.actor, e.actor) AS actor, r.body ->> 'reason' AS reason, v.recorded_at, v.notification_id AS position
 FROM {batches} b
@@ -73,7 +96,7 @@ JOIN {schema}.change_sets s ON s.batch_id = b.batch_id
 LEFT JOIN {undos} u ON u.undo_id = s.undo_id
 JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
 LEFT JOIN {schema}.request_bodies r ON r.owner = coalesce(s.undo_id, b.execution_id)
-WHERE b.table_name = %(table)s AND {in_range}
+WHERE CASE WHEN b.table_name = %(table)s THEN {in_range} ELSE false END
 ORDER BY v.notification_id, s.part
 
 -- name: images_of_key

@@ -83,9 +83,13 @@ class Settings(BaseSettings):
     """How long a writer waits for its turn to append before it rolls back and tries again."""
 
     pool_min_size: Annotated[int, Field(ge=0)] = 1
+    """How many connections a process keeps open."""
+
     pool_max_size: Annotated[int, Field(ge=1)] = 10
+    """How many it opens at most; one for each worker in it, and one for what else it is asked."""
+
     pool_timeout_seconds: Seconds = 30
-    """How long a caller waits for a free connection, or for the server to answer at all."""
+    """How long a caller waits for a free connection, or for a server that went away to answer again."""
 
     prepare_threshold: Annotated[int, Field(ge=0)] | None = None
     """After how many runs a statement is prepared. None leaves it to the connection: a direct one prepares, one

@@ -1,6 +1,7 @@
 """Reads of the views: executions and the audit trail."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -11,9 +12,11 @@ from action_ledger.domain.errors import ExecutionNotFound, InvalidValue, shown
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.values import encode
 from action_ledger.projections.sql_blocks import read_blocks
-from action_ledger.projections.store import Store
+from action_ledger.projections.store import Store, Transaction
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
+MOST = 2**63 - 1
+"""The largest number of the database's bigint."""
 
 
 class ExecutionView(BaseModel):
@@ -35,15 +38,20 @@ class ExecutionView(BaseModel):
     batches: int
     batches_done: int
     error: str | None
+    undone: int
+    """Of those applied, how many are taken back at the moment: what undos restored, less what was done again."""
     requested_at: datetime
     ended_at: datetime | None
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
+    def of(cls, row: dict[str, Any], *, undone: int) -> Self:
         """Make it from a row of the progress view."""
-        names = cls.model_fields.keys() - {"id", "table"}
+        names = cls.model_fields.keys() - {"id", "table", "undone"}
         return cls(
-            id=row["execution_id"], table=row["table_name"], **{name: row[name] for name in names}
+            id=row["execution_id"],
+            table=row["table_name"],
+            undone=undone,
+            **{name: row[name] for name in names},
         )
 
 
@@ -75,7 +83,7 @@ def read_executions(
     store: Store, *, status: str | None, actor: str | None, table: str | None, limit: int
 ) -> list[ExecutionView]:
     """Read executions, the newest first."""
-    _check_limit(limit)
+    _check_bounds(limit=limit)
     if status is not None and status not in set(ExecutionStatus):
         detail = f"the states of an execution are {', '.join(ExecutionStatus)}"
         raise InvalidValue(value=shown(status), detail=detail)
@@ -87,17 +95,29 @@ def read_executions(
     }
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["executions"], values).fetchall()
-    return [ExecutionView.of(row) for row in rows]
+        standing = read_standing(transaction, [row["execution_id"] for row in rows])
+    return [ExecutionView.of(r, undone=sum(standing[r["execution_id"]].values())) for r in rows]
+
+
+def read_standing(
+    transaction: Transaction, ids: Sequence[UUID]
+) -> defaultdict[UUID, dict[UUID, int]]:
+    """Read, by execution and undo, how many records are taken back by each undo at the moment."""
+    found: defaultdict[UUID, dict[UUID, int]] = defaultdict(dict)
+    for row in transaction.execute(SQL["standing"], {"ids": list(ids)}):
+        found[row["execution_id"]][row["undo_id"]] = row["records"]
+    return found
 
 
 def read_audit(
-    store: Store, *, execution_id: UUID | None, actor: str | None, after: int, limit: int
+    store: Store, *, execution_id: UUID | None, actor: str | None, after: int | None, limit: int
 ) -> list[AuditEntry]:
-    """Read the audit trail in the order of events, from after a position."""
-    _check_limit(limit)
+    """Read the audit trail in the order of events, from after a position; the newest when ``after`` is None."""
+    _check_bounds(limit=limit, after=after or 0)
+    block = "newest_of_audit" if after is None else "audit"
     values = {"execution_id": execution_id, "actor": encode(actor), "after": after, "limit": limit}
     with store.transaction() as transaction:
-        rows = transaction.execute(SQL["audit"], values).fetchall()
+        rows = transaction.execute(SQL[block], values).fetchall()
     return [AuditEntry(**row) for row in rows]
 
 
@@ -109,6 +129,8 @@ def count_open(store: Store, queues: Iterable[str] | None) -> int:
     return int(row["units"]) if row else 0
 
 
-def _check_limit(limit: int) -> None:
-    if limit < 0:
-        raise InvalidValue(value=shown(limit), detail="a limit is 0 or more")
+def _check_bounds(**bounds: int) -> None:
+    for name, bound in bounds.items():
+        if not 0 <= bound <= MOST:
+            detail = f"{name} is a whole number from 0 to {MOST}"
+            raise InvalidValue(value=shown(bound), detail=detail)

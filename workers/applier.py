@@ -26,6 +26,9 @@ from .statements import SQL
 from .write import Owner, Write
 from .writer import Writer
 
+MOST_MOVES_FAILED = 100
+"""Records of a change of keys that may fail: it is one batch whatever its size, and to find each takes long."""
+
 
 def apply_batch(
     transaction: Transaction,
@@ -55,7 +58,13 @@ def apply_batch(
     )
     write = _write(transaction, change)
     writer = Writer(transaction, owner, write, change.parameters, ordered=attempt > 1)
-    slices = Slices(transaction, writer, divisible=divisible, unhindered=divisible and attempt > 1)
+    slices = Slices(
+        transaction,
+        writer,
+        divisible=divisible,
+        unhindered=divisible and attempt > 1,
+        most_failures=MOST_MOVES_FAILED if change.moves_keys else None,
+    )
     slices.apply(1, records)
     if change.kind == "update" and change.table.may_follow("update"):
         slices.read_again()

@@ -44,7 +44,7 @@ def delete(parameters: Parameters, compiler: Compiler) -> Compiled:
     if column is None:
         detail = (
             f"{compiler.table.label} has no soft-delete column ({DEFAULT_SOFT_DELETE}, or one named by a Resource); "
-            "hard=True takes the rows out of the table, and undo brings them back"
+            "hard (hard=True, --hard) takes the rows out of the table, and undo brings them back"
         )
         raise InvalidParameters(action="delete", detail=detail)
     return "update", [Assignment(column, _mark(column, "delete"))], _unmarked(column)

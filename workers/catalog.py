@@ -248,7 +248,8 @@ def _row(cursor: Cursor[dict[str, Any]], block: Fixed, name: str) -> dict[str, A
         },
     ).fetchone()
     if row is None:
-        raise UnknownTable(table=name)
+        elsewhere = cursor.execute(SQL["elsewhere"], {"table": table[0], "folded_table": table[1]})
+        raise UnknownTable(table=name, suggestions=tuple(one["name"] for one in elsewhere))
     return row
 
 

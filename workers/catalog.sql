@@ -204,6 +204,14 @@ SELECT
     ) AS referenced_by
 FROM named;
 
+-- name: elsewhere
+-- Tables of a name in other schemas, for somebody who left the schema out or wrote a wrong one.
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS name
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relname::text IN (%(table)s, %(folded_table)s) AND c.relkind IN ('r', 'p')
+    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+ORDER BY name LIMIT 3
+
 -- name: lock_table
 -- The lock that every change of rows takes. Partitions are locked too.
 LOCK TABLE {table} IN ROW EXCLUSIVE MODE

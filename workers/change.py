@@ -17,6 +17,8 @@ class Assignment:
 
     column: Column
     expression: sql.Composable
+    constant: bool = False
+    """Whether every record is given the same value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,12 @@ class Change:
         written = [assignment.column for assignment in self.assignments]
         written += self.table.computed_from(written)
         return any(column in self.table.key for column in written)
+
+    @property
+    def merges_keys(self) -> bool:
+        """Whether every record would have the same key afterwards."""
+        constant = {each.column for each in self.assignments if each.constant}
+        return constant.issuperset(self.table.key)
 
     @property
     def captured(self) -> tuple[Column, ...]:

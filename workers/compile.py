@@ -164,7 +164,7 @@ def _refuse_too_wide(action: str, change: Change) -> None:
     if width > MOST_FIELDS:
         detail = (
             f"the undo of this change of {change.table.label} would need {width} fields in one statement, and "
-            f"PostgreSQL takes {MOST_FIELDS}; irreversible() gives up the undo"
+            f"PostgreSQL takes {MOST_FIELDS}; irreversible() or --irreversible gives it up"
         )
         raise InvalidParameters(action=action, detail=detail)
 

@@ -1,6 +1,7 @@
 """What a built-in action compiles with: a table, and the parameters of one statement."""
 
 from action_ledger.domain.expression import Assignment as AssignedValue
+from action_ledger.domain.expression import ExpressionNode, columns_of
 from action_ledger.domain.resource import Resource
 
 from .catalog import Column, Table
@@ -20,9 +21,9 @@ class Compiler:
     def assign(self, column: str, value: AssignedValue) -> Assignment:
         """Set a column. Raises UnknownColumn or ColumnNotWritable."""
         target = writable(self.table, column)
-        return Assignment(
-            target, compile_assignment(value, self.table, "t", self._parameters, target)
-        )
+        compiled = compile_assignment(value, self.table, "t", self._parameters, target)
+        constant = not isinstance(value, ExpressionNode) or not columns_of(value)
+        return Assignment(target, compiled, constant=constant)
 
     def convention(self, named: str | None, default: str) -> Column | None:
         """Find the column of a convention: the one that the resource names, or else the usual one."""

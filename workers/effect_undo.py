@@ -47,7 +47,7 @@ class EffectUndo:
             return found
         if self._look(ever=True).counts:
             raise AlreadyUndone(execution_id=execution_id)
-        raise NothingToUndo(execution_id=execution_id)
+        raise NothingToUndo(execution_id=execution_id, reason="no call of it succeeded")
 
     def _look(self, *, ever: bool) -> Compensable:
         transaction, command = self._transaction, self._command

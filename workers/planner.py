@@ -38,8 +38,12 @@ def cut_selection(
 ) -> list[Cut]:
     """Cut a whole selection at once. ``streamed`` are the keys that travel beside the command."""
     cuts = _cut(cutter, select, selection, streamed)
+    total = sum(cut.records for cut in cuts)
+    if select.merges_keys and total > 1:
+        key = ", ".join(column.name for column in select.table.key)
+        detail = f"one constant cannot be the key ({key}) of {total:,} records; choose one, or set another column"
+        raise InvalidParameters(action="update", detail=detail)
     if select.moves_keys and len(cuts) > 1:
-        total = sum(cut.records for cut in cuts)
         detail = f"keys of at most {MOVED_AT_ONCE:,} records are changed at once, and these are {total:,}"
         raise InvalidParameters(action="update", detail=detail)
     return cuts

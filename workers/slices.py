@@ -31,13 +31,16 @@ class Slices:
         *,
         divisible: bool = False,
         unhindered: bool = False,
+        most_failures: int | None = None,
     ) -> None:
         """``divisible`` says that the batch can be split, so that what is too large for one is not for it to do.
 
-        ``unhindered`` says that no statement waited for others when it ran out of time: the record did that.
+        ``unhindered`` says that no statement waited for others when it ran out of time: the record did that. With
+        ``most_failures`` the batch is given up, by the driver's error, when more records fail.
         """
         self._divisible = divisible
         self._unhindered = unhindered
+        self._most_failures = most_failures
         self._transaction = transaction
         self._writer = writer
         self._digests: dict[int, str] = {}
@@ -111,6 +114,8 @@ class Slices:
         return scope_of(error) is Scope.RECORD
 
     def _fail(self, at: int, error: Error | KeyRewritten) -> None:
+        if self.failed == self._most_failures:
+            raise error
         sqlstate, constraint, message = error.sqlstate or "", None, str(error)
         if isinstance(error, Error):
             constraint, message = error.diag.constraint_name, message_of(error)

@@ -13,6 +13,7 @@ from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import RequestUndo
 from action_ledger.domain.errors import (
     AlreadyUndone,
+    ExecutionNotEnded,
     ExecutionNotFound,
     NothingToUndo,
     NotReversible,
@@ -22,7 +23,7 @@ from action_ledger.domain.errors import (
 )
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import ExecutionStatus
-from action_ledger.domain.undo import ConflictPolicy, Undo
+from action_ledger.domain.undo import ConflictPolicy, Undo, UndoStatus
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
@@ -101,12 +102,12 @@ class UndoRequest:
             numbers=command.batches,
         )
         if not sources:
-            raise NothingToUndo(execution_id=command.execution_id)
+            raise self._nothing()
         counts = self._count(table, sources, chosen)
         if not counts:
             if chosen is not None and not self._ever_held(table, sources, chosen):
-                raise NothingToUndo(execution_id=command.execution_id)
-            raise AlreadyUndone(execution_id=command.execution_id)
+                raise self._nothing()
+            raise AlreadyUndone(execution_id=command.execution_id, of_undo=command.of_undo)
         digest = self._save_body()
         versions = {source.batch_id: source.version for source in sources}
         transaction.lock()
@@ -126,6 +127,17 @@ class UndoRequest:
         )
         return save_body(self._transaction, command.command_id, body)
 
+    def _nothing(self) -> NothingToUndo:
+        command = self._command
+        whose = "it" if command.of_undo is None else f"undo {command.of_undo}"
+        reason = f"{whose} changed no record"
+        if command.keys is not None:
+            reason = f"{whose} changed none of the records that were named"
+        elif command.batches is not None:
+            numbers = ", ".join(map(str, command.batches)) or "none"
+            reason = f"{whose} changed nothing in the batches that were named ({numbers})"
+        return NothingToUndo(execution_id=command.execution_id, reason=reason)
+
     def _undoable(self) -> dict[str, Any]:
         execution_id = self._command.execution_id
         execution = self._transaction.execute(
@@ -139,15 +151,23 @@ class UndoRequest:
             )
         status = ExecutionStatus(execution["status"])
         if not status.ended and not (self._rolls_back and status.closed):
-            raise NotReversible(
-                execution_id=execution_id, reason="it has not ended yet; wait for it"
-            )
+            raise ExecutionNotEnded(execution_id=execution_id, status=status)
         if self._rolls_back:
             return execution
+        self._require_end_of_undo()
         window = self._transaction.execute(SQL["expiry"], {"execution_id": execution_id}).fetchone()
         if window is not None and window["expired"]:
             raise UndoExpired(execution_id=execution_id, expired_at=window["expires_at"])
         return execution
+
+    def _require_end_of_undo(self) -> None:
+        """Refuse the redo of an undo that is at work: the two would work against each other."""
+        if self._command.of_undo is None:
+            return
+        id_ = {"undo_id": self._command.of_undo}
+        row = self._transaction.execute(QUEUE["undo"], id_).fetchone()
+        if row is not None and not UndoStatus(row["status"]).ended:
+            raise UndoInProgress(execution_id=self._command.execution_id)
 
     def _keep_keys(self, table: Table) -> UUID | None:
         """Keep the keys that were asked for as a key set of the undo's own."""

@@ -159,8 +159,8 @@ def test_undos(
         "late": ("undo_expired", late.undo(by="a").run),
         "twice": ("already_undone", undone.undo(by="a").run),
         "of what another is at": ("undo_in_progress", half.undo(by="a").run),
-        "before planning": ("not_reversible", unplanned.undo(by="a").run),
-        "before the end": ("not_reversible", planned.undo(by="a").run),
+        "before planning": ("execution_not_ended", unplanned.undo(by="a").run),
+        "before the end": ("execution_not_ended", planned.undo(by="a").run),
         "of the irreversible": ("not_reversible", irreversible.undo(by="a").run),
         "of what changed nothing": ("nothing_to_undo", nothing.undo(by="a").run),
         "of batches there are not": ("nothing_to_undo", kept.undo(by="a").batches([7]).run),
@@ -169,6 +169,10 @@ def test_undos(
         "of keys it never had": ("nothing_to_undo", kept.undo(by="a").keys([PLACES + 1]).run),
         "of a key that is undone": ("already_undone", kept.undo(by="a").keys([5]).run),
         "of keys that are none": ("invalid_value", kept.undo(by="a").keys(["x"]).run),
+        "the other way while it is at work": (
+            "undo_in_progress",
+            half.undos()[0].redo(by="a").run,
+        ),
         "with conflicts": (
             "undo_conflicts",
             conflicting.undo(by="a").on_conflict("fail").run,

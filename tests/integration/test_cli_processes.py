@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that: a terminal does not.
 PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from action_ledger.ops.cli import main; main()"
 BY = ("--by", "user:42")
-UPDATE = ("run", "places", "update", "--all", "--set", "note=new", *BY)
+UPDATE = ("run", "places", "update", "--all", "--set", "note=new", "--yes", *BY)
 DEADLINE = 60.0
 
 

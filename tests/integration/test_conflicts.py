@@ -9,6 +9,7 @@ from psycopg.rows import DictRow
 from action_ledger.domain import col
 from action_ledger.domain.errors import (
     AlreadyUndone,
+    ExecutionNotEnded,
     NothingToUndo,
     NotReversible,
     UndoConflicts,
@@ -215,5 +216,5 @@ def test_windows(ledger: Ledger, items: Connection[DictRow]) -> None:
         undo.redo(by="tester").run()
     assert dump_ledger(items) == before
     open_ = request.submit()
-    with pytest.raises(NotReversible, match="not ended"):
+    with pytest.raises(ExecutionNotEnded, match="action-ledger cancel"):
         open_.undo(by="tester").run()

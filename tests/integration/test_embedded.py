@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from action_ledger.domain.errors import EmbeddedUnavailable
-from action_ledger.ops import embedded
+from action_ledger.ops import embedded, embedded_server
 from action_ledger.ops.embedded import embedded_url, leave
 
 pytestmark = pytest.mark.slow  # each starts servers that flush to the disk
@@ -234,8 +234,28 @@ def test_data_of_another_version(data_dir: Path) -> None:
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(EmbeddedUnavailable, match="directory cannot be used"):
+    with pytest.raises(EmbeddedUnavailable, match=r"directory cannot be used.*--data-dir"):
         embedded_url(tmp_path / "file" / "below")
+
+
+def test_a_user_is_made_where_no_login_shell_set_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[Path] = []
+    real = shutil.which("useradd", path="/usr/sbin:/sbin")
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        called.append(Path(command[0]))
+        return subprocess.CompletedProcess(command, 1, "", "no room for more users\n")
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(embedded_server, "SYSTEM_USER", "nobody-of-that-name")
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(EmbeddedUnavailable, match="no room for more users") as raised:
+        embedded_server._add_user()
+    assert called == [Path(real or "useradd")]
+    assert "another user" in str(raised.value)
+    assert "[embedded]" not in str(raised.value)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -2,13 +2,16 @@
 
 from uuid import UUID
 
+import psycopg
+import psycopg.conninfo
+import psycopg.sql
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
 from action_ledger.domain.errors import InvalidValue, UnknownTable
-from action_ledger.ops import Ledger
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.views import AuditEntry
 from action_ledger.projections.sql_blocks import trusted
 from tests.dump import dump_ledger
@@ -32,7 +35,7 @@ class TestAudit:
         assert [(each.position, each.recorded_at, each.topic) for each in entries] == [
             (event["notification_id"], event["recorded_at"], event["topic"]) for event in events
         ]
-        apart = {"metadata", "execution_id", "undo_id"}
+        apart = {"metadata", "execution_id", "undo_id", "v"}
         for entry, event in zip(entries, events, strict=True):
             body, metadata = event["body"], event["body"]["metadata"]
             assert entry.actor == metadata["actor"]
@@ -215,3 +218,21 @@ def test_no_record_data_outside_of_the_bulk(
 SECRETS = (
     "key", "mail", "old", "new", "reason", "literal", "pattern", "archive", "missing", "later", "undo",
 )  # fmt: skip
+
+
+def test_keys_of_other_tables_are_not_read_as_those_of_this_one(
+    ledger: Ledger, places: str, connection: Connection[DictRow], database_url: str
+) -> None:
+    connection.execute("CREATE TABLE words (id text PRIMARY KEY, v int)")
+    connection.execute("INSERT INTO words VALUES (E'new\nline', 0)")
+    name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
+    connection.execute(
+        psycopg.sql.SQL("ALTER DATABASE {} SET enable_nestloop = off").format(
+            psycopg.sql.Identifier(str(name))
+        )
+    )
+    ledger.on("words").all().update(v=1).by("t").run()
+    ledger.on(places).all().update(note="x").by("t").run()
+    with open_ledger(database_url) as reopened:
+        assert len(reopened.history(places, 1)) == 1
+        assert len(reopened.history("words", "new\nline")) == 1

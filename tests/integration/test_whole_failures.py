@@ -187,7 +187,7 @@ def test_the_command_line_tells(
     said = cli("show", undo.id).out
     assert "It failed: schema_drift" in said
     assert said.count("column score is gone") == 4
-    assert f"To try the rest again: action-ledger undo {execution.id}" in said
+    assert f"Try the rest again:\n  action-ledger undo {execution.id}" in said
     assert "redo" not in said
     shown = cli("show", undo.id, "--json").json
     assert [one["key"] for one in shown["failures"]] == [["1"], ["2"], ["3"], ["4"]]
