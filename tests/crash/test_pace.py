@@ -121,7 +121,8 @@ def test_killed_in_a_split(
         noted = "INSERT INTO action_ledger.paces (job_id, records_per_second) VALUES (%s, %s)"
         connection.execute(noted, [execution.id, 200])
         order = {"url": database_url, "job": execution.id, "step": step}
-        assert killed(order, {**order, "at": 2}) == 2
+        # One after the other: what is quick is soon no longer split, so a second split may never come.
+        assert killed(order) + killed(order) == 2
         check_invariants(connection, open_jobs=True)
         finished(*[{"url": database_url, "job": execution.id}] * 2)
         assert scores(connection) == {1: RECORDS}

@@ -34,11 +34,12 @@ def test_values_arrive_as_they_are(ledger: Ledger, connection: Connection[DictRo
         assert execution.progress().applied == len(values)
         done.append(execution)
     for value in values[::8]:
+        actor = f"a{value}z" if value.isprintable() else "a"  # a name has no control characters
         execution = (
             ledger.on("texts")
             .where((col("k") == value) & col("k").in_([value, "x"]) & (col("k") <= value))
             .update(w=value, n=col("n") + 1)
-            .by(f"a{value}z", reason=value)
+            .by(actor, reason=value)
             .run()
         )
         assert execution.progress().applied == 1, value
@@ -48,7 +49,7 @@ def test_values_arrive_as_they_are(ledger: Ledger, connection: Connection[DictRo
         entry = ledger.history("texts", value)[-1]
         assert (entry.reason, entry.actor, entry.after) == (
             value,
-            f"a{value}z".strip(),
+            actor,
             change["after"],
         )
         done.append(execution)
