@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .handles import ExecutionHandle, UndoHandle
-    from .ledger import Ledger, open_ledger
+    from .ledger import Ledger
+    from .opening import open_ledger
     from .plan import Plan
     from .roster import WorkerView
     from .schedule_handles import ScheduleHandle
@@ -36,7 +37,7 @@ _HOMES = {
     "Settings": "settings",
     "UndoHandle": "handles",
     "WorkerView": "roster",
-    "open_ledger": "ledger",
+    "open_ledger": "opening",
 }
 
 

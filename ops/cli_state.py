@@ -59,7 +59,7 @@ class State:
 
     def ledger(self) -> Ledger:
         """Open the ledger; telemetry starts if the environment asks for it."""
-        from .ledger import open_ledger
+        from .opening import open_ledger
         from .telemetry import configure
 
         settings = self.settings()
@@ -68,7 +68,7 @@ class State:
 
     def database(self) -> tuple[Database, Settings]:
         """Open the database alone, migrated or not."""
-        from .ledger import open_database
+        from .opening import open_database
 
         settings = self.settings()
         return open_database(settings), settings

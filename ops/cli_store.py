@@ -54,8 +54,7 @@ def worker(
     Until SIGTERM or Ctrl-C: then it finishes the batch at hand and leaves.
     """
     from .cli_serving import serve
-    from .ledger import worker_name
-    from .plan import Plan
+    from .plan import Plan, worker_name
 
     state = state_of(context)
     plan = Plan(

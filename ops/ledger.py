@@ -1,27 +1,24 @@
-"""The ledger: the one place where everything is wired, and the command API.
+"""The ledger: the command API, and the one place where everything is wired.
 
 ``open_ledger`` gives a :class:`Ledger`; ``ledger.on(table)`` begins a chain that ends in a command; every
 command goes through ``ledger.handle``.
 """
 
-import os
-import socket
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import DictRow
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, Action, Actions
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import AnyCommand, RequestExecution
-from action_ledger.domain.errors import InvalidSetting, LedgerClosed, UnknownTable, shown
+from action_ledger.domain.errors import LedgerClosed, UnknownTable, shown
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.audit import Audit
@@ -38,12 +35,10 @@ from action_ledger.workers.throttle import Throttle
 
 from .builder import Target, check_workers
 from .database import Database
-from .embedded import embedded_url
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
 from .intake import Intake
-from .migrations import migrate, require_current
-from .plan import Plan
+from .plan import Plan, worker_name
 from .roster import WorkerView, read_workers
 from .schedule_handles import ScheduleHandle
 from .schedule_views import (
@@ -282,58 +277,3 @@ class Ledger:
     ) -> None:
         """Close it."""
         self.close()
-
-
-def open_ledger(
-    url: str | None = None,
-    *,
-    settings: Settings | None = None,
-    actions: Iterable[Action] = (),
-    throttle: Probe | None = None,
-) -> Ledger:
-    """Open the ledger of a database; without a URL, that of the settings, or else the embedded server's.
-
-    ``actions`` are known to it beside the built-in ones: workers take up what they know, and leave the rest to
-    others. ``throttle`` is a function that can hold executions back, see :meth:`Ledger.throttle`.
-
-    The embedded server's schema is migrated here. On a server of yours that is ``action-ledger migrate``.
-
-    Raises:
-        StoreNotMigrated: The schema is missing or older than this release.
-        EmbeddedUnavailable: There is no URL, and the embedded server is not installed.
-        StoreUnavailable: The server cannot be reached, or refuses the login.
-        InvalidSetting: The URL is empty.
-    """
-    settings = settings or Settings()
-    if url is not None:
-        settings = settings.model_copy(update={"database_url": SecretStr(url)})
-    database = open_database(settings)
-    with ExitStack() as undone:
-        undone.callback(database.close)
-        with database.connection() as connection:
-            if settings.database_url is None:
-                migrate(connection, settings.db_schema)
-            require_current(connection, settings.db_schema)
-        undone.pop_all()
-    ledger = Ledger(database, settings, actions=actions)
-    ledger.throttle(throttle)
-    return ledger
-
-
-def open_database(settings: Settings) -> Database:
-    """Open the pool that the settings ask for. Raises StoreUnavailable at once when the server refuses."""
-    url = settings.database_url
-    if url is not None and not url.get_secret_value().strip():
-        raise InvalidSetting(setting="ACTION_LEDGER_DATABASE_URL", detail="it is empty")
-    return Database(
-        url.get_secret_value() if url else embedded_url(Path(settings.data_dir)),
-        min_size=settings.pool_min_size,
-        max_size=settings.pool_max_size,
-        timeout=settings.pool_timeout_seconds,
-        prepare_threshold=settings.prepare_threshold,
-    ).open()
-
-
-def worker_name() -> str:
-    """Name this process, for people who look for it."""
-    return f"{socket.gethostname()}:{os.getpid()}"

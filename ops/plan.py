@@ -1,5 +1,7 @@
 """What a worker's service is to do, and why it ended."""
 
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,3 +27,8 @@ class Plan:
     max_units: int | None = None
     max_memory: int | None = None
     """In megabytes of the whole process, as the system counts it."""
+
+
+def worker_name() -> str:
+    """Name this process, for people who look for it."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,17 +1,15 @@
 """The worker as a service: worker threads, a follower and an attendant over one ledger, until told to stop.
 
-Each thread has a connection of its own, straight to the server, and outlives the loss of it. A thread that meets
-a fault nobody foresaw is started again a few times; then the whole service ends with that fault.
+Each thread has a connection of its own, straight to the server, and outlives the loss of it: see ``guard``.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
 from functools import partial
 
-from psycopg import InterfaceError, OperationalError
+from psycopg import OperationalError
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Patience
@@ -27,6 +25,7 @@ from .attendant import Attendant
 from .bell import Bell
 from .database import Database
 from .direct import Direct
+from .guard import Guard
 from .memory import resident_megabytes
 from .outage import Outage
 from .plan import Ended, Plan
@@ -39,10 +38,6 @@ FOLLOW_SECONDS = 1.0
 FOLLOW_PAUSE = 0.1
 CHECK_SECONDS = 0.2
 """How often it is asked whether to stop, and whether all is done."""
-RESTARTS = 3
-"""So often a thread may fail within ``RESTARTS_WITHIN`` seconds and is started again."""
-RESTARTS_WITHIN = 60.0
-FIRST_DELAY, LONGEST_DELAY = 0.25, 10.0
 LAST_SECONDS = 5.0
 """How long the follower, and after ``cut`` every thread, has to come to its end."""
 
@@ -73,6 +68,7 @@ class Service:
         self._ended = Ended.STOPPED
         self._fault: BaseException | None = None
         self._begun = self._kept = False
+        self._guard = Guard(plan.name, met=self._met, fail=self._fail)
         self._directs = [
             Direct(database.connect, silence=settings.lease_seconds / 2)
             for _ in range(plan.concurrency + 3)
@@ -131,13 +127,13 @@ class Service:
             StoreUnavailable: The store stays out of reach of a service that ends when it is idle.
         """
         workers = [
-            self._thread(f"worker-{number}", partial(self._labour, worker), self._stopping)
+            self._guard.thread(f"worker-{number}", partial(self._labour, worker), self._stopping)
             for number, worker in enumerate(self._workers, 1)
         ]
         others = [
-            self._thread("keeper", self._keep, self._stopping),
-            self._thread("follower", self._follow, self._over),
-            self._thread("attendant", self._attendant.attend, self._over),
+            self._guard.thread("keeper", self._keep, self._stopping),
+            self._guard.thread("follower", self._follow, self._over),
+            self._guard.thread("attendant", self._attendant.attend, self._over),
         ]
         try:
             for thread in (*workers, *others):
@@ -247,45 +243,6 @@ class Service:
         if self._busy():
             return WorkerState.WORKING
         return WorkerState.IDLE if self._begun else WorkerState.STARTING
-
-    def _thread(
-        self, name: str, body: Callable[[], None], over: threading.Event
-    ) -> threading.Thread:
-        # In a copy of the caller's context, which holds the host's telemetry. A daemon, so that a process that
-        # ends at once does not wait for a batch.
-        context = copy_context()
-        return threading.Thread(
-            target=lambda: context.run(self._guard, name, body, over),
-            name=f"action-ledger-{name}",
-            daemon=True,
-        )
-
-    def _guard(self, name: str, body: Callable[[], None], over: threading.Event) -> None:
-        """Run a thread's body to its end, and again after a fault; no thread is missing unnoticed."""
-        failed: list[float] = []
-        delay, ended = FIRST_DELAY, False
-        while not ended and not over.is_set():
-            began = time.monotonic()
-            try:
-                body()
-                ended = True
-            except (OperationalError, InterfaceError, StoreUnavailable) as error:
-                if over.is_set():
-                    return
-                self._met(error)
-                delay = FIRST_DELAY if time.monotonic() - began > LONGEST_DELAY else delay
-                over.wait(delay)
-                delay = min(LONGEST_DELAY, 2 * delay)
-            except Exception as error:
-                log.exception("The thread %s of worker %s failed", name, self.plan.name)
-                now = time.monotonic()
-                failed = [at for at in failed if now - at < RESTARTS_WITHIN] + [now]
-                if len(failed) > RESTARTS:
-                    self._fail(error)
-                over.wait(FIRST_DELAY)
-            except BaseException as error:  # noqa: BLE001 - the thread ends, so the service does
-                self._fail(error)
-                ended = True
 
     def _met(self, error: Exception) -> None:
         if self._outage.met(error) > self._patience:

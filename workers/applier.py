@@ -8,7 +8,6 @@ from action_ledger.domain.batch import Batch, Completed
 from action_ledger.domain.event import Metadata
 from action_ledger.projections.store import Transaction
 
-from .catalog import Table
 from .change import Change
 from .images import (
     aliases,
@@ -23,6 +22,7 @@ from .images import (
 )
 from .slices import Slices, digest_of, outcomes_digest_of
 from .statements import SQL
+from .table import Table
 from .write import Owner, Write
 from .writer import Writer
 

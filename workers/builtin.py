@@ -19,10 +19,10 @@ from action_ledger.domain.resource import (
     DEFAULT_SOFT_DELETE,
 )
 
-from .catalog import Column
 from .change import Assignment, Kind
 from .compiler import Compiler
 from .images import conjunction
+from .table import Column
 
 EVERY_ROW = sql.SQL("true")
 Compiled = tuple[Kind, Sequence[Assignment], sql.Composable]

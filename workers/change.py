@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from psycopg import sql
 
-from .catalog import Column, Table
+from .table import Column, Table
 
 Kind = Literal["update", "delete"]
 

@@ -32,10 +32,10 @@ from action_ledger.domain.selection import (
 from action_ledger.domain.values import plain
 from action_ledger.projections.sql_blocks import read_blocks
 
-from .catalog import Table
 from .expressions import compile_assignment, writable
 from .literals import Parameters, compile_literal
 from .predicate import compile_predicate
+from .table import Table
 
 SQL = read_blocks("action_ledger.workers", "check.sql")
 ALIAS = "t"

@@ -17,11 +17,11 @@ from action_ledger.domain.event import Metadata, Tally
 from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections.store import Transaction
 
-from .catalog import Column, Table
 from .change import Assignment
 from .images import aliases, columns_of, decoded, equal, listed, numbered, same_key, unnested, value
 from .slices import Slices, digest_of, outcomes_digest_of
 from .sources import SQL, Reading, find_sources
+from .table import Column, Table
 from .write import Owner, Write
 from .writer import Writer
 

@@ -29,13 +29,14 @@ from action_ledger.projections.store import Transaction
 
 from .builtin import COMPILERS, EVERY_ROW, both
 from .builtin import Compiled as Parts
-from .catalog import Table, find_table, identifier, read_table
+from .catalog import find_table, read_table
 from .change import Assignment, Change
 from .check import check
 from .compiler import Compiler
 from .effect_pages import columns_for
 from .literals import Parameters
 from .predicate import compile_predicate
+from .table import Table, identifier
 
 _TAKES_ALONG = frozenset("cnd")
 """pg_constraint's letters for cascade, set null and set default."""

@@ -4,10 +4,10 @@ from action_ledger.domain.expression import Assignment as AssignedValue
 from action_ledger.domain.expression import ExpressionNode, columns_of
 from action_ledger.domain.resource import Resource
 
-from .catalog import Column, Table
 from .change import Assignment
 from .expressions import compile_assignment, writable
 from .literals import Parameters
+from .table import Column, Table
 
 
 class Compiler:

@@ -10,7 +10,6 @@ from action_ledger.domain.selection import Unfinished
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
-from .catalog import Table
 from .change import Change
 from .images import (
     array_of,
@@ -24,6 +23,7 @@ from .images import (
     value,
 )
 from .keys import keys_checked
+from .table import Table
 
 SQL = read_blocks("action_ledger.workers", "planner.sql")
 

@@ -12,7 +12,7 @@ from action_ledger.domain.event import Event
 from action_ledger.projections.store import Store, Transaction
 
 from .bodies import read_body
-from .catalog import Table, read_table
+from .catalog import read_table
 from .change import Change
 from .claim import Unit
 from .close import require_running
@@ -22,6 +22,7 @@ from .effect_pages import Pages, columns_for
 from .effect_unit import CHUNK, EffectUnit
 from .lease import SQL, Lease
 from .lease_signals import lease_expired
+from .table import Table
 from .undo_request import UndoBody
 
 MOST_FRUITLESS = 5

@@ -9,11 +9,11 @@ from psycopg import sql
 
 from action_ledger.projections.store import Transaction
 
-from .catalog import Column, Table
 from .change import Change
 from .images import columns_of, decoded, listed, numbered, same_key, unnested, value
 from .lease import SQL
 from .statements import SQL as WRITER
+from .table import Column, Table
 
 PAGE = 200
 """Records read at once: their conditions are looked at a moment before their handlers are called."""

@@ -9,10 +9,10 @@ from action_ledger.domain.errors import AlreadyUndone, NothingToUndo, NotReversi
 from action_ledger.projections.store import Transaction
 
 from .bodies import read_body
-from .catalog import Table
 from .compile import Request
 from .effect_kept import SQL
 from .effect_pages import chosen_keys
+from .table import Table
 
 
 class Compensable(NamedTuple):

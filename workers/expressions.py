@@ -16,8 +16,8 @@ from action_ledger.domain.expression import (
     Value,
 )
 
-from .catalog import Column, Table, identifier
 from .literals import Parameters, array_text, compile_literal, scalar_text
+from .table import Column, Table, identifier
 
 OPERATORS = {
     "add": sql.SQL("+"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from psycopg import sql
 
-from .catalog import Column
+from .table import Column
 
 TEXT_ARRAY = sql.SQL("text[]")
 

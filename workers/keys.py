@@ -10,8 +10,8 @@ from action_ledger.domain.errors import InvalidValue, shown
 from action_ledger.domain.selection import KeyValue
 from action_ledger.domain.values import plain
 
-from .catalog import Table
 from .literals import literal_text
+from .table import Table
 
 
 def key_texts(table: Table, key: KeyValue) -> Sequence[Any]:

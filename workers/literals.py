@@ -12,7 +12,7 @@ from psycopg import sql
 from action_ledger.domain.errors import InvalidValue, shown
 from action_ledger.domain.values import Json, Literal, json_text, plain
 
-from .catalog import Column
+from .table import Column
 
 
 class Parameters:

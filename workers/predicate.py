@@ -23,9 +23,9 @@ from action_ledger.domain.selection import (
 )
 from action_ledger.domain.values import plain
 
-from .catalog import Table
 from .expressions import ExpressionCompiler
 from .literals import Parameters, compile_list, compile_literal, literal_text
+from .table import Table
 
 AND = sql.SQL(" AND ")
 OR = sql.SQL(" OR ")

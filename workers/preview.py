@@ -12,12 +12,12 @@ from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.store import Store, Transaction
 
 from .applier import planned_keys
-from .catalog import Table
 from .compile import check_request, compile_request, reference_of
 from .cutter import SQL, Cut, Cutter
 from .images import aliases, columns_of, listed, numbered, same_key
 from .planner import cut_selection, whole_size
 from .request import body_of
+from .table import Table
 
 
 class Preview(BaseModel):

@@ -25,7 +25,6 @@ from action_ledger.projections.store import Transaction
 
 from .applier import apply_batch
 from .bodies import read_body, save_body
-from .catalog import Table
 from .change import Change
 from .claim import SQL as QUEUE
 from .compile import (
@@ -40,6 +39,7 @@ from .cutter import Cut, Cutter
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
 from .settle import end_of_execution
 from .steps import reached
+from .table import Table
 
 
 class KeptKeys(NamedTuple):

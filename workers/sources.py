@@ -11,7 +11,6 @@ from action_ledger.domain.errors import SchemaDrift, UnknownColumn
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
-from .catalog import Column, Table
 from .images import (
     aliases,
     array_of,
@@ -25,6 +24,7 @@ from .images import (
     value,
 )
 from .statements import SQL as WRITER
+from .table import Column, Table
 
 SQL = read_blocks("action_ledger.workers", "undo.sql")
 

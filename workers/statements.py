@@ -7,7 +7,6 @@ from psycopg import sql
 
 from action_ledger.projections.sql_blocks import Fixed, read_blocks
 
-from .catalog import Column
 from .images import (
     aliases,
     array_of,
@@ -21,6 +20,7 @@ from .images import (
     undomained,
     unnested,
 )
+from .table import Column
 from .write import Write
 
 SQL = read_blocks("action_ledger.workers", "writer.sql")

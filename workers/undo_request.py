@@ -28,7 +28,7 @@ from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
 from .bodies import read_body, save_body
-from .catalog import Table, read_table
+from .catalog import read_table
 from .claim import SQL as QUEUE
 from .compensator import conflicting
 from .compile import Request, check_key
@@ -36,6 +36,7 @@ from .cutter import Cutter
 from .effect_undo import EffectUndo, why_irreversible
 from .keys import key_texts
 from .sources import SQL, Reading, Source, find_sources, write_as_planned
+from .table import Table
 
 
 class UndoBody(BaseModel):

@@ -8,8 +8,8 @@ from psycopg import sql
 
 from action_ledger.projections.sql_blocks import Fixed
 
-from .catalog import Column, Table
 from .change import Assignment
+from .table import Column, Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from action_ledger.domain.columns import col
+from action_ledger.ops import open_ledger
 from action_ledger.ops.embedded_server import Server
-from action_ledger.ops.ledger import open_ledger
 
 from .result import Result
 from .site import site

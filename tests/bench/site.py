@@ -18,11 +18,10 @@ from psycopg import Connection, sql
 from psycopg.rows import DictRow, dict_row
 
 from action_ledger.domain.columns import col
-from action_ledger.ops import embedded
+from action_ledger.ops import Ledger, embedded, open_ledger
 from action_ledger.ops.builder import Request
 from action_ledger.ops.embedded_server import Server
 from action_ledger.ops.handles import ExecutionHandle
-from action_ledger.ops.ledger import Ledger, open_ledger
 from action_ledger.ops.migrations import migrate
 from action_ledger.projections.sql_blocks import read_blocks
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from action_ledger.domain.columns import col
-from action_ledger.ops.ledger import Ledger, open_ledger
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.settings import Settings
 from action_ledger.workers.steps import strike
 from tests.mailer import EFFECTS

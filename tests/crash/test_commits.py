@@ -10,9 +10,9 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import col
 from action_ledger.domain.errors import StoreUnavailable
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
 from action_ledger.ops.handles import ExecutionHandle
-from action_ledger.ops.ledger import Ledger, open_ledger
 from tests.crash.harness import make_places, scores, topics
 from tests.crash.proxy import Fate, Proxy, proxied
 from tests.invariants import check_invariants

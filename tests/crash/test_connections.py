@@ -14,7 +14,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import col
 from action_ledger.domain.errors import StoreUnavailable
-from action_ledger.ops.ledger import Ledger, open_ledger
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.workers import claim as claiming
 from action_ledger.workers import loop
 from action_ledger.workers.steps import strike

@@ -13,8 +13,8 @@ from psycopg import Connection, sql
 from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import col
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
-from action_ledger.ops.ledger import Ledger, open_ledger
 from action_ledger.workers import loop
 from tests.crash.harness import Watcher, finished, make_places, scores, topics, until
 from tests.crash.test_connections import struck

@@ -17,8 +17,8 @@ from action_ledger.domain.errors import (
     InvalidCommand,
     UndoInProgress,
 )
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
-from action_ledger.ops.ledger import Ledger, open_ledger
 from tests.crash.harness import make_places, scores, topics
 from tests.invariants import check_invariants
 

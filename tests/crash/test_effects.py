@@ -18,8 +18,8 @@ from psycopg.rows import DictRow
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.commands import CancelExecution
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.handles import ExecutionHandle
-from action_ledger.ops.ledger import Ledger, open_ledger
 from tests.crash.harness import (
     Watcher,
     children,

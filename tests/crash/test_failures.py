@@ -12,8 +12,8 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import col
 from action_ledger.domain.errors import NothingToUndo
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
-from action_ledger.ops.ledger import Ledger, open_ledger
 from action_ledger.workers.planner import PAGES_AT_ONCE
 from tests.crash.harness import Watcher, make_places, scores, topics
 from tests.crash.test_connections import struck

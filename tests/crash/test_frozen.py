@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import col
-from action_ledger.ops.ledger import open_ledger
+from action_ledger.ops import open_ledger
 from tests.crash.harness import Watcher, children, make_places, scores, topics, until
 from tests.invariants import check_invariants
 

@@ -15,7 +15,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import col
 from action_ledger.domain.errors import ScheduleClosed
-from action_ledger.ops.ledger import Ledger, open_ledger
+from action_ledger.ops import Ledger, open_ledger
 from tests.crash.harness import children, finished, killed, make_places, scores, topics, until
 from tests.crash.proxy import Fate, Proxy, proxied
 from tests.crash.test_frozen import LEASE, stopped

@@ -11,8 +11,8 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from action_ledger.domain.columns import col
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.handles import ExecutionHandle
-from action_ledger.ops.ledger import Ledger, open_ledger
 from tests import servers
 from tests.crash.harness import make_places, scores, topics
 from tests.invariants import check_invariants

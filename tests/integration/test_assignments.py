@@ -13,11 +13,12 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import Operand, assignment, col
 from action_ledger.domain.selection import Predicate
-from action_ledger.workers.catalog import Table, read_table
+from action_ledger.workers.catalog import read_table
 from action_ledger.workers.check import check
 from action_ledger.workers.expressions import compile_assignment
 from action_ledger.workers.literals import Parameters
 from action_ledger.workers.predicate import compile_predicate
+from action_ledger.workers.table import Table
 
 pytestmark = pytest.mark.every_postgres
 

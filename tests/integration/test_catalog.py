@@ -7,7 +7,8 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import DictRow
 
 from action_ledger.domain.errors import NoPrimaryKey, UnknownTable, UnsupportedTable
-from action_ledger.workers.catalog import Reference, identifier, read_table
+from action_ledger.workers.catalog import read_table
+from action_ledger.workers.table import Reference, identifier
 
 LONG = "é" * 31  # 62 bytes of the 63 that PostgreSQL keeps
 HOSTILE = [

@@ -7,7 +7,8 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import DictRow
 
 from action_ledger.domain.errors import UnknownColumn
-from action_ledger.workers.catalog import Column, identifier, read_table
+from action_ledger.workers.catalog import read_table
+from action_ledger.workers.table import Column, identifier
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from action_ledger.domain.errors import (
     UnsupportedComparison,
 )
 from action_ledger.domain.selection import Predicate
-from action_ledger.workers.catalog import Table, read_table
+from action_ledger.workers.catalog import read_table
 from action_ledger.workers.check import check
+from action_ledger.workers.table import Table
 
 pytestmark = pytest.mark.every_postgres
 

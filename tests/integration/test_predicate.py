@@ -13,10 +13,11 @@ from psycopg.rows import DictRow
 from action_ledger.domain.columns import col
 from action_ledger.domain.errors import InvalidValue, UnknownColumn
 from action_ledger.domain.selection import Comparison, Predicate
-from action_ledger.workers.catalog import Table, identifier, read_table
+from action_ledger.workers.catalog import read_table
 from action_ledger.workers.check import check
 from action_ledger.workers.literals import Parameters
 from action_ledger.workers.predicate import compile_predicate
+from action_ledger.workers.table import Table, identifier
 from tests import predicates
 from tests.predicates import NUMBERS, TEXTS, Record, holds
 

@@ -15,7 +15,7 @@ from action_ledger.domain.batch import Batch
 from action_ledger.domain.columns import col
 from action_ledger.domain.execution import Execution
 from action_ledger.domain.undo import Undo
-from action_ledger.ops.ledger import Ledger, open_ledger
+from action_ledger.ops import Ledger, open_ledger
 from tests.accounts import view_of
 from tests.crash.harness import make_places
 
