@@ -11,11 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 from uuid_utils.compat import uuid7
 
-from action_ledger.domain.actions import wrong_fields
 from action_ledger.domain.columns import Operand, assignment
 from action_ledger.domain.commands import DAY, MAX_UNDO_SECONDS, RequestExecution
 from action_ledger.domain.errors import (
-    ActorMissing,
     InvalidParameters,
     InvalidValue,
     SelectionMissing,
@@ -26,12 +24,12 @@ from action_ledger.domain.selection import (
     Everything,
     Keys,
     KeyValue,
-    PredicateNode,
     Selection,
     Where,
 )
 from action_ledger.workers.preview import Preview, preview
 
+from .checks import check_actor, check_predicate, invalid
 from .key_lists import key_list
 from .rules import rule_of, schedule_command
 
@@ -260,31 +258,6 @@ class Request:
 
     def _with(self, **options: Any) -> Request:  # noqa: ANN401
         return replace(self, options={**self.options, **options})
-
-
-def invalid(action: str, error: ValidationError) -> InvalidParameters:
-    """Say in the ledger's own words what pydantic found wrong with a command."""
-    return InvalidParameters(action=action, detail=wrong_fields(error))
-
-
-def check_predicate(given: object) -> None:
-    """Raise InvalidValue for what is no condition: a text, or a truth value that Python made of one."""
-    if not isinstance(given, PredicateNode):
-        detail = 'a condition is made of columns, such as col("country") == "FR"'
-        raise InvalidValue(value=shown(given), detail=detail)
-
-
-def check_workers(workers: object) -> None:
-    """Raise InvalidParameters for a number of workers that could do nothing."""
-    if not isinstance(workers, int) or workers < 1:
-        detail = f"the number of workers is 1 or more, not {shown(workers)}"
-        raise InvalidParameters(action="run", detail=detail)
-
-
-def check_actor(actor: object) -> None:
-    """Raise ActorMissing when nobody was named; what else is wrong with a name, the command says."""
-    if actor is None or (isinstance(actor, str) and not actor.strip()):
-        raise ActorMissing
 
 
 def _without_operands(value: object) -> object:

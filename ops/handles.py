@@ -23,7 +23,7 @@ from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
-from .builder import check_actor, check_workers, invalid
+from .checks import check_actor, check_workers, invalid
 from .crew import finish_together
 from .effect_results import EffectResult, read_effects
 from .key_lists import key_list

@@ -33,7 +33,8 @@ from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
-from .builder import Target, check_workers
+from .builder import Target
+from .checks import check_workers
 from .database import Database
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history

@@ -16,7 +16,7 @@ from action_ledger.domain.commands import (
     RunScheduleNow,
 )
 
-from .builder import check_actor, invalid
+from .checks import check_actor, invalid
 from .rules import rule_of
 from .schedule_views import ScheduleRun, ScheduleView, Upcoming, read_runs, read_schedule
 from .schedule_views import read_upcoming as read

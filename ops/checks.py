@@ -1,0 +1,32 @@
+"""Checks that each end of a chain makes, and what it says in the ledger's own words."""
+
+from pydantic import ValidationError
+
+from action_ledger.domain.actions import wrong_fields
+from action_ledger.domain.errors import ActorMissing, InvalidParameters, InvalidValue, shown
+from action_ledger.domain.selection import PredicateNode
+
+
+def invalid(action: str, error: ValidationError) -> InvalidParameters:
+    """Say in the ledger's own words what pydantic found wrong with a command."""
+    return InvalidParameters(action=action, detail=wrong_fields(error))
+
+
+def check_predicate(given: object) -> None:
+    """Raise InvalidValue for what is no condition: a text, or a truth value that Python made of one."""
+    if not isinstance(given, PredicateNode):
+        detail = 'a condition is made of columns, such as col("country") == "FR"'
+        raise InvalidValue(value=shown(given), detail=detail)
+
+
+def check_workers(workers: object) -> None:
+    """Raise InvalidParameters for a number of workers that could do nothing."""
+    if not isinstance(workers, int) or workers < 1:
+        detail = f"the number of workers is 1 or more, not {shown(workers)}"
+        raise InvalidParameters(action="run", detail=detail)
+
+
+def check_actor(actor: object) -> None:
+    """Raise ActorMissing when nobody was named; what else is wrong with a name, the command says."""
+    if actor is None or (isinstance(actor, str) and not actor.strip()):
+        raise ActorMissing
