@@ -88,7 +88,7 @@ class Command(BaseModel):
 
 Priority = Annotated[int, Field(ge=-100, le=100)]
 """The highest goes first."""
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0.001, le=1_000_000_000, allow_inf_nan=False)]
 """Records a second."""
 Concurrency = Annotated[int, Field(ge=1, le=1_000)]
 """Batches at work at a time."""

@@ -1,5 +1,6 @@
 """A connection of one thread's own, straight to the server: kept as long as it lives, and opened again when not."""
 
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
@@ -16,7 +17,9 @@ SILENCE = "SELECT set_config('idle_in_transaction_session_timeout', %s, false)"
 
 
 class Direct:
-    """Lends its one connection, as a pool would; only ``cut`` may be called from another thread.
+    """Lends its one connection, as a pool would, to one thread at a time.
+
+    A unit with an effect has several: one renews the lease while others read records and keep answers.
 
     ``silence`` is after how many seconds the server ends a transaction of a session that says nothing.
     """
@@ -27,6 +30,7 @@ class Direct:
         self._silence = silence
         self._connection: Connection[DictRow] | None = None
         self._cut = False
+        self._lock = threading.RLock()
 
     @contextmanager
     def connection(self) -> Generator[Connection[DictRow]]:
@@ -35,7 +39,8 @@ class Direct:
         Raises:
             StoreUnavailable: The server cannot be reached.
         """
-        yield self.get()
+        with self._lock:
+            yield self.get()
 
     def get(self) -> Connection[DictRow]:
         """Give the connection, as ``connection`` lends it. Raises StoreUnavailable."""

@@ -86,7 +86,7 @@ class Handle:
         """Wait until it has ended, whoever works on it. Raises CommandTimedOut after ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.status not in self.ended:
-            if deadline is not None and time.monotonic() > deadline:
+            if deadline is not None and not time.monotonic() <= deadline:
                 raise CommandTimedOut(seconds=timeout or 0, detail=f"{self.id} is {self.status}")
             time.sleep(POLL_SECONDS)
 

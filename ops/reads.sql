@@ -106,7 +106,15 @@ FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) AS u ({names})
 WHERE s.owner = %(owner)s AND s.part = %(part)s AND {same_key}
 
 -- name: open_units
--- How much is to be done in some queues, whoever works on it at the moment.
-SELECT count(*) AS units FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
-LEFT JOIN {undos} u ON u.undo_id = w.undo_id
-WHERE %(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s)
+-- How much is to be done in some queues, whoever works on it at the moment: units, but for those of executions that are
+-- paused, and rollbacks, whose undo may not be asked for yet.
+SELECT (
+    SELECT count(*) FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
+    LEFT JOIN {undos} u ON u.undo_id = w.undo_id
+    WHERE (%(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s))
+        AND (w.undo_id IS NOT NULL OR e.status <> 'paused')
+) + (
+    SELECT count(*) FROM {executions} e
+    WHERE e.ended_at IS NULL AND e.status = 'rolling_back'
+        AND (%(queues)s::text[] IS NULL OR e.queue = ANY(%(queues)s))
+) AS units

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from action_ledger.domain.errors import ExecutionNotFound
+from action_ledger.domain.pace import MAX_BATCH_SIZE
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import Unfinished, predicate_of
 from action_ledger.workers.bodies import read_body
@@ -49,12 +50,15 @@ def retry_of(execution: ExecutionHandle, *, failed: bool, not_processed: bool) -
     )
     resource = body.resource.model_copy(update={"table": row["table_name"]})
     options: dict[str, Any] = {name: row[name] for name in SAME_AS_BEFORE}
+    # A change of keys was one batch, of any size; it is one again.
+    options["batch_size"] = min(options["batch_size"], MAX_BATCH_SIZE)
     return Request(
         target=Target(execution.ledger, Resource.model_validate(resource), selection),
         options={
             "action": body.action,
             "parameters": body.parameters,
             "retry_of": execution.id,
+            "adaptive": body.adaptive,
             **options,
         },
     )

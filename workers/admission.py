@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from action_ledger.domain.errors import InvalidParameters
 from action_ledger.domain.pace import batches_at_once
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
@@ -10,6 +11,16 @@ from .claim import Unit
 from .throttle import Throttle
 
 SQL = read_blocks("action_ledger.workers", "pace.sql")
+
+
+def refuse_pace(action: str, *, rate: object, concurrency: object) -> None:
+    """Raise InvalidParameters for what would not hold: no transaction is open while an effect is at work."""
+    if rate is not None or concurrency is not None:
+        detail = (
+            "a rate and a concurrency count batches that are at work in a transaction, and an effect is at work "
+            "outside of any; its own concurrency says how many calls of a batch are under way at a time"
+        )
+        raise InvalidParameters(action=action, detail=detail)
 
 
 class NotNow(Exception):  # noqa: N818 - it says what is so

@@ -91,9 +91,19 @@ class Call:
     async def _invoke(self) -> object:
         arguments = self.record, self.parameters, self.context
         if inspect.iscoroutinefunction(self.function):
-            return await self.function(*arguments)
+            return await _contained(self.function(*arguments))
         value = await in_thread(lambda: self.function(*arguments))
-        return await value if inspect.isawaitable(value) else value
+        return await _contained(value) if inspect.isawaitable(value) else value
+
+
+async def _contained(call: Awaitable[object]) -> object:
+    """Wait for a call; what would end the worker, such as SystemExit, is the record's own failure, as in a thread."""
+    try:
+        return await call
+    except (Exception, asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise RuntimeError(_told(error)) from error
 
 
 def compensate_of(effect: Effect, unit: Unit) -> Compensate:

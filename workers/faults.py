@@ -68,11 +68,16 @@ def scope_of(error: Error) -> Scope:
     code = error.sqlstate
     if code is None:
         return Scope.PASSING if isinstance(error, OperationalError | InterfaceError) else Scope.ALL
-    if code in _PASSING_CODES or code.startswith(_PASSING_CLASSES):
+    if code in _PASSING_CODES or code.startswith(_PASSING_CLASSES) or _is_stale_plan(error):
         return Scope.PASSING
     if code in _RECORD_CODES or not code.startswith(_ALL_CLASSES):
         return Scope.RECORD
     return Scope.RECORD if _is_raised(error) or _is_too_large(error) else Scope.ALL
+
+
+def _is_stale_plan(error: Error) -> bool:
+    """Say whether a prepared statement met a table that was altered: prepared anew, it will do."""
+    return error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
 
 
 def _is_raised(error: Error) -> bool:
@@ -106,7 +111,8 @@ def split_reason(
 def is_waited_out(error: Error) -> bool:
     """Say whether somebody else is in the way, or room is short."""
     code = error.sqlstate or ""
-    return code in _WAITED_OUT_CODES or code.startswith(_WAITED_OUT_CLASSES)
+    waited_out = code in _WAITED_OUT_CODES or code.startswith(_WAITED_OUT_CLASSES)
+    return waited_out or _is_stale_plan(error)
 
 
 def may_try_again(error: Error, *, attempt: int, faults: int) -> bool:

@@ -147,8 +147,8 @@ WHERE w.undo_id IS NULL AND e.status IN ('failed', 'cancelled', 'rolling_back', 
 UNION ALL
 SELECT 'roll_back', e.execution_id, NULL FROM {executions} e
 WHERE e.ended_at IS NULL AND e.status = 'rolling_back'
-    AND NOT EXISTS (SELECT FROM {work_queue} w
-        WHERE w.execution_id = e.execution_id AND w.undo_id IS NULL AND w.leased_by IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM {work_queue} w LEFT JOIN {batches} b ON b.batch_id = w.batch_id
+        WHERE w.execution_id = e.execution_id AND w.undo_id IS NULL AND (w.leased_by IS NOT NULL OR b.epoch > 0))
     AND (%(execution_id)s::uuid IS NULL OR e.execution_id = %(execution_id)s)
 UNION ALL
 SELECT 'settle', e.execution_id, NULL FROM {executions} e

@@ -23,6 +23,7 @@ from action_ledger.domain.selection import Keys, KeyValue, Unfinished
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
+from .admission import refuse_pace
 from .applier import apply_batch
 from .bodies import read_body, save_body
 from .change import Change
@@ -103,6 +104,8 @@ class ExecutionRequest:
         table = compiled.change.table
         action = self._actions.get(command.action)
         self._effect = isinstance(action, Effect)
+        if self._effect:
+            refuse_pace(command.action, rate=command.rate, concurrency=command.concurrency)
         if action.reversibility is Reversibility.IRREVERSIBLE:
             self._command = command = _irreversible(command)
         if isinstance(command.selection, Unfinished):

@@ -14,7 +14,7 @@ from psycopg import Error
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Patience, Plan, plan_due
-from action_ledger.domain.errors import StoreUnavailable
+from action_ledger.domain.errors import StoreUnavailable, UnknownAction
 from action_ledger.domain.schedule import FailedToFire, Fired, occurrence_id
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
@@ -145,6 +145,9 @@ class Scheduler:
                     return
                 if isinstance(error, Error) and schedule.attempt < tries_of(error):
                     _postpone(transaction, schedule, code, _delay(schedule.attempt))
+                elif isinstance(error, UnknownAction):
+                    # Another worker may know it, as with units.
+                    _postpone(transaction, schedule, code, LONGEST_DELAY)
                 else:
                     self._fail(transaction, schedule, code)
         except StoreUnavailable:

@@ -21,7 +21,8 @@ from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
-from .bodies import save_body
+from .admission import refuse_pace
+from .bodies import read_body, save_body
 from .close import SQL, close_units, tally_of
 from .pace import forget_pace, retune_pace
 
@@ -46,6 +47,10 @@ def steer(transaction: Transaction, command: AnySteering) -> None:
         command.command_id,
         SteeringBody(reason=command.reason, fingerprint=command.fingerprint),
     )
+    if isinstance(command, RetuneExecution):
+        stored: Any = read_body(transaction, command.execution_id)
+        if stored and stored.get("effect"):
+            refuse_pace(stored["action"], rate=command.rate, concurrency=command.concurrency)
     transaction.lock()
     row = transaction.execute(SQL["execution"], {"execution_id": command.execution_id}).fetchone()
     if row is None:

@@ -10,7 +10,12 @@ from uuid_utils.compat import uuid7
 
 from action_ledger.domain import execution
 from action_ledger.domain.commands import RequestUndo
-from action_ledger.domain.errors import ActionLedgerError, AlreadyUndone, NothingToUndo
+from action_ledger.domain.errors import (
+    ActionLedgerError,
+    AlreadyUndone,
+    NothingToUndo,
+    UndoInProgress,
+)
 from action_ledger.domain.event import Metadata
 from action_ledger.domain.execution import rollback_id
 from action_ledger.projections.store import Store, Transaction
@@ -70,8 +75,8 @@ def _roll_back(store: Store, execution_id: UUID) -> int:
     try:
         with store.transaction() as transaction:
             UndoRequest(transaction, command, uuid7, rolls_back=True).accept()
-    except UniqueViolation:
-        return 0  # another was faster
+    except (UniqueViolation, UndoInProgress):
+        return 0  # another was faster, or a batch is still in somebody's hands: the next look asks again
     except (NothingToUndo, AlreadyUndone):
         return _end_rollback(store, execution_id, error=None)
     except ActionLedgerError as error:
@@ -82,6 +87,9 @@ def _roll_back(store: Store, execution_id: UUID) -> int:
 def _end_rollback(store: Store, execution_id: UUID, *, error: str | None) -> int:
     with store.transaction() as transaction:
         transaction.lock()
+        # Another may have asked for the undo since: then its end is the end of the rollback.
+        if transaction.execute(SQL["undo"], {"undo_id": rollback_id(execution_id)}).fetchone():
+            return 0
         row = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
         current = current_execution(transaction, execution_id)
         if row is None or current is None or not current.allows(execution.RolledBack):
