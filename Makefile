@@ -41,6 +41,11 @@ check: $(INSTALLED) ## Check form, style, types and the direction of dependencie
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+.PHONY: crash
+crash: $(INSTALLED) ## Kill, freeze and cut off workers and servers: the tests of crashes, then a long run under fire
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests/crash
+	$(BIN)/python -m tests.crash.marathon $(ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure side by side and print ratios (ARGS="--rows 1000000")
 	@$(BIN)/python -m tests.bench.run $(ARGS)
