@@ -164,17 +164,22 @@ def test_the_resource_and_scope_name_the_ledger(collector: Receiver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
-    [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")],
+    "off",
+    [
+        {"OTEL_SDK_DISABLED": "true"},
+        {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"},
+    ],
     ids=["disabled", "none"],
 )
-def test_switched_off_sends_nothing(collector: Receiver, variable: str, value: str) -> None:
+def test_switched_off_sends_nothing(collector: Receiver, off: dict[str, str]) -> None:
     ran = run(
         COMMAND + "assert not telemetry.active\nassert 'opentelemetry.sdk' not in sys.modules",
-        **{variable: value, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint},
+        **off,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
     )
     assert ran.stdout == "None\n"
     assert collector.spans == []
+    assert collector.metrics.requests == []
 
 
 def test_the_sampler_is_the_standard_one(collector: Receiver) -> None:
