@@ -37,21 +37,29 @@ def count_request(
 ) -> None:
     """Count what a request did at once, with no worker; ``started`` is of ``time.monotonic``."""
 
-    def measure(status: ExecutionStatus, *, worked: bool) -> None:
+    def measure_attempt() -> None:
         seconds = time.monotonic() - started
-        if worked:
-            metrics.attempted(names.PROCESS, command.action, queue=command.queue, seconds=seconds)
-        metrics.executed(command.action, status=status, seconds=seconds)
+        metrics.attempted(names.PROCESS, command.action, queue=command.queue, seconds=seconds)
 
-    done = [event for event in events if isinstance(event, batch.Completed)]
-    for event in done:
-        _count_end(transaction, command.action, event.tally, kind="batch", done=True)
-    ended = {
-        execution.Completed: ExecutionStatus.COMPLETED,
-        execution.Failed: ExecutionStatus.FAILED,
-    }
-    if status := ended.get(type(events[-1])):
-        transaction.after_commit(lambda: measure(status, worked=bool(done)))
+    for event in events:
+        match event:
+            case batch.Completed():
+                _count_end(transaction, command.action, event.tally, kind="batch", done=True)
+                transaction.after_commit(measure_attempt)
+            case execution.Completed():
+                _measure_end(transaction, command.action, ExecutionStatus.COMPLETED, started)
+            case execution.Failed():
+                _measure_end(transaction, command.action, ExecutionStatus.FAILED, started)
+            case _:
+                pass
+
+
+def _measure_end(
+    transaction: Transaction, action: str, status: ExecutionStatus, started: float
+) -> None:
+    transaction.after_commit(
+        lambda: metrics.executed(action, status=status, seconds=time.monotonic() - started)
+    )
 
 
 def _count_end(
