@@ -1,4 +1,4 @@
-"""The end of a transaction: its COMMIT is a statement of its own in a trace, with the SQLSTATE that it may end with."""
+"""The end of a transaction: its COMMIT, a statement of its own in a trace, and what is done only after it."""
 
 import sys
 from collections.abc import Callable, Generator
@@ -8,6 +8,37 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from . import tracing
+from .span import safely
+
+
+class AfterCommit:
+    """What waits for a transaction to have committed: to count it earlier would count what is rolled back."""
+
+    def __init__(self) -> None:
+        self._steps: list[Callable[[], object]] = []
+
+    def add(self, step: Callable[[], object]) -> None:
+        """Let a step wait."""
+        self._steps.append(step)
+
+    @contextmanager
+    def part(self) -> Generator[None]:
+        """Drop the steps of a part that is rolled back by itself."""
+        kept = len(self._steps)
+        try:
+            yield
+        except BaseException:
+            del self._steps[kept:]
+            raise
+
+    def clear(self) -> None:
+        """Drop all steps."""
+        self._steps.clear()
+
+    def run(self) -> None:
+        """Do the steps, in their order. One that fails is logged: what is committed stays committed."""
+        for step in self._steps:
+            safely(step)
 
 
 @contextmanager

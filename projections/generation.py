@@ -5,8 +5,9 @@ from psycopg.errors import LockNotAvailable
 
 from .follower import SQL, tracking_name
 from .projection import Projection
+from .relations import generation_of
 from .sql_blocks import trusted
-from .store import Store, Transaction, generation_of
+from .store import Store, Transaction
 
 
 class NextGeneration:

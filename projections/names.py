@@ -1,4 +1,4 @@
-"""Every name the ledger gives to telemetry: spans, attributes, and their fixed values.
+"""Every name the ledger gives to telemetry: spans, metrics, attributes, and their fixed values.
 
 Names that OpenTelemetry defines follow its semantic conventions 1.44. Names of our own begin with
 ``action_ledger.``. Nothing here may hold record values, keys or parameters.
@@ -114,3 +114,46 @@ SERVER_PORT: Final = "server.port"
 
 ERROR_TYPE: Final = "error.type"
 """Why an operation failed for good: a SQLSTATE, or the name of the exception's class."""
+
+# ---- metrics
+
+PROCESS_DURATION: Final = "messaging.process.duration"
+"""Seconds that one attempt took, at planning, a batch or a compensation; ``error.type`` if it was the last."""
+
+BATCH_SIZE: Final = "action_ledger.batch.size"
+"""Records of a batch, or of a compensation, that was done."""
+
+RECORDS: Final = "action_ledger.records"
+"""Records that came to an end in a batch or a compensation, by outcome."""
+
+RETRIES: Final = "action_ledger.retries"
+"""Units that were put off, or batches that were split, after a fault that may pass."""
+
+SPLITS: Final = "action_ledger.splits"
+"""Batches that were split, by reason."""
+
+LEASE_EXPIRED: Final = "action_ledger.lease.expired"
+"""Leases that had run out when their unit was taken up by another worker."""
+
+FENCED_WRITES: Final = "action_ledger.fenced.writes"
+"""Answers that a worker wanted to keep under a lease that it had lost."""
+
+EXECUTION_DURATION: Final = "action_ledger.execution.duration"
+"""Seconds from the request of an execution to its end."""
+
+# ---- labels of metrics: each has few values, and none is an id or comes from a record
+
+ACTION: Final = "action_ledger.action"
+"""The name of the action."""
+
+UNIT_KIND: Final = "action_ledger.unit.kind"
+"""``batch`` for what an execution does, ``compensation`` for what an undo takes back."""
+
+OUTCOME: Final = "action_ledger.outcome"
+"""What came of a record: ``applied``, ``failed`` or ``skipped``."""
+
+SPLIT_REASON: Final = "action_ledger.split.reason"
+"""Why a batch was split: ``pace``, ``rate``, ``timed_out``, ``deadlock`` or ``too_large``."""
+
+STATUS: Final = "action_ledger.execution.status"
+"""The status in which an execution ended."""

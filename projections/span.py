@@ -1,6 +1,6 @@
 """One span that is being recorded, and what keeps telemetry's faults away from the ledger.
 
-Only ``tracing.py`` needs this module: the rest of the ledger speaks of spans through it.
+The rest of the ledger speaks of spans through ``tracing.py``, and of metrics through ``metrics.py``.
 """
 
 from __future__ import annotations
@@ -47,11 +47,15 @@ def active_tracer() -> Tracer | None:
 
 @lru_cache(maxsize=1)  # asking the SDK takes a lock and compiles a warning filter, each time
 def _tracer_of(provider: TracerProvider) -> Tracer:
+    return provider.get_tracer(names.SCOPE, installed_version(), names.SCHEMA_URL)
+
+
+def installed_version() -> str | None:
+    """Return the ledger's version; None when it runs from a copy that was never installed."""
     try:
-        installed = version("action-ledger")
-    except PackageNotFoundError:  # run from a copy that was never installed
-        installed = None
-    return provider.get_tracer(names.SCOPE, installed, names.SCHEMA_URL)
+        return version("action-ledger")
+    except PackageNotFoundError:
+        return None
 
 
 class Recording:

@@ -5,7 +5,7 @@ the append lock may wait for a queue row.
 """
 
 import copy
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self, cast
 from uuid import UUID
@@ -18,10 +18,11 @@ from action_ledger.domain.event import Event
 from action_ledger.domain.mapper import EventMapper
 
 from . import tracing
-from .commit import committing
+from .commit import AfterCommit, committing
 from .in_place import IN_PLACE
 from .projection import Projection, Recorded
 from .recorder import Connections, Datastore, Recorder
+from .relations import Views
 from .rows import Rows
 from .sql_blocks import read_blocks
 from .work_queue import announcement
@@ -32,32 +33,6 @@ STREAMED_AT_ONCE = 8
 """Rows of bulk data fetched at a time: each may hold a whole batch."""
 
 
-class Views:
-    """Where the rows of projections lie at the moment: the one place that knows generations."""
-
-    def __init__(
-        self, schema: str, generations: Mapping[str, int], projections: Sequence[Projection]
-    ) -> None:
-        self._schema = schema
-        self._projection_of = {table: p.name for p in projections for table in p.tables}
-        self.generations = dict(generations)
-
-    def relation(self, table: str) -> sql.Identifier:
-        """Name the relation that stands for a projection's table now."""
-        if table in IN_PLACE:
-            return sql.Identifier(self._schema, table)
-        return generation_of(self._schema, table, self.generations[self._projection_of[table]])
-
-    def identifiers(self) -> dict[str, sql.Identifier]:
-        """Name them all, for SQL that is put together from blocks."""
-        return {table: self.relation(table) for table in self._projection_of}
-
-
-def generation_of(schema: str, table: str, generation: int) -> sql.Identifier:
-    """Name one generation of a view's table."""
-    return sql.Identifier(schema, f"view_{table}_g{generation}")
-
-
 class Transaction:
     """One transaction, with what it needs to read, to record and to come to an end."""
 
@@ -66,6 +41,7 @@ class Transaction:
         self.cursor: Cursor[DictRow] = connection.cursor()
         self._store = store
         self._spans = spans
+        self._afterwards = AfterCommit()
         self._views: Views | None = None
         self._locked = False
 
@@ -77,6 +53,18 @@ class Transaction:
     def cover(self, span: tracing.Scope) -> Span:
         """Begin a span that ends after COMMIT, so that the COMMIT and its failure belong to it."""
         return self._spans.enter_context(span)
+
+    def after_commit(self, step: Callable[[], object]) -> None:
+        """Do something once this has committed, and only then; it may fail, but cannot fail the transaction."""
+        self._afterwards.add(step)
+
+    def committed(self) -> None:
+        """Do what was put off until now."""
+        self._afterwards.run()
+
+    def forget(self) -> None:
+        """Put off nothing any more: what was done is rolled back, though the transaction commits."""
+        self._afterwards.clear()
 
     @property
     def schema(self) -> sql.Identifier:
@@ -124,7 +112,7 @@ class Transaction:
     @contextmanager
     def savepoint(self) -> Generator[None]:
         """Make what happens within all or nothing, without ending the transaction."""
-        with self.connection.transaction():
+        with self._afterwards.part(), self.connection.transaction():
             yield
 
     @contextmanager
@@ -235,6 +223,7 @@ class Store:
                     },
                 )
                 yield transaction
+            transaction.committed()
 
     @contextmanager
     def rehearsal(self) -> Generator[Transaction]:
@@ -244,6 +233,7 @@ class Store:
             transaction.connection.transaction(force_rollback=True),
         ):
             yield transaction
+            transaction.forget()
 
     def speaks_of_views(self, query: sql.SQL) -> bool:
         """Say whether a block has a place for a view's table."""

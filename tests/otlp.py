@@ -8,6 +8,11 @@ from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 import grpc  # type: ignore[import-untyped] # it has no types
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -18,7 +23,40 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+
+class MetricsReceiver(metrics_service_pb2_grpc.MetricsServiceServicer):
+    """Keeps every export of metrics; the newest holds all figures, because they are sums since the start."""
+
+    def __init__(self) -> None:
+        self.requests: list[ExportMetricsServiceRequest] = []
+
+    @override
+    def Export(
+        self, request: ExportMetricsServiceRequest, context: Any
+    ) -> ExportMetricsServiceResponse:
+        del context
+        self.requests.append(request)
+        return ExportMetricsServiceResponse()
+
+    @property
+    def newest(self) -> dict[str, Metric]:
+        """The ledger's own metrics of the last export, by name."""
+        return {
+            metric.name: metric
+            for request in self.requests[-1:]
+            for resource in request.resource_metrics
+            for scope in resource.scope_metrics
+            if scope.scope.name == "action_ledger"
+            for metric in scope.metrics
+        }
+
+    @property
+    def wire(self) -> bytes:
+        """Everything that was sent, as it was sent."""
+        return b"".join(request.SerializeToString() for request in list(self.requests))
 
 
 class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
@@ -27,6 +65,7 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self) -> None:
         self.endpoint = ""
         self.requests: list[ExportTraceServiceRequest] = []
+        self.metrics = MetricsReceiver()
         self._arrived = Condition()
 
     @override
@@ -69,6 +108,8 @@ def receiver() -> Generator[Receiver]:
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
     untyped: Any = trace_service_pb2_grpc
     untyped.add_TraceServiceServicer_to_server(collected, server)
+    untyped = metrics_service_pb2_grpc
+    untyped.add_MetricsServiceServicer_to_server(collected.metrics, server)
     collected.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:

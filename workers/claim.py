@@ -87,10 +87,13 @@ def claim(
 
 def postpone(
     transaction: Transaction, unit: Unit, *, error: str, delay: float, own: bool = True
-) -> None:
-    """Let a unit be tried again ``delay`` seconds from now; ``own`` counts against its few tries."""
+) -> bool:
+    """Let a unit be tried again ``delay`` seconds from now; ``own`` counts against its few tries.
+
+    False when another has taken it up, or ended it, meanwhile.
+    """
     values = {"unit_id": unit.unit_id, "error": error, "delay": delay, "own": own}
-    transaction.execute(SQL["postpone"], values)
+    return transaction.execute(SQL["postpone"], values).rowcount > 0
 
 
 class Standing(StrEnum):

@@ -13,6 +13,7 @@ from action_ledger.projections.store import Transaction
 from .claim import Unit
 from .effect_kept import SQL, Kept, summarise
 from .faults import message_of
+from .meter import count_records
 from .settle import settle
 
 
@@ -53,6 +54,7 @@ def end_unit(
     )
     event = _end(transaction, unit, kept, error=error, worker=worker)
     transaction.append(event)
+    count_records(transaction, unit, kept.tally, done=error is None)
     if isinstance(event, batch.Cancelled):
         return False
     settle(

@@ -44,7 +44,7 @@ class EffectLeases:
         Raises ExecutionClosed, ExecutionHeld, and what is wrong with the table or the parameters.
         """
         if unit.leased_by is not None:
-            lease_expired(unit)
+            lease_expired(transaction, unit)
         batch_id, version, epoch = _batch_of(unit)
         leased = replace(unit, epoch=epoch)
         lease = Lease(

@@ -10,6 +10,7 @@ from .claim import SQL, Unit, holds
 from .close import require_open, require_running
 from .effect_ends import end_unit
 from .fail_list import list_failed
+from .meter import count_records
 from .settle import settle
 
 
@@ -68,6 +69,7 @@ def fail_unit(
         if compensating
         else current.trigger(batch.Failed, unit.metadata, **fields)
     )
+    count_records(transaction, unit, Tally(failed=unit.records), done=False)
     settle(
         transaction, execution_id=unit.execution_id, undo_id=unit.undo_id, metadata=unit.metadata
     )

@@ -12,6 +12,7 @@ from psycopg import Error
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.domain.pace import Adaptive
+from action_ledger.projections import tracing
 from action_ledger.projections.store import Store
 
 from .admission import Admission, NotNow
@@ -28,6 +29,7 @@ from .faults import (
     message_of,
     scope_of,
 )
+from .meter import count_attempt, count_retry
 from .split import SplitInstead
 from .steps import reached
 from .sweep import sweep
@@ -132,6 +134,8 @@ class Worker:
                 self._misses = 0
                 if leased is not None:
                     self._see_through(leased)
+                if unit is not None:
+                    count_attempt(unit, self._seconds())
                 self.done += unit is not None
                 return unit is not None
         except Exception as error:  # noqa: BLE001 - one bad unit must not end the worker
@@ -186,38 +190,45 @@ class Worker:
         if unit is None:
             self._miss(error)
             return
-        if isinstance(error, ExecutionHeld):
-            return
-        if isinstance(error, ExecutionClosed):
-            self._sweep(unit.execution_id)
-            return
-        code = code_of(error.cause if isinstance(error, SplitInstead) else error)
-        if code == UNEXPECTED:
-            log.error(
-                "unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error
-            )
+        seconds = self._seconds()
+        error_type = None
         try:
-            with self._store.transaction(silence=self._silence) as transaction:
-                if isinstance(error, SplitInstead):
-                    self._bench.split_in_two(transaction, unit, error.reason, error=code)
-                elif isinstance(error, Error) and may_try_again(
-                    error, attempt=unit.attempt, faults=unit.faults
-                ):
-                    postpone(
-                        transaction,
-                        unit,
-                        error=code,
-                        delay=_delay(unit.attempt),
-                        own=not is_waited_out(error),
-                    )
-                else:
-                    fail_unit(transaction, unit, error=code, worker=self.name, cause=error)
+            error_type = self._record_fault(unit, error)
         except ExecutionHeld:
             return
         except ExecutionClosed:
             self._sweep(unit.execution_id)
         except Exception as second:  # noqa: BLE001 - as in step
             self._put_aside(unit, second)
+        finally:
+            count_attempt(unit, seconds, error_type=error_type)
+
+    def _record_fault(self, unit: Unit, error: Exception) -> str | None:
+        """Split the unit, put it off or fail it; give the type of what it failed of for good, once that is said."""
+        if isinstance(error, ExecutionHeld | ExecutionClosed):
+            raise error
+        code = code_of(error.cause if isinstance(error, SplitInstead) else error)
+        if code == UNEXPECTED:
+            log.error(
+                "unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error
+            )
+        with self._store.transaction(silence=self._silence) as transaction:
+            if isinstance(error, SplitInstead):
+                self._bench.split_in_two(transaction, unit, error, error=code)
+                return None
+            if isinstance(error, Error) and may_try_again(
+                error, attempt=unit.attempt, faults=unit.faults
+            ):
+                delay, own = _delay(unit.attempt), not is_waited_out(error)
+                if postpone(transaction, unit, error=code, delay=delay, own=own):
+                    count_retry(transaction, tracing.error_type(error))
+                return None
+            fail_unit(transaction, unit, error=code, worker=self.name, cause=error)
+        return tracing.error_type(error)
+
+    def _seconds(self) -> float:
+        """Give how long the unit in hand has been there."""
+        return 0.0 if self.current is None else time.monotonic() - self.current.since
 
     def _sweep(self, execution_id: UUID | None) -> None:
         try:
@@ -237,7 +248,8 @@ class Worker:
         )
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                postpone(transaction, unit, error=code_of(error), delay=ASIDE)
+                if postpone(transaction, unit, error=code_of(error), delay=ASIDE):
+                    count_retry(transaction, tracing.error_type(error))
         except Error as third:
             self._miss(third)
 

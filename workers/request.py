@@ -1,5 +1,6 @@
 """Takes a requested execution in: checks it, records it, and does as much of it as fits this transaction."""
 
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -37,6 +38,7 @@ from .compile import (
     reference_of,
 )
 from .cutter import Cut, Cutter
+from .meter import count_request
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
 from .settle import end_of_execution
 from .steps import reached
@@ -95,6 +97,7 @@ class ExecutionRequest:
         transaction, with one append, so a command that is wrong in any way leaves nothing. A change of keys is
         always gated, and one batch.
         """
+        started = time.monotonic()
         body = body_of(self._command)
         compiled = compile_request(self._transaction, self._actions, body)
         if compiled.change.moves_keys:
@@ -133,6 +136,7 @@ class ExecutionRequest:
             events += self._planned(cuts, compiled, requested, at_once=now and at_once)
         reached("request.before_append")
         self._transaction.append(*events)
+        count_request(self._transaction, command, events, started=started)
         reached("request.before_commit")
         return not isinstance(events[-1], execution.Completed | execution.Failed)
 

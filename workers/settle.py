@@ -17,6 +17,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .close import close_units, current_execution, tally_of
+from .meter import measure_execution
 from .pace import forget_pace
 
 SQL = read_blocks("action_ledger.workers", "queue.sql")
@@ -38,7 +39,8 @@ def settle(
     event = end_of_execution(current, row, metadata, error=_error(transaction, row))
     if event is None:
         return False
-    transaction.append(event)
+    (ended,) = transaction.append(event)
+    measure_execution(transaction, row, current.mutate(event).status, ended.recorded_at)
     forget_pace(transaction, execution_id)
     if not _is_done(row):
         close_units(transaction, current.mutate(event), metadata)
@@ -99,10 +101,13 @@ def _settle_undo(transaction: Transaction, undo_id: UUID, metadata: Metadata) ->
         undone = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
         rolling = current_execution(transaction, execution_id)
         if undone is not None and rolling is not None and rolling.allows(execution.RolledBack):
-            events.append(
+            end = (
                 rolling.trigger(execution.Failed, metadata, error=error, tally=tally_of(undone))
                 if error
                 else rolling.trigger(execution.RolledBack, metadata, undo_id=undo_id)
             )
+            *_, ended = transaction.append(*events, end)
+            measure_execution(transaction, undone, rolling.mutate(end).status, ended.recorded_at)
+            return True
     transaction.append(*events)
     return True

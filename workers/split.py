@@ -17,6 +17,7 @@ from action_ledger.projections.store import Transaction
 from .claim import Unit
 from .close import require_open
 from .cutter import Cut
+from .meter import count_retry, count_split
 from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "pace.sql")
@@ -32,6 +33,7 @@ class Retry:
     """After which fault the parts are tried, and how many seconds later at most."""
 
     error: str
+    error_type: str
     longest: float
 
 
@@ -57,8 +59,10 @@ def split_batch(
     reached("batch.cut")
     require_open(transaction, unit.execution_id)
     transaction.append(*_events(unit, parts, reason))
+    count_split(transaction, reason)
     if retry is not None:
         values = {"error": retry.error, "longest": retry.longest}
+        count_retry(transaction, retry.error_type)
         transaction.execute(SQL["put_off"], {"parts": [part.owner for part in parts], **values})
     reached("batch.split")
 

@@ -24,6 +24,7 @@ from action_ledger.projections.store import Transaction
 from .admission import refuse_pace
 from .bodies import read_body, save_body
 from .close import SQL, close_units, tally_of
+from .meter import measure_execution
 from .pace import forget_pace, retune_pace
 
 
@@ -65,10 +66,11 @@ def steer(transaction: Transaction, command: AnySteering) -> None:
     event = _event(current, command, row, metadata)
     if event is None:
         return
-    transaction.append(event)
+    (recorded,) = transaction.append(event)
     if isinstance(event, execution.Retuned) and event.rate != row["rate"]:
         retune_pace(transaction, current.id, old=row["rate"], new=event.rate)
     if isinstance(event, execution.Cancelled):
+        measure_execution(transaction, row, ExecutionStatus.CANCELLED, recorded.recorded_at)
         forget_pace(transaction, current.id)
         close_units(transaction, current.mutate(event), metadata)
 

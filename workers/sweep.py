@@ -21,6 +21,7 @@ from action_ledger.domain.execution import rollback_id
 from action_ledger.projections.store import Store, Transaction
 
 from .close import SQL, close_units, current_execution, tally_of
+from .meter import measure_execution
 from .settle import settle
 from .undo_request import UndoRequest
 
@@ -95,11 +96,13 @@ def _end_rollback(store: Store, execution_id: UUID, *, error: str | None) -> int
         if row is None or current is None or not current.allows(execution.RolledBack):
             return 0
         metadata = _metadata(transaction, execution_id)
-        transaction.append(
+        end = (
             current.trigger(execution.RolledBack, metadata, undo_id=None)
             if error is None
             else current.trigger(execution.Failed, metadata, error=error, tally=tally_of(row))
         )
+        (ended,) = transaction.append(end)
+        measure_execution(transaction, row, current.mutate(end).status, ended.recorded_at)
     return 1
 
 

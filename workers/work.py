@@ -5,9 +5,8 @@ import time
 from psycopg import Error
 
 from action_ledger.domain.actions import Actions
-from action_ledger.domain.batch import Batch, BatchStatus, Completed
+from action_ledger.domain.batch import Batch, BatchStatus, Compensated, Completed
 from action_ledger.domain.effects import Effect
-from action_ledger.domain.event import Event
 from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections import tracing
@@ -30,6 +29,7 @@ from .cutter import Cutter
 from .effect_lease import EffectLeases
 from .effect_unit import EffectUnit
 from .faults import split_reason
+from .meter import count_records
 from .pace import SQL as PACE
 from .pace import keep_pace, sizing_of
 from .planner import (
@@ -40,7 +40,7 @@ from .planner import (
     whole_size,
 )
 from .settle import settle
-from .split import Reason, Retry, SplitInstead, batch_of, split_batch
+from .split import Retry, SplitInstead, batch_of, split_batch
 from .steps import reached
 from .undo_request import UndoBody
 from .write import Owner
@@ -120,15 +120,19 @@ class Workbench:
             self._record(transaction, unit, self._compensate(transaction, unit))
 
     def split_in_two(
-        self, transaction: Transaction, unit: Unit, reason: Reason, *, error: str
+        self, transaction: Transaction, unit: Unit, fault: SplitInstead, *, error: str
     ) -> None:
         """Split a batch that met a fault, unless somebody else has brought it to its end meanwhile."""
         if not holds(transaction, unit):
             return
         halvings = max(1.0, unit.batch_size / unit.records)
-        retry = Retry(error=error, longest=min(LONGEST_PAUSE, FIRST_PAUSE * halvings))
+        retry = Retry(
+            error=error,
+            error_type=tracing.error_type(fault.cause),
+            longest=min(LONGEST_PAUSE, FIRST_PAUSE * halvings),
+        )
         half = -(-unit.records // 2)
-        split_batch(transaction, unit, size=half, reason=reason, retry=retry)
+        split_batch(transaction, unit, size=half, reason=fault.reason, retry=retry)
 
     def _do_batch(self, transaction: Transaction, unit: Unit) -> None:
         compiled, request = self._compile(transaction, unit)
@@ -150,12 +154,13 @@ class Workbench:
         if not self._record(transaction, unit, completed):
             keep_pace(transaction, unit, sizing, seconds=seconds, unheld=self._unheld)
 
-    def _record(self, transaction: Transaction, unit: Unit, event: Event) -> bool:
+    def _record(self, transaction: Transaction, unit: Unit, event: Completed | Compensated) -> bool:
         """Append what came of a unit; say whether its job has come to its end."""
         reached(f"{unit.kind}.applied")
         if unit.undo_id is None:
             require_open(transaction, unit.execution_id)
         transaction.append(event)
+        count_records(transaction, unit, event.tally)
         reached(f"{unit.kind}.appended")
         return settle(
             transaction,
@@ -190,7 +195,7 @@ class Workbench:
             divisible=divisible,
         )
 
-    def _compensate(self, transaction: Transaction, unit: Unit) -> Event:
+    def _compensate(self, transaction: Transaction, unit: Unit) -> Compensated:
         batch_id, version = batch_of(unit)
         body = UndoBody.model_validate(read_body(transaction, unit.job_id))
         owner = Owner(

@@ -164,17 +164,22 @@ def test_the_resource_and_scope_name_the_ledger(collector: Receiver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
-    [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")],
+    "off",
+    [
+        {"OTEL_SDK_DISABLED": "true"},
+        {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"},
+    ],
     ids=["disabled", "none"],
 )
-def test_switched_off_sends_nothing(collector: Receiver, variable: str, value: str) -> None:
+def test_switched_off_sends_nothing(collector: Receiver, off: dict[str, str]) -> None:
     ran = run(
         COMMAND + "assert not telemetry.active\nassert 'opentelemetry.sdk' not in sys.modules",
-        **{variable: value, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint},
+        **off,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
     )
     assert ran.stdout == "None\n"
     assert collector.spans == []
+    assert collector.metrics.requests == []
 
 
 def test_the_sampler_is_the_standard_one(collector: Receiver) -> None:
@@ -251,3 +256,48 @@ def test_nobody_calls_shutdown() -> None:
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}",
         )
         assert time.monotonic() - started < 6
+
+
+COUNTED = """
+from action_ledger.projections import metrics
+metrics.retried("40001")
+metrics.lease_expired()
+metrics.writes_fenced(3)
+"""
+
+
+def test_metrics_are_sent_at_the_end(collector: Receiver) -> None:
+    ran = run(COUNTED, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=collector.endpoint)
+    assert ran.stderr == ""
+    assert collector.spans == []
+    assert {
+        name: [point.as_int for point in metric.sum.data_points]
+        for name, metric in collector.metrics.newest.items()
+    } == {
+        "action_ledger.retries": [1],
+        "action_ledger.lease.expired": [1],
+        "action_ledger.fenced.writes": [3],
+    }
+
+
+def test_the_hosts_meter_provider_is_left_alone(collector: Receiver) -> None:
+    own = """
+from opentelemetry import metrics as api
+from opentelemetry.sdk.metrics import MeterProvider
+api.set_meter_provider(own := MeterProvider(shutdown_on_exit=False))
+assert not configure().active
+assert api.get_meter_provider() is own
+"""
+    asked = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": collector.endpoint}
+    lines = f"from action_ledger.ops.telemetry import configure\n{own}\n{COUNTED}"
+    subprocess.run([sys.executable, "-c", lines], check=True, timeout=60, env=asked)
+    assert collector.metrics.requests == []
+
+
+def test_an_interval_that_is_no_number_stops_nothing(collector: Receiver) -> None:
+    ran = run(
+        COUNTED + "assert not telemetry.active",
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=collector.endpoint,
+        OTEL_METRIC_EXPORT_INTERVAL="-5",
+    )
+    assert "could not be set up" in ran.stderr
