@@ -6,6 +6,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from psycopg import Connection
 from psycopg.rows import DictRow
 
@@ -168,3 +171,28 @@ def test_a_lease_that_ran_out_and_that_nobody_took(
     assert epochs(connection) == {1: PLACES}
     assert set(calls(log).values()) == {1}
     check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_leases_that_ran_out_are_counted(
+    execution: ExecutionHandle, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: provider)
+    first = take(execution)
+    expire(connection)
+    second = take(execution)
+    first.run()
+    second.run()
+    data = reader.get_metrics_data()
+    assert data is not None
+    (resource,) = data.resource_metrics
+    (scope,) = resource.scope_metrics
+    found = {metric.name: metric.data.data_points for metric in scope.metrics}
+    assert [getattr(each, "value", None) for each in found["action_ledger.lease.expired"]] == [1]
+    (fenced,) = found["action_ledger.fenced.writes"]
+    assert 0 < getattr(fenced, "value", 0) <= PLACES
+    counted = found["action_ledger.records"]
+    assert [getattr(each, "value", None) for each in counted] == [PLACES]
+    assert [dict(each.attributes or {})["action_ledger.outcome"] for each in counted] == ["applied"]
+    provider.shutdown()
