@@ -43,7 +43,7 @@ check: $(INSTALLED) ## Check form, style, types and the direction of dependencie
 
 .PHONY: crash
 crash: $(INSTALLED) ## Kill, freeze and cut off workers and servers: the tests of crashes, then a long run under fire
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests/crash
+	ACTION_LEDGER_CRASH=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q tests/crash
 	$(BIN)/python -m tests.crash.marathon $(ARGS)
 
 .PHONY: bench

@@ -44,7 +44,7 @@ def list_outcomes(
 
 
 def _found(ledger: Ledger, given: str, kind: str) -> Iterator[Any]:
-    job = find(ledger.store, given, newest=("execution", "undo", "redo"))
+    job = find(ledger.store, given)
     execution, undo = ExecutionHandle(ledger, job.id), UndoHandle(ledger, job.id)
     readers = (
         {
