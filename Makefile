@@ -33,6 +33,14 @@ demo: $(INSTALLED) ## Change, undo and audit 234,908 real places on an embedded 
 test: $(INSTALLED) ## Run the tests on two PostgreSQL versions (ARGS="-m 'not slow'" for the fast loop)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 $(ARGS)
 
+FAULTS := tests/crash tests/integration/test_bad_records.py tests/integration/test_conflicts.py \
+	tests/integration/test_undo_at_once.py
+
+.PHONY: crash
+crash: $(INSTALLED) ## Inject every fault, exhaustively, and print what came of each (QUICK=1 for a small one)
+	ACTION_LEDGER_QUICK_CRASH=$(QUICK) $(BIN)/python -m pytest -p tests.faults -n 2 --dist worksteal --durations 10 \
+		-m "crash or not crash" $(FAULTS) $(ARGS)
+
 .PHONY: check
 check: $(INSTALLED) ## Check form, style, types and the direction of dependencies
 	$(BIN)/ruff format --check .

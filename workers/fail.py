@@ -11,6 +11,7 @@ from .close import require_open, require_running
 from .effect_ends import end_unit
 from .fail_list import list_failed
 from .settle import settle
+from .steps import reached
 
 
 def fail_unit(
@@ -47,6 +48,7 @@ def fail_unit(
         BatchStatus.COMPENSATING if compensating else BatchStatus.PLANNED,
     )
     digest = list_failed(transaction, unit, code=error, cause=cause)
+    reached("fail.listed")
     transaction.lock()
     fields = {
         "execution_id": unit.execution_id,
@@ -68,6 +70,7 @@ def fail_unit(
         if compensating
         else current.trigger(batch.Failed, unit.metadata, **fields)
     )
+    reached("fail.appended")
     settle(
         transaction, execution_id=unit.execution_id, undo_id=unit.undo_id, metadata=unit.metadata
     )
@@ -88,4 +91,5 @@ def _fail_plan(transaction: Transaction, unit: Unit, error: str) -> None:
             records=row["total"],
         )
     )
+    reached("fail.planning_ended")
     settle(transaction, execution_id=unit.execution_id, undo_id=None, metadata=unit.metadata)

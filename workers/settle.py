@@ -18,6 +18,7 @@ from action_ledger.projections.store import Transaction
 
 from .close import close_units, current_execution, tally_of
 from .pace import forget_pace
+from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "queue.sql")
 
@@ -38,7 +39,9 @@ def settle(
     event = end_of_execution(current, row, metadata, error=_error(transaction, row))
     if event is None:
         return False
+    reached("settle.before_append")
     transaction.append(event)
+    reached("settle.appended")
     forget_pace(transaction, execution_id)
     if not _is_done(row):
         close_units(transaction, current.mutate(event), metadata)
@@ -104,5 +107,7 @@ def _settle_undo(transaction: Transaction, undo_id: UUID, metadata: Metadata) ->
                 if error
                 else rolling.trigger(execution.RolledBack, metadata, undo_id=undo_id)
             )
+    reached("settle.before_undo_append")
     transaction.append(*events)
+    reached("settle.undo_appended")
     return True

@@ -22,6 +22,7 @@ from action_ledger.projections.store import Store, Transaction
 
 from .close import SQL, close_units, current_execution, tally_of
 from .settle import settle
+from .steps import reached
 from .undo_request import UndoRequest
 
 
@@ -29,6 +30,7 @@ def sweep(store: Store, execution_id: UUID | None = None) -> int:
     """Look once, at one execution or at all; give the number of findings that were mended."""
     with store.transaction() as transaction:
         found = transaction.execute(SQL["findings"], {"execution_id": execution_id}).fetchall()
+    reached("sweep.found")
     return sum(_mend(store, **row) for row in found)
 
 
@@ -51,7 +53,9 @@ def _close(store: Store, execution_id: UUID) -> int:
             current = current_execution(transaction, execution_id)
             if current is None or not current.closed:
                 return total
+            reached("sweep.locked")
             closed = close_units(transaction, current, _metadata(transaction, execution_id))
+            reached("sweep.closed")
         total += closed
         if not closed:
             return total
@@ -72,9 +76,11 @@ def _roll_back(store: Store, execution_id: UUID) -> int:
         queue=row["queue"],
         priority=row["priority"],
     )
+    reached("rollback.found")
     try:
         with store.transaction() as transaction:
             UndoRequest(transaction, command, uuid7, rolls_back=True).accept()
+            reached("rollback.requested")
     except (UniqueViolation, UndoInProgress):
         return 0  # another was faster, or a batch is still in somebody's hands: the next look asks again
     except (NothingToUndo, AlreadyUndone):
@@ -95,11 +101,13 @@ def _end_rollback(store: Store, execution_id: UUID, *, error: str | None) -> int
         if row is None or current is None or not current.allows(execution.RolledBack):
             return 0
         metadata = _metadata(transaction, execution_id)
+        reached("rollback.before_end")
         transaction.append(
             current.trigger(execution.RolledBack, metadata, undo_id=None)
             if error is None
             else current.trigger(execution.Failed, metadata, error=error, tally=tally_of(row))
         )
+        reached("rollback.ended")
     return 1
 
 
@@ -107,9 +115,10 @@ def _settle(store: Store, execution_id: UUID, undo_id: UUID | None) -> int:
     with store.transaction() as transaction:
         transaction.lock()
         metadata = _metadata(transaction, execution_id)
-        return int(
-            settle(transaction, execution_id=execution_id, undo_id=undo_id, metadata=metadata)
-        )
+        reached("sweep.before_settle")
+        ended = settle(transaction, execution_id=execution_id, undo_id=undo_id, metadata=metadata)
+        reached("sweep.settled")
+        return int(ended)
 
 
 def _metadata(transaction: Transaction, execution_id: UUID) -> Metadata:

@@ -79,6 +79,7 @@ def working(*works: Callable[[], None]) -> Generator[None]:
         raise died[0]
 
 
+@pytest.mark.fault(7, 9)
 @pytest.mark.parametrize(
     ("workers", "isolation"),
     [
@@ -109,6 +110,7 @@ def test_workers_on_one_execution(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(7, 9)
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 def test_threads_and_streaming(
     database_url: str, connection: Connection[DictRow], isolation: str
@@ -123,6 +125,7 @@ def test_threads_and_streaming(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(7)
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 def test_executions_that_overlap(
     database_url: str, connection: Connection[DictRow], isolation: str
@@ -162,6 +165,7 @@ def test_executions_that_overlap(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(7)
 @pytest.mark.every_postgres
 def test_deadlock_with_an_outsider(database_url: str, connection: Connection[DictRow]) -> None:
     """40P01: the batch is the victim, is put off, and then takes its rows in order."""
@@ -202,6 +206,7 @@ def attempts(connection: Connection[DictRow]) -> list[int]:
     return [row["attempt"] for row in rows]
 
 
+@pytest.mark.fault(6)
 @pytest.mark.every_postgres
 @pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
 def test_foreign_transaction_holds_rows(
@@ -240,6 +245,7 @@ def test_foreign_transaction_holds_rows(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(6)
 def tried(connection: Connection[DictRow]) -> list[str]:
     """Give the faults that open units have met."""
     rows = connection.execute(
@@ -248,6 +254,7 @@ def tried(connection: Connection[DictRow]) -> list[str]:
     return [row["last_error"] for row in rows]
 
 
+@pytest.mark.fault(6)
 def test_patience_outlasts_a_long_foreign_transaction(
     database_url: str, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +276,7 @@ def test_patience_outlasts_a_long_foreign_transaction(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(6)
 def test_foreign_transaction_stops_one_execution_only(
     database_url: str, connection: Connection[DictRow]
 ) -> None:
@@ -318,6 +326,7 @@ def test_append_lock_held_by_somebody_else(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(9)
 @pytest.mark.parametrize("step", ["batch.claimed", "batch.applied", "batch.appended"])
 def test_nothing_waits_for_a_queue_row_under_the_append_lock(
     database_url: str, connection: Connection[DictRow], step: str

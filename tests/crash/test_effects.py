@@ -145,6 +145,7 @@ def test_killed_in_the_middle(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize("step", ["effect.before_call", "effect.before_keep", "effect.before_end"])
 def test_frozen_and_thawed(
     database_url: str, connection: Connection[DictRow], log: Path, step: str
@@ -247,6 +248,7 @@ def test_a_handler_that_kills_its_workers(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(10)
 @pytest.mark.crash
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="wants Debian's package faketime")
 @pytest.mark.parametrize("shift", ["+1d", "-1d"])

@@ -52,6 +52,7 @@ def login(connection: Connection[DictRow], url: str) -> Generator[tuple[str, str
         connection.execute(sql.SQL("DROP ROLE {0}").format(sql.Identifier(name)))
 
 
+@pytest.mark.fault(21)
 def test_right_revoked_in_the_middle(database_url: str, connection: Connection[DictRow]) -> None:
     make_places(connection, 500)
     with (
@@ -95,6 +96,8 @@ def test_undo_fails_for_good(database_url: str, connection: Connection[DictRow])
         check_invariants(connection, tables=["places"])
 
 
+@pytest.mark.fault(23)
+@pytest.mark.fault(23)
 @pytest.mark.every_postgres
 @pytest.mark.parametrize("done", [0, 2])
 def test_table_dropped(database_url: str, connection: Connection[DictRow], done: int) -> None:
@@ -131,6 +134,7 @@ def test_column_dropped(database_url: str, connection: Connection[DictRow]) -> N
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("streaming", [False, True])
 def test_planning_fails(
     database_url: str, connection: Connection[DictRow], *, streaming: bool

@@ -155,6 +155,7 @@ def items(connection: Connection[DictRow]) -> Connection[DictRow]:
     return connection
 
 
+@pytest.mark.fault(15)
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch, needle: str) -> Generator[list[str]]:
     """Count the statements that hold a piece of text."""
@@ -185,6 +186,7 @@ def test_the_others_go_on(
     check_invariants(connection, tables=[f"{name}.items" for name in CASES])
 
 
+@pytest.mark.fault(15)
 def check_case(ledger: Ledger, connection: Connection[DictRow], name: str, case: Case) -> None:
     table = sql.Identifier(name, "items")
     before = dump(connection, table)
@@ -202,6 +204,7 @@ def check_case(ledger: Ledger, connection: Connection[DictRow], name: str, case:
     assert dump(connection, table) == before
 
 
+@pytest.mark.fault(21)
 def test_a_bad_record_costs_few_statements(
     ledger: Ledger, items: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:

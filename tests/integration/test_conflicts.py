@@ -48,6 +48,7 @@ def reasons(undo: UndoHandle) -> dict[str, str]:
     return {outcome.key[0]: outcome.reason for outcome in undo.conflicts()}
 
 
+@pytest.mark.fault(20)
 @pytest.fixture
 def done(ledger: Ledger, items: Connection[DictRow]) -> ExecutionHandle:
     """An update of all items, in batches of 6."""
@@ -83,6 +84,7 @@ def test_skip_leaves_what_others_changed(done: ExecutionHandle, items: Connectio
     check_invariants(items)
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -109,6 +111,7 @@ def test_equal_is_not_the_same(
     assert dump(items, TABLE) == before
 
 
+@pytest.mark.fault(20)
 def test_fail_refuses_before_anything_is_written(
     done: ExecutionHandle, items: Connection[DictRow]
 ) -> None:
@@ -124,6 +127,7 @@ def test_fail_refuses_before_anything_is_written(
     assert some.progress().applied == 18
 
 
+@pytest.mark.fault(20)
 def test_force_overwrites_and_can_be_taken_back(
     done: ExecutionHandle, items: Connection[DictRow]
 ) -> None:
@@ -142,6 +146,7 @@ def test_force_overwrites_and_can_be_taken_back(
     check_invariants(items, tables=[NAME], touched=["4"])
 
 
+@pytest.mark.fault(21)
 def test_rows_that_are_there_again(ledger: Ledger, items: Connection[DictRow]) -> None:
     execution = ledger.on(NAME).all().delete(hard=True).by("tester").batch_size(6).run()
     run(items, "INSERT INTO items (id, status) VALUES (7, 'mine'), (8, 'new')")
@@ -186,6 +191,7 @@ def test_by_parts_and_each_taken_back(done: ExecutionHandle, items: Connection[D
     check_invariants(items, tables=[NAME])
 
 
+@pytest.mark.fault(19)
 def test_nothing_to_undo(ledger: Ledger, done: ExecutionHandle, items: Connection[DictRow]) -> None:
     before = dump_ledger(items)
     for request in (
