@@ -59,7 +59,7 @@ def not_here(fault: int, why: str) -> NoReturn:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_protocol() -> Generator[None, object, object]:
     _counts.clear()
     _notes.clear()
     _missing.clear()
@@ -79,7 +79,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     item.user_properties.append((PROPERTY, [counted, list(_notes), list(_missing.items())]))
 
 
-def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the table."""
     times: Counter[int] = Counter()
     broken: Counter[int] = Counter()
@@ -98,7 +98,7 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:
         for fault, count in counted:
             times[fault] += count
             broken[fault] += nodeid in failed
-    table = Table(title="Faults", title_justify="left")
+    table = Table(title="Faults", title_justify="center")
     for heading, side in (
         ("#", "right"),
         ("fault", "left"),

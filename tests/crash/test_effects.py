@@ -31,6 +31,7 @@ from tests.crash.harness import (
 )
 from tests.crash.test_frozen import stopped
 from tests.effect_invariants import check_effects
+from tests.faults import injected
 from tests.invariants import check_invariants
 from tests.mailer import EFFECTS, calls, lines
 
@@ -225,6 +226,7 @@ def test_several_workers_under_random_kills(
                 for worker in started[:-1]:
                     time.sleep(0.4)
                     dead += worker.is_alive()
+                    injected(1, worker.is_alive())
                     worker.kill()
                 started[-1].join(3)
         assert execution.progress().applied == 300
