@@ -123,7 +123,7 @@ def _ended_by_nobody(stage: Stage) -> Order:
         execution = planned(stage)
         while stage.ledger.worker().step(execution.id):
             pass
-    return {"task": "sweep", "of": execution.id}
+    return {"task": "sweep"}
 
 
 def _drifted(stage: Stage) -> Order:
@@ -136,7 +136,7 @@ def _drifted(stage: Stage) -> Order:
 
 def _drifted_before(stage: Stage) -> Order:
     execution = add_one(stage).submit()
-    stage.connection.execute("ALTER TABLE places RENAME id TO number")
+    stage.connection.execute("ALTER TABLE places RENAME score TO points")
     return {"job": execution.id}
 
 
