@@ -44,12 +44,13 @@ def test_killed_once_and_twice(
             for _ in range(2):
                 killed({**order, "step": step})
                 injected(12, name.startswith(("follow", "rebuild")))
-                check_invariants(
-                    connection,
-                    ledger=ledger,
-                    tables=[] if drifted else ["places"],
-                    open_jobs=True,
-                )
+                if scenario.adds_up:
+                    check_invariants(
+                        connection,
+                        ledger=ledger,
+                        tables=[] if drifted else ["places"],
+                        open_jobs=True,
+                    )
             finished(order)
             for execution in ledger.executions():
                 handle = ledger.execution(execution.id)
