@@ -1,11 +1,15 @@
 """Counts the faults that tests inject, and prints at the end what came of them; `make crash` loads it as a plugin.
 
 A test counts by ``injected``, or once by its mark ``fault(number)``. When it fails, what it injected counts as
-broken. What this machine cannot do is told by ``not_here``, and has a row of its own in the table.
+broken. What this machine cannot do is told by ``not_here``, and has a row of its own in the table. A run that is to
+be told of together with the next one leaves its counts in a file, which the variable names.
 """
 
-from collections import Counter, defaultdict
+import json
+import os
+from collections import Counter
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -35,7 +39,7 @@ NAMES = {
     25: "memory",
 }
 PROPERTY = "faults"
-NOT_HERE = "not here"
+SO_FAR = "ACTION_LEDGER_FAULTS_SO_FAR"
 
 _counts: Counter[int] = Counter()
 _notes: list[str] = []
@@ -80,41 +84,51 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the table."""
+    """Print the table, of this run and of those before it that belong to it."""
+    told = _told(terminalreporter)
+    if kept := os.environ.get(SO_FAR):
+        file = Path(kept)
+        if file.exists():
+            told = [*json.loads(file.read_text(encoding="utf-8")), *told]
+        file.write_text(json.dumps(told), encoding="utf-8")
     times: Counter[int] = Counter()
     broken: Counter[int] = Counter()
     missing: dict[int, str] = {}
     notes: list[str] = []
-    reports = [report for found in terminalreporter.stats.values() for report in found]
-    failed = {report.nodeid for report in reports if getattr(report, "failed", False) is True}
-    told: dict[str, list[Any]] = defaultdict(list)
-    for report in reports:
-        for name, value in getattr(report, "user_properties", ()):
-            if name == PROPERTY and getattr(report, "when", "") == "teardown":
-                told[report.nodeid] = value
-    for nodeid, (counted, noted, absent) in sorted(told.items()):
+    for failed, (counted, noted, absent) in told:
         notes += noted
         missing |= {int(fault): why for fault, why in absent}
         for fault, count in counted:
             times[fault] += count
-            broken[fault] += nodeid in failed
-    table = Table(title="Faults", title_justify="center")
-    for heading, side in (
-        ("#", "right"),
-        ("fault", "left"),
-        ("times", "right"),
-        ("broken", "right"),
-    ):
-        table.add_column(heading, justify="right" if side == "right" else "left")
+            broken[fault] += failed
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(_table(times, broken, missing))
+    terminalreporter.write_line(captured.get())
+    for line in notes:
+        terminalreporter.write_line(line)
+
+
+def _told(terminalreporter: Any) -> list[Any]:
+    """Give what each test counted, and whether it failed."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    failed = {report.nodeid for report in reports if getattr(report, "failed", False) is True}
+    told: dict[str, Any] = {}
+    for report in reports:
+        for name, value in getattr(report, "user_properties", ()):
+            if name == PROPERTY and getattr(report, "when", "") == "teardown":
+                told[report.nodeid] = (report.nodeid in failed, value)
+    return [told[nodeid] for nodeid in sorted(told)]
+
+
+def _table(times: Counter[int], broken: Counter[int], missing: dict[int, str]) -> Table:
+    table = Table(title="Faults")
+    for heading in ("#", "fault", "times injected", "invariants broken"):
+        table.add_column(heading, justify="left" if heading == "fault" else "right")
     for fault, name in NAMES.items():
         if times[fault] or fault in missing:
             shown = f"{times[fault]:,}" if times[fault] else f"not possible here: {missing[fault]}"
             table.add_row(str(fault), name, shown, str(broken[fault]))
     table.add_section()
     table.add_row("", "all", f"{times.total():,}", str(broken.total()))
-    console = Console(width=100)
-    with console.capture() as captured:
-        console.print(table)
-    terminalreporter.write_line(captured.get())
-    for line in notes:
-        terminalreporter.write_line(line)
+    return table
