@@ -85,7 +85,6 @@ def test_killed_while_it_is_created(
         check_invariants(connection, ledger=ledger)
 
 
-@pytest.mark.fault(9)
 @pytest.mark.crash
 @pytest.mark.parametrize("how", ["pause", "resume", "cancel", "run_now"])
 def test_killed_while_it_is_steered(
@@ -109,6 +108,7 @@ def test_killed_while_it_is_steered(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(9)
 def test_ten_processes_that_look_at_once(
     database_url: str, connection: Connection[DictRow]
 ) -> None:

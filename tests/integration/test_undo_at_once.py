@@ -33,7 +33,6 @@ def items(connection: Connection[DictRow]) -> Connection[DictRow]:
 
 
 @pytest.mark.fault(19)
-@pytest.mark.fault(19)
 @pytest.mark.parametrize("hard", ["update", "delete"])
 def test_undone_once(ledger: Ledger, items: Connection[DictRow], hard: str) -> None:
     target = ledger.on(NAME).all()
@@ -77,6 +76,7 @@ def test_by_parts_at_once(ledger: Ledger, items: Connection[DictRow]) -> None:
     check_invariants(items, ledger=ledger, tables=[NAME])
 
 
+@pytest.mark.fault(19)
 def test_while_another_is_at_work(ledger: Ledger, items: Connection[DictRow]) -> None:
     execution = ledger.on(NAME).all().update(n=1).by("tester").batch_size(10).run()
     first = execution.undo(by="tester").submit()
