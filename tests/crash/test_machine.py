@@ -268,4 +268,4 @@ def test_any_order(server: TestServer) -> None:
 @pytest.mark.crash
 @pytest.mark.slow
 def test_any_order_for_long(server: TestServer) -> None:
-    run(server, 20 if QUICK else 150, 40)
+    run(server, 10 if QUICK else 60, 40)
