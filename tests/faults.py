@@ -83,8 +83,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     item.user_properties.append((PROPERTY, [counted, list(_notes), list(_missing.items())]))
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print the table, of this run and of those before it that belong to it."""
+    if hasattr(config, "workerinput"):
+        return  # a process of pytest-xdist: the one that it reports to tells of all
     told = _told(terminalreporter)
     if kept := os.environ.get(SO_FAR):
         file = Path(kept)
