@@ -15,6 +15,7 @@ from . import tracing
 from .block import BLOCK, Fold
 from .projection import Projection
 from .sql_blocks import read_blocks
+from .steps import reached
 from .store import Store, Transaction
 
 SQL = read_blocks("action_ledger.projections", "projections.sql")
@@ -65,6 +66,7 @@ class Follower:
         """Take a block in, and give its size."""
         with self._store.transaction() as transaction:
             follow_alone(self._store, transaction, self.projection)
+            reached("follow.locked")
             generation = transaction.views.generations[self.projection.name]
             name = tracking_name(self.projection.name, generation)
             position = self._store.recorder.position(transaction.cursor, name)
@@ -74,6 +76,7 @@ class Follower:
                 return 0
             first, last = block[0]["notification_id"], block[-1]["notification_id"]
             self._store.recorder.track(transaction.cursor, name, last)
+            reached("follow.tracked")
             parked: dict[UUID, tuple[int, str]] = {}
             fold = Fold(
                 self._store,
@@ -90,7 +93,9 @@ class Follower:
                 self.projection.name, first=first, last=last, traceparents=fold.traceparents
             ):
                 fold.write(rows, block)
+                reached("follow.written")
                 park(transaction, self.projection, parked)
+            reached("follow.before_commit")
             return len(block)
 
     def _parked(self, transaction: Transaction, block: list[DictRow]) -> dict[UUID, int]:

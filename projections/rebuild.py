@@ -22,6 +22,7 @@ from .generation import NextGeneration, count_rows, drop_before
 from .in_place import IN_PLACE
 from .projection import Projection
 from .reconciliation import Reconciliation
+from .steps import reached
 from .store import Store, Transaction
 
 Watch = Callable[[str, int, int], None]
@@ -79,16 +80,20 @@ def rebuild(store: Store, projection: Projection, watch: Watch | None = None) ->
         fold = Fold(
             store, transaction, projection, work.relation, park=park_stream if follows else None
         )
+        reached("rebuild.begun")
         events, position, last = 0, 0, False
         while not last:
             head = store.head(transaction.cursor)
             last = head - position <= TAIL
             if last:
                 work.prepare()
+                reached("rebuild.prepared")
                 _hold_up(store, transaction, projection)
+                reached("rebuild.held_up")
                 head = store.head(transaction.cursor)
             for block in blocks(store, transaction, after=position, upto=head):
                 fold.take(block)
+                reached("rebuild.folded")
                 events += len(block)
                 position = block[-1]["notification_id"]
                 if watch is not None:
@@ -96,6 +101,8 @@ def rebuild(store: Store, projection: Projection, watch: Watch | None = None) ->
             position = head
         work.finish(position)
         park(transaction, projection, parked)
+        reached("rebuild.before_commit")
+    reached("rebuild.switched")
     drop_before(store, projection, before)
     with store.transaction() as transaction:
         rows = sum(

@@ -107,8 +107,8 @@ def chosen() -> list[int]:
 
 
 @contextmanager
-def running(version: int) -> Generator[TestServer]:
-    """Run a server of one version in a temporary directory.
+def running(version: int, **settings: str) -> Generator[TestServer]:
+    """Run a server of one version in a temporary directory, with other settings than the usual ones if told.
 
     Raises:
         LookupError: It is not on this machine.
@@ -123,7 +123,7 @@ def running(version: int) -> Generator[TestServer]:
         raise LookupError(message) from None
     directory = Path(tempfile.mkdtemp(prefix=f"action-ledger-test-{version}-"))
     options = embedded.INIT_OPTIONS if version >= 17 else ("--locale=C.UTF-8",)
-    server = Server(programs, directory / "data", SETTINGS, ("--no-sync", *options))
+    server = Server(programs, directory / "data", {**SETTINGS, **settings}, ("--no-sync", *options))
     try:
         server.start()
         test_server = TestServer(version, server)

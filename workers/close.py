@@ -16,6 +16,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .effect_kept import summarise
+from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "queue.sql")
 
@@ -83,7 +84,9 @@ def close_units(transaction: Transaction, current: Execution, metadata: Metadata
                 )
             )
     if events:
+        reached("close.before_append")
         transaction.append(*events)
+        reached("close.appended")
     return len(events)
 
 

@@ -12,6 +12,7 @@ from .effect_ends import end_unit
 from .fail_list import list_failed
 from .meter import count_records
 from .settle import settle
+from .steps import reached
 
 
 def fail_unit(
@@ -48,6 +49,7 @@ def fail_unit(
         BatchStatus.COMPENSATING if compensating else BatchStatus.PLANNED,
     )
     digest = list_failed(transaction, unit, code=error, cause=cause)
+    reached("fail.listed")
     transaction.lock()
     fields = {
         "execution_id": unit.execution_id,
@@ -69,6 +71,7 @@ def fail_unit(
         if compensating
         else current.trigger(batch.Failed, unit.metadata, **fields)
     )
+    reached("fail.appended")
     count_records(transaction, unit, Tally(failed=unit.records), done=False)
     settle(
         transaction, execution_id=unit.execution_id, undo_id=unit.undo_id, metadata=unit.metadata
@@ -90,4 +93,5 @@ def _fail_plan(transaction: Transaction, unit: Unit, error: str) -> None:
             records=row["total"],
         )
     )
+    reached("fail.planning_ended")
     settle(transaction, execution_id=unit.execution_id, undo_id=None, metadata=unit.metadata)

@@ -19,6 +19,7 @@ from action_ledger.projections.store import Transaction
 from .close import close_units, current_execution, tally_of
 from .meter import measure_execution
 from .pace import forget_pace
+from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "queue.sql")
 
@@ -39,7 +40,9 @@ def settle(
     event = end_of_execution(current, row, metadata, error=_error(transaction, row))
     if event is None:
         return False
+    reached("settle.before_append")
     (ended,) = transaction.append(event)
+    reached("settle.appended")
     measure_execution(transaction, row, current.mutate(event).status, ended.recorded_at)
     forget_pace(transaction, execution_id)
     if not _is_done(row):
@@ -106,8 +109,12 @@ def _settle_undo(transaction: Transaction, undo_id: UUID, metadata: Metadata) ->
                 if error
                 else rolling.trigger(execution.RolledBack, metadata, undo_id=undo_id)
             )
+            reached("settle.before_undo_append")
             *_, ended = transaction.append(*events, end)
+            reached("settle.undo_appended")
             measure_execution(transaction, undone, rolling.mutate(end).status, ended.recorded_at)
             return True
+    reached("settle.before_undo_append")
     transaction.append(*events)
+    reached("settle.undo_appended")
     return True

@@ -26,6 +26,7 @@ from .bodies import read_body, save_body
 from .close import SQL, close_units, tally_of
 from .meter import measure_execution
 from .pace import forget_pace, retune_pace
+from .steps import reached
 
 
 class SteeringBody(BaseModel):
@@ -52,6 +53,7 @@ def steer(transaction: Transaction, command: AnySteering) -> None:
         stored: Any = read_body(transaction, command.execution_id)
         if stored and stored.get("effect"):
             refuse_pace(stored["action"], rate=command.rate, concurrency=command.concurrency)
+    reached("steer.kept")
     transaction.lock()
     row = transaction.execute(SQL["execution"], {"execution_id": command.execution_id}).fetchone()
     if row is None:
@@ -66,13 +68,16 @@ def steer(transaction: Transaction, command: AnySteering) -> None:
     event = _event(current, command, row, metadata)
     if event is None:
         return
+    reached("steer.before_append")
     (recorded,) = transaction.append(event)
+    reached("steer.appended")
     if isinstance(event, execution.Retuned) and event.rate != row["rate"]:
         retune_pace(transaction, current.id, old=row["rate"], new=event.rate)
     if isinstance(event, execution.Cancelled):
         measure_execution(transaction, row, ExecutionStatus.CANCELLED, recorded.recorded_at)
         forget_pace(transaction, current.id)
         close_units(transaction, current.mutate(event), metadata)
+    reached("steer.before_commit")
 
 
 def _event(

@@ -23,6 +23,7 @@ from action_ledger.projections.store import Store, Transaction
 from .close import SQL, close_units, current_execution, tally_of
 from .meter import measure_execution
 from .settle import settle
+from .steps import reached
 from .undo_request import UndoRequest
 
 
@@ -30,6 +31,7 @@ def sweep(store: Store, execution_id: UUID | None = None) -> int:
     """Look once, at one execution or at all; give the number of findings that were mended."""
     with store.transaction() as transaction:
         found = transaction.execute(SQL["findings"], {"execution_id": execution_id}).fetchall()
+    reached("sweep.found")
     return sum(_mend(store, **row) for row in found)
 
 
@@ -52,7 +54,9 @@ def _close(store: Store, execution_id: UUID) -> int:
             current = current_execution(transaction, execution_id)
             if current is None or not current.closed:
                 return total
+            reached("sweep.locked")
             closed = close_units(transaction, current, _metadata(transaction, execution_id))
+            reached("sweep.closed")
         total += closed
         if not closed:
             return total
@@ -73,9 +77,11 @@ def _roll_back(store: Store, execution_id: UUID) -> int:
         queue=row["queue"],
         priority=row["priority"],
     )
+    reached("rollback.found")
     try:
         with store.transaction() as transaction:
             UndoRequest(transaction, command, uuid7, rolls_back=True).accept()
+            reached("rollback.requested")
     except (UniqueViolation, UndoInProgress):
         return 0  # another was faster, or a batch is still in somebody's hands: the next look asks again
     except (NothingToUndo, AlreadyUndone):
@@ -101,7 +107,9 @@ def _end_rollback(store: Store, execution_id: UUID, *, error: str | None) -> int
             if error is None
             else current.trigger(execution.Failed, metadata, error=error, tally=tally_of(row))
         )
+        reached("rollback.before_end")
         (ended,) = transaction.append(end)
+        reached("rollback.ended")
         measure_execution(transaction, row, current.mutate(end).status, ended.recorded_at)
     return 1
 
@@ -110,9 +118,10 @@ def _settle(store: Store, execution_id: UUID, undo_id: UUID | None) -> int:
     with store.transaction() as transaction:
         transaction.lock()
         metadata = _metadata(transaction, execution_id)
-        return int(
-            settle(transaction, execution_id=execution_id, undo_id=undo_id, metadata=metadata)
-        )
+        reached("sweep.before_settle")
+        ended = settle(transaction, execution_id=execution_id, undo_id=undo_id, metadata=metadata)
+        reached("sweep.settled")
+        return int(ended)
 
 
 def _metadata(transaction: Transaction, execution_id: UUID) -> Metadata:

@@ -36,6 +36,7 @@ from .cutter import Cutter
 from .effect_undo import EffectUndo, why_irreversible
 from .keys import key_texts
 from .sources import SQL, Reading, Source, find_sources, write_as_planned
+from .steps import reached
 from .table import Table
 
 
@@ -82,7 +83,9 @@ class UndoRequest:
                 traceparent=execution["traceparent"],
             )
         )
+        reached("undo.begun")
         self._record(execution)
+        reached("undo.before_commit")
 
     def _record(self, execution: dict[str, Any]) -> None:
         transaction, command = self._transaction, self._command
@@ -110,6 +113,7 @@ class UndoRequest:
                 raise self._nothing()
             raise AlreadyUndone(execution_id=command.execution_id, of_undo=command.of_undo)
         digest = self._save_body()
+        reached("undo.before_append")
         versions = {source.batch_id: source.version for source in sources}
         transaction.lock()
         transaction.append(

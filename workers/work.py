@@ -245,7 +245,9 @@ class Workbench:
         )
         if ended:
             events.append(planned_event(current, key_sets, unit.metadata))
+        reached("plan.before_append")
         if events:
             transaction.append(*events)
+        reached("plan.appended")
         settle(transaction, execution_id=unit.execution_id, undo_id=None, metadata=unit.metadata)
         return [cut.records for cut in cuts]

@@ -14,6 +14,7 @@ from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.settings import Settings
 from action_ledger.workers.steps import strike
+from tests.crash.child_tasks import TASKS
 from tests.mailer import EFFECTS
 
 
@@ -36,7 +37,9 @@ def main(order: dict[str, Any]) -> None:
         strike.set(striking(order["step"], order.get("at", 1), lambda: os.kill(os.getpid(), kind)))
     settings = Settings(lease_seconds=order.get("lease_seconds", 10))
     with open_ledger(order["url"], settings=settings, actions=EFFECTS) as ledger:
-        if order.get("run"):
+        if order.get("task"):
+            TASKS[order["task"]](ledger, order.get("of"))
+        elif order.get("run"):
             run(ledger, order["run"])
         elif order.get("fire"):
             fire(ledger)

@@ -15,6 +15,7 @@ from psycopg.rows import DictRow, dict_row
 
 from tests.accounts import view_of
 from tests.crash import child
+from tests.faults import injected
 
 # Children are forked off a process that has imported everything and has no connection: that takes no time.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -72,6 +73,7 @@ def killed(*orders: dict[str, Any]) -> int:
             process.join(LONGEST)
             code = process.exitcode
             assert code == -signal.SIGKILL, f"{order} ended with {code}: it never came to its step"
+            injected(1)
     return len(orders)
 
 

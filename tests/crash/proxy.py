@@ -11,8 +11,10 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
+from tests.faults import injected
+
 SOCKET = ".s.PGSQL.5432"
-LATE_SECONDS = 0.3
+LATE_SECONDS = 0.15
 
 
 class Fate(StrEnum):
@@ -102,6 +104,7 @@ class Proxy:
         """Deal with a COMMIT; say whether the connection is done with."""
         self.commits += 1
         fate = self._fates.pop(0) if self._fates else Fate.ANSWERED
+        injected(5, fate is not Fate.ANSWERED)
         match fate:
             case Fate.ANSWERED:
                 return False

@@ -20,6 +20,7 @@ from action_ledger.workers import loop
 from action_ledger.workers.steps import strike
 from tests.crash.child import striking
 from tests.crash.harness import Watcher, make_places, scores, topics
+from tests.faults import injected
 from tests.invariants import check_invariants
 
 RECORDS = 1_000
@@ -56,6 +57,7 @@ def terminate(connection: Connection[DictRow], *, idle_too: bool = False) -> int
         " AND application_name = 'action-ledger' AND (%s OR state <> 'idle')",
         [idle_too],
     ).fetchall()
+    injected(3, len(rows))
     return len(rows)
 
 

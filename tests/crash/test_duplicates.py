@@ -24,6 +24,8 @@ from tests.invariants import check_invariants
 
 THREADS = 16
 
+pytestmark = pytest.mark.fault(8)
+
 
 def add_one(ledger: Ledger, records: int = 100) -> Request:
     request = ledger.on("places").where(col("id") <= records).update(score=col("score") + 1)

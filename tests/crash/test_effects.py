@@ -31,6 +31,7 @@ from tests.crash.harness import (
 )
 from tests.crash.test_frozen import stopped
 from tests.effect_invariants import check_effects
+from tests.faults import injected, not_here
 from tests.invariants import check_invariants
 from tests.mailer import EFFECTS, calls, lines
 
@@ -145,6 +146,7 @@ def test_killed_in_the_middle(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize("step", ["effect.before_call", "effect.before_keep", "effect.before_end"])
 def test_frozen_and_thawed(
     database_url: str, connection: Connection[DictRow], log: Path, step: str
@@ -224,6 +226,7 @@ def test_several_workers_under_random_kills(
                 for worker in started[:-1]:
                     time.sleep(0.4)
                     dead += worker.is_alive()
+                    injected(1, worker.is_alive())
                     worker.kill()
                 started[-1].join(3)
         assert execution.progress().applied == 300
@@ -247,16 +250,15 @@ def test_a_handler_that_kills_its_workers(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(10)
 @pytest.mark.crash
-@pytest.mark.skipif(
-    shutil.which("faketime") is None or "ACTION_LEDGER_CRASH" not in os.environ,
-    reason="a part of make crash, and wants Debian's package faketime",
-)
 @pytest.mark.parametrize("shift", ["+1d", "-1d"])
 def test_a_worker_whose_clock_is_a_day_off(
     database_url: str, connection: Connection[DictRow], log: Path, shift: str
 ) -> None:
     """Neither does it take a lease that has not run out, nor does anybody take its own."""
+    if shutil.which("faketime") is None:
+        not_here(10, "wants Debian's package faketime")
     make_places(connection, 40)
     program = (
         "import sys, time, uuid\n"

@@ -17,7 +17,8 @@ from action_ledger.ops.builder import Request
 from action_ledger.workers.planner import PAGES_AT_ONCE
 from tests.crash.harness import Watcher, make_places, scores, topics
 from tests.crash.test_connections import struck
-from tests.crash.test_contention import drain, working
+from tests.crash.test_contention import working
+from tests.crash.test_foreign_locks import drain
 from tests.invariants import check_invariants
 
 
@@ -76,6 +77,7 @@ def test_right_revoked_in_the_middle(database_url: str, connection: Connection[D
         check_invariants(connection, tables=["places"])
 
 
+@pytest.mark.fault(21)
 def test_undo_fails_for_good(database_url: str, connection: Connection[DictRow]) -> None:
     make_places(connection, 500)
     with login(connection, database_url) as (name, url), open_ledger(url) as ledger:
@@ -95,6 +97,7 @@ def test_undo_fails_for_good(database_url: str, connection: Connection[DictRow])
         check_invariants(connection, tables=["places"])
 
 
+@pytest.mark.fault(23)
 @pytest.mark.every_postgres
 @pytest.mark.parametrize("done", [0, 2])
 def test_table_dropped(database_url: str, connection: Connection[DictRow], done: int) -> None:
@@ -115,6 +118,7 @@ def test_table_dropped(database_url: str, connection: Connection[DictRow], done:
         check_invariants(connection, ledger=ledger)
 
 
+@pytest.mark.fault(23)
 def test_column_dropped(database_url: str, connection: Connection[DictRow]) -> None:
     make_places(connection, 500)
     with open_ledger(database_url) as ledger:
@@ -131,6 +135,7 @@ def test_column_dropped(database_url: str, connection: Connection[DictRow]) -> N
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("streaming", [False, True])
 def test_planning_fails(
     database_url: str, connection: Connection[DictRow], *, streaming: bool

@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 from action_ledger.domain.columns import col
 from action_ledger.ops import open_ledger
 from tests.crash.harness import Watcher, children, make_places, scores, topics, until
+from tests.faults import injected
 from tests.invariants import check_invariants
 
 LEASE = 2.0
@@ -47,6 +48,7 @@ def test_frozen_and_thawed(
         with children(order) as (worker,):
             assert worker.pid is not None
             until(lambda: stopped(worker.pid or 0), "the worker's stop")
+            injected(2)
             started = time.monotonic()
             other = ledger.on("others").all().update(score=col("score") + 1).by("user:2").run()
             assert other.status == "completed"

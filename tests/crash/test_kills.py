@@ -22,6 +22,7 @@ from tests.crash.harness import (
     topics,
     until,
 )
+from tests.faults import injected
 from tests.invariants import check_invariants
 
 RECORDS = 100_000
@@ -189,6 +190,7 @@ def test_killed_at_any_moment(
                     for worker in workers:
                         time.sleep(chance.uniform(0.05, 0.3))
                         dead += worker.is_alive()
+                        injected(1, worker.is_alive())
                         worker.kill()
             assert scores(connection) == {(turn + 1) % 2: RECORDS}
             check_invariants(connection, ledger=ledger, tables=["places"])

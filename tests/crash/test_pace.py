@@ -86,6 +86,7 @@ def test_concurrency_is_never_exceeded_and_freed_by_death(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(9)
 @pytest.mark.slow
 def test_a_rate_is_held_by_processes_together(
     database_url: str, connection: Connection[DictRow]
@@ -135,6 +136,7 @@ def test_killed_in_a_split(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(6, 15)
 @pytest.mark.slow
 def test_a_record_that_hangs_does_not_hold_up_the_others(
     database_url: str, connection: Connection[DictRow]

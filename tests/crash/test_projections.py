@@ -11,7 +11,7 @@ from tests.dump import dump_ledger
 from tests.journal import append, story
 from tests.some_work import verified
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.fault(12)]
 
 
 @pytest.mark.parametrize(

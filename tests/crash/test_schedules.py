@@ -19,6 +19,7 @@ from action_ledger.ops import Ledger, open_ledger
 from tests.crash.harness import children, finished, killed, make_places, scores, topics, until
 from tests.crash.proxy import Fate, Proxy, proxied
 from tests.crash.test_frozen import LEASE, stopped
+from tests.faults import injected
 from tests.invariants import check_invariants
 from tests.schedules import add_one, hourly, hours_ago, overdue, work
 
@@ -107,6 +108,7 @@ def test_killed_while_it_is_steered(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(9)
 def test_ten_processes_that_look_at_once(
     database_url: str, connection: Connection[DictRow]
 ) -> None:
@@ -143,12 +145,14 @@ def test_ten_workers_that_are_killed_at_any_moment(
                 time.sleep(0.5)
                 for worker in workers:
                     time.sleep(0.05)
+                    injected(1)
                     worker.kill()
         assert scores(connection) == {16: 50}
         assert topics(connection)["execution.completed"] == 16
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize("step", ["firing.requested", "firing.appended"])
 def test_one_that_stands_still_while_it_fires(
     database_url: str, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch, step: str

@@ -15,11 +15,12 @@ from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.handles import ExecutionHandle
 from tests import servers
 from tests.crash.harness import make_places, scores, topics
+from tests.faults import injected
 from tests.invariants import check_invariants
 from tests.servers import TestServer
 from tests.worker_process import held, roster, states, until, waiting, worker
 
-pytestmark = [pytest.mark.slow, pytest.mark.crash]
+pytestmark = pytest.mark.slow
 
 RECORDS = 1_000
 HELD = "UPDATE places SET name = 'mine' WHERE id = 150"
@@ -60,6 +61,7 @@ def test_sigterm_in_the_middle_of_a_batch(
     check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.crash
 def test_a_second_signal_ends_it_at_once(
     database_url: str, connection: Connection[DictRow], ledger: Ledger
 ) -> None:
@@ -95,6 +97,7 @@ def test_a_killed_worker_is_lost_and_its_work_goes_on_elsewhere(
             (busy,) = in_batch(connection)
             dying, other = (first, second) if busy["pid"] == first.pid else (second, first)
             dying.process.kill()
+            injected(1)
             dying.process.wait()
         # The server sees after five seconds at most that nobody is at the other end, then the other takes it up.
         until(lambda: execution.status == "completed", "the end")
@@ -120,6 +123,7 @@ def in_batch(connection: Connection[DictRow]) -> list[DictRow]:
     ]
 
 
+@pytest.mark.crash
 def test_four_at_once_in_one_process(
     database_url: str, connection: Connection[DictRow], ledger: Ledger
 ) -> None:
@@ -138,6 +142,7 @@ def test_four_at_once_in_one_process(
     check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize(
     ("limit", "said"), [(("--max-units", "3"), "3 units"), (("--max-memory", "1"), "MB are taken")]
 )
@@ -175,6 +180,7 @@ def own_server() -> Generator[TestServer]:
 def restart(server: TestServer) -> None:
     """Crash it, and start it again."""
     server.server._run("pg_ctl", ["stop", "-w", "-m", "immediate"])
+    injected(4)
     server.server.start()
 
 
@@ -189,6 +195,7 @@ def durable(url: str) -> Generator[Ledger]:
         yield ledger
 
 
+@pytest.mark.crash
 def test_the_server_crashes_under_an_idle_and_a_busy_worker(own_server: TestServer) -> None:
     with own_server.database() as url, durable(url) as ledger:
         with worker(url, "--concurrency", "2", lease_seconds=2, poll_seconds=600) as process:
@@ -215,6 +222,8 @@ def test_the_server_crashes_under_an_idle_and_a_busy_worker(own_server: TestServ
             check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.crash
+@pytest.mark.fault(4)
 def test_a_worker_waits_for_a_server_that_is_not_up_yet(own_server: TestServer) -> None:
     with own_server.database() as url:
         with open_ledger(url) as ledger:

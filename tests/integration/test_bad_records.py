@@ -172,6 +172,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, needle: str) -> Generator[list[str]
         yield seen
 
 
+@pytest.mark.fault(15)
 def test_the_others_go_on(
     ledger: Ledger, connection: Connection[DictRow], subtests: pytest.Subtests
 ) -> None:
@@ -202,6 +203,7 @@ def check_case(ledger: Ledger, connection: Connection[DictRow], name: str, case:
     assert dump(connection, table) == before
 
 
+@pytest.mark.fault(15)
 def test_a_bad_record_costs_few_statements(
     ledger: Ledger, items: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_bad_record_costs_few_statements(
     check_invariants(items, tables=[NAME])
 
 
+@pytest.mark.fault(21)
 def test_bad_records_on_the_way_back(ledger: Ledger, items: Connection[DictRow]) -> None:
     execution = ledger.on(NAME).all().update(status="done").by("tester").batch_size(25).run()
     run(

@@ -55,6 +55,7 @@ def done(ledger: Ledger, items: Connection[DictRow]) -> ExecutionHandle:
     return ledger.on(NAME).all().update(status="old", n=2).by("tester").batch_size(6).run()
 
 
+@pytest.mark.fault(20)
 def test_skip_leaves_what_others_changed(done: ExecutionHandle, items: Connection[DictRow]) -> None:
     run(
         items,
@@ -109,6 +110,7 @@ def test_equal_is_not_the_same(
     assert dump(items, TABLE) == before
 
 
+@pytest.mark.fault(20)
 def test_fail_refuses_before_anything_is_written(
     done: ExecutionHandle, items: Connection[DictRow]
 ) -> None:
@@ -124,6 +126,7 @@ def test_fail_refuses_before_anything_is_written(
     assert some.progress().applied == 18
 
 
+@pytest.mark.fault(20)
 def test_force_overwrites_and_can_be_taken_back(
     done: ExecutionHandle, items: Connection[DictRow]
 ) -> None:
@@ -142,6 +145,7 @@ def test_force_overwrites_and_can_be_taken_back(
     check_invariants(items, tables=[NAME], touched=["4"])
 
 
+@pytest.mark.fault(20)
 def test_rows_that_are_there_again(ledger: Ledger, items: Connection[DictRow]) -> None:
     execution = ledger.on(NAME).all().delete(hard=True).by("tester").batch_size(6).run()
     run(items, "INSERT INTO items (id, status) VALUES (7, 'mine'), (8, 'new')")
@@ -164,6 +168,7 @@ def test_rows_that_are_there_again(ledger: Ledger, items: Connection[DictRow]) -
     check_invariants(items)
 
 
+@pytest.mark.fault(21)
 def test_by_parts_and_each_taken_back(done: ExecutionHandle, items: Connection[DictRow]) -> None:
     after = dump(items, TABLE)
     first = done.undo(by="tester").keys([1, 8, 9, 99]).run()
@@ -202,6 +207,7 @@ def test_nothing_to_undo(ledger: Ledger, done: ExecutionHandle, items: Connectio
         nobody.undo(by="tester").run()
 
 
+@pytest.mark.fault(19)
 def test_windows(ledger: Ledger, items: Connection[DictRow]) -> None:
     request = ledger.on(NAME).all().update(n=1).by("tester")
     short = request.undoable(days=1 / 86_400).run()

@@ -32,6 +32,7 @@ def items(connection: Connection[DictRow]) -> Connection[DictRow]:
     return connection
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("hard", ["update", "delete"])
 def test_undone_once(ledger: Ledger, items: Connection[DictRow], hard: str) -> None:
     target = ledger.on(NAME).all()
@@ -57,6 +58,7 @@ def test_undone_once(ledger: Ledger, items: Connection[DictRow], hard: str) -> N
     check_invariants(items, ledger=ledger, tables=[NAME])
 
 
+@pytest.mark.fault(19)
 def test_by_parts_at_once(ledger: Ledger, items: Connection[DictRow]) -> None:
     """Undos of different batches do not hinder each other."""
     before = dump(items, TABLE)
@@ -74,6 +76,7 @@ def test_by_parts_at_once(ledger: Ledger, items: Connection[DictRow]) -> None:
     check_invariants(items, ledger=ledger, tables=[NAME])
 
 
+@pytest.mark.fault(19)
 def test_while_another_is_at_work(ledger: Ledger, items: Connection[DictRow]) -> None:
     execution = ledger.on(NAME).all().update(n=1).by("tester").batch_size(10).run()
     first = execution.undo(by="tester").submit()

@@ -1,0 +1,212 @@
+"""What befalls the server and not the work: a full disk, a move to another cluster, a transaction left open."""
+
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
+
+from action_ledger.domain.columns import col
+from action_ledger.ops import Ledger, open_ledger
+from action_ledger.ops.handles import ExecutionHandle
+from tests import servers
+from tests.crash.harness import Watcher, make_places, scores, topics, until
+from tests.faults import injected, not_here
+from tests.invariants import check_invariants
+from tests.servers import TestServer
+
+RECORDS = 50_000
+
+
+def add_one(ledger: Ledger, batch: int, table: str = "places") -> ExecutionHandle:
+    request = ledger.on(table).all().update(score=col("score") + 1).by("user:1")
+    return request.batch_size(batch).submit()
+
+
+@contextmanager
+def looking(url: str) -> Generator[Connection[DictRow]]:
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        yield connection
+
+
+# ---- 11: the disk is full
+
+
+@contextmanager
+def small_disk(server: TestServer, megabytes: int) -> Generator[Path]:
+    """Mount a small disk of memory that the server may write to."""
+    directory = Path(tempfile.mkdtemp(prefix="action-ledger-full-"))
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(directory)],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        directory.rmdir()
+        not_here(11, f"no disk can be mounted: {mounted.stderr.strip()[:60]}")
+    try:
+        account = server.server._account()
+        os.chown(directory, *account)
+        directory.chmod(0o700)
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)  # noqa: S607
+        directory.rmdir()
+
+
+@pytest.mark.crash
+def test_disk_full() -> None:
+    """53100: nothing is half done, others go on, and so does it as soon as there is space."""
+    with (
+        servers.running(servers.chosen()[0]) as server,
+        small_disk(server, 5) as disk,
+        server.database() as url,
+        looking(url) as connection,
+    ):
+        connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'".encode())
+        connection.execute("SET default_tablespace = small")
+        make_places(connection, RECORDS)
+        connection.execute("RESET default_tablespace")
+        make_places(connection, 100, table="others")
+        with open_ledger(url) as ledger:
+            execution = add_one(ledger, 5_000)
+            thread = threading.Thread(target=execution.finish)
+            thread.start()
+            try:
+                until(lambda: full(connection), "a full disk")
+                injected(11)
+                other = add_one(ledger, 100, "others")
+                other.finish()
+                assert other.status == "completed"
+                assert execution.status == "running"
+                check_invariants(connection, ledger=ledger, open_jobs=True)
+                done = execution.progress().applied
+                assert scores(connection) == {
+                    key: count for key, count in ((0, RECORDS - done), (1, done)) if count
+                }
+            finally:
+                subprocess.run(
+                    ["mount", "-o", "remount,size=200m", str(disk)],  # noqa: S607
+                    check=True,
+                )
+                thread.join(60)
+            assert not thread.is_alive()
+            assert execution.status == "completed"
+            assert scores(connection) == {1: RECORDS}
+            assert execution.undo(by="user:2").run().status == "completed"
+            assert scores(connection) == {0: RECORDS}
+            check_invariants(connection, ledger=ledger, tables=["places", "others"])
+        connection.execute("DROP TABLE places")
+        connection.execute("DROP TABLESPACE small")
+
+
+def full(connection: Connection[DictRow]) -> bool:
+    found = connection.execute(
+        "SELECT FROM action_ledger.work_queue WHERE last_error = '53100'"
+    ).fetchall()
+    return bool(found)
+
+
+# ---- 22: the database moves
+
+
+@pytest.mark.crash
+def test_moved_to_a_younger_cluster() -> None:
+    """In the middle of an execution and of a follower's way; there transactions have lower numbers."""
+    versions = sorted(servers.found())
+    old, new = versions[0], versions[-1]
+    with (
+        servers.running(old) as before,
+        servers.running(new) as after,
+        before.database() as url,
+        looking(url) as connection,
+    ):
+        age(connection)
+        make_places(connection, 1_000)
+        with open_ledger(url) as ledger:
+            first = add_one(ledger, 100)
+            first.finish()
+            ledger.catch_up()
+            second = add_one(ledger, 100)
+            for _ in range(4):
+                ledger.worker().step(second.id)
+            undo = first.undo(by="user:2").on_conflict("skip").submit()
+            ledger.worker().step(undo.id)
+        with after.database(migrated=False) as target:
+            move(after, url, target)
+            with looking(target) as moved, open_ledger(target) as ledger, Watcher(target):
+                assert number(moved) < number(connection)
+                injected(22)
+                ledger.execution(second.id).finish()
+                for job in ledger.execution(first.id).undos():
+                    job.finish()
+                ledger.execution(second.id).undo(by="user:2").run()
+                third = add_one(ledger, 100)
+                third.finish()
+                ledger.catch_up()
+                assert third.status == "completed"
+                counted = topics(moved)
+                assert counted["execution.completed"] == 3
+                assert len(ledger.audit(limit=1_000)) == sum(counted.values())
+                check_invariants(moved, ledger=ledger, tables=["places"])
+
+
+def age(connection: Connection[DictRow]) -> None:
+    """Use up numbers of transactions."""
+    for _ in range(3_000):
+        connection.execute("SELECT pg_current_xact_id()")
+
+
+def number(connection: Connection[DictRow]) -> int:
+    row = connection.execute("SELECT pg_current_xact_id()::text::bigint AS n").fetchone()
+    assert row is not None
+    return int(row["n"])
+
+
+def move(server: TestServer, url: str, target: str) -> None:
+    dump = subprocess.run(
+        [str(server.programs / "pg_dump"), "--dbname", url], check=True, capture_output=True
+    )
+    subprocess.run(
+        [str(server.programs / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", target],
+        input=dump.stdout,
+        check=True,
+        capture_output=True,
+    )
+
+
+# ---- 13: somebody has left a transaction open
+
+
+@pytest.mark.fault(13)
+def test_a_transaction_that_was_left_open(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
+    """It has a number of its own, and older ones than all that comes: nothing waits for it."""
+    make_places(connection, 1_000)
+    with (
+        psycopg.connect(database_url, application_name="outsider") as forgotten,
+        open_ledger(database_url) as ledger,
+    ):
+        forgotten.execute("CREATE TABLE its_own (id int)")
+        started = time.monotonic()
+        execution = add_one(ledger, 100)
+        execution.finish()
+        undo = execution.undo(by="user:2").run()
+        assert ledger.catch_up() == sum(topics(connection).values())
+        for name in ("progress", "audit", "work_queue"):
+            ledger.projections.rebuild([name])
+        assert time.monotonic() - started < 15
+        assert (execution.status, undo.status) == ("completed", "completed")
+        assert scores(connection) == {0: 1_000}
+        check_invariants(connection, ledger=ledger, tables=["places"])
+        forgotten.rollback()
