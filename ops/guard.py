@@ -5,6 +5,7 @@ then the whole service ends with that fault.
 """
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,10 @@ from action_ledger.domain.errors import StoreUnavailable
 RESTARTS = 3
 """So often a thread may fail within ``RESTARTS_WITHIN`` seconds and is started again."""
 RESTARTS_WITHIN = 60.0
-FIRST_DELAY, LONGEST_DELAY = 0.25, 10.0
+AGAIN_SECONDS = 0.25
+OUTAGE_SHARE = 0.5
+"""The next look at a store out of reach comes after at most so much of the time for which it has been away."""
+SHORTEST_LOOK, LONGEST_LOOK = 0.1, 10.0
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +33,10 @@ class Guard:
         self,
         name: str,
         *,
-        met: Callable[[Exception], None],
+        met: Callable[[Exception], float],
         fail: Callable[[BaseException], None],
     ) -> None:
-        """``met`` is told of each outage, ``fail`` of what cannot be borne."""
+        """``met`` is told of each outage and gives its seconds so far, ``fail`` is told of what cannot be borne."""
         self._name, self._met, self._fail = name, met, fail
 
     def thread(
@@ -51,26 +55,28 @@ class Guard:
     def _run(self, name: str, body: Callable[[], None], over: threading.Event) -> None:
         """Run a thread's body to its end, and again after a fault; no thread is missing unnoticed."""
         failed: list[float] = []
-        delay, ended = FIRST_DELAY, False
+        ended = False
         while not ended and not over.is_set():
-            began = time.monotonic()
             try:
                 body()
                 ended = True
             except (OperationalError, InterfaceError, StoreUnavailable) as error:
                 if over.is_set():
                     return
-                self._met(error)
-                delay = FIRST_DELAY if time.monotonic() - began > LONGEST_DELAY else delay
-                over.wait(delay)
-                delay = min(LONGEST_DELAY, 2 * delay)
+                over.wait(_until_next_look(self._met(error)))
             except Exception as error:
                 log.exception("The thread %s of worker %s failed", name, self._name)
                 now = time.monotonic()
                 failed = [at for at in failed if now - at < RESTARTS_WITHIN] + [now]
                 if len(failed) > RESTARTS:
                     self._fail(error)
-                over.wait(FIRST_DELAY)
+                over.wait(AGAIN_SECONDS)
             except BaseException as error:  # noqa: BLE001 - the thread ends, so the service does
                 self._fail(error)
                 ended = True
+
+
+def _until_next_look(away: float) -> float:
+    """Wait in proportion to the outage, with jitter: a short one costs little, and a long one is not hammered at."""
+    longest = min(LONGEST_LOOK, max(SHORTEST_LOOK, OUTAGE_SHARE * away))
+    return random.uniform(0.5, 1) * longest  # noqa: S311 - no secret

@@ -244,9 +244,11 @@ class Service:
             return WorkerState.WORKING
         return WorkerState.IDLE if self._begun else WorkerState.STARTING
 
-    def _met(self, error: Exception) -> None:
-        if self._outage.met(error) > self._patience:
+    def _met(self, error: Exception) -> float:
+        away = self._outage.met(error)
+        if away > self._patience:
             self._fail(error)
+        return away
 
     def _fail(self, error: BaseException) -> None:
         self._fault = self._fault or error
