@@ -63,22 +63,30 @@ def undisturbed(url: str) -> float:
 
 
 def start_time(url: str) -> float:
-    """Measure how long a worker takes from its start until it has begun to look for work."""
-    with looking(url) as connection:
-        before = len(roster(connection))
+    """Measure how long a worker that is alone takes from its start to the end of its first batch, less that batch."""
+    with open_ledger(url) as ledger, looking(url) as connection:
+        make_places(connection, 40 * BATCH)
+        execution, here = begin(ledger), ledger.worker()
+        while execution.progress().applied == 0:
+            here.step(execution.id)
         started = time.monotonic()
         process = start(url)
         try:
-            while len(roster(connection)) <= before:
-                time.sleep(0.002)
-            return time.monotonic() - started
+            first = applied_after(connection, BATCH) - started
+            later = applied_after(connection, 21 * BATCH) - started
+            return first - (later - first) / 20
         finally:
             process.kill()
             process.join()
+            process.close()
 
 
-def roster(connection: Connection[DictRow]) -> list[DictRow]:
-    return connection.execute("SELECT FROM action_ledger.workers").fetchall()
+def applied_after(connection: Connection[DictRow], count: int) -> float:
+    """Wait until more than so many records are done; give the time."""
+    statement = sql.SQL("SELECT applied FROM {}").format(view_of(connection, "executions"))
+    while connection.execute(statement).fetchall()[0]["applied"] <= count:
+        time.sleep(0.001)
+    return time.monotonic()
 
 
 class Storm:
@@ -157,9 +165,10 @@ def test_marathon() -> None:
             make_places(connection, RECORDS)
             calm = undisturbed(url)
         with server.database() as url:
+            one_start = start_time(url)
+        with server.database() as url:
             with looking(url) as connection:
                 make_places(connection, RECORDS)
-            one_start = start_time(url)
             storm = Storm(server, url, seed=1)
             with open_ledger(url) as ledger:
                 started = time.monotonic()
