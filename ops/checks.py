@@ -1,10 +1,15 @@
 """Checks that each end of a chain makes, and what it says in the ledger's own words."""
 
-from pydantic import ValidationError
+from collections.abc import Iterable
+
+from pydantic import TypeAdapter, ValidationError
 
 from action_ledger.domain.actions import wrong_fields
+from action_ledger.domain.commands import Name
 from action_ledger.domain.errors import ActorMissing, InvalidParameters, InvalidValue, shown
 from action_ledger.domain.selection import PredicateNode
+
+_QUEUE: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def invalid(action: str, error: ValidationError) -> InvalidParameters:
@@ -24,6 +29,16 @@ def check_workers(workers: object) -> None:
     if not isinstance(workers, int) or workers < 1:
         detail = f"the number of workers is 1 or more, not {shown(workers)}"
         raise InvalidParameters(action="run", detail=detail)
+
+
+def check_queues(queues: Iterable[str]) -> None:
+    """Raise InvalidValue for a name that no queue can have, so that a worker does not wait on it for ever."""
+    for name in queues:
+        try:
+            _QUEUE.validate_python(name)
+        except ValidationError as error:
+            detail = f"it is no name of a queue: {wrong_fields(error)}"
+            raise InvalidValue(value=shown(name), detail=detail) from error
 
 
 def check_actor(actor: object) -> None:

@@ -27,6 +27,7 @@ from .cli_terminal import (
 from .cli_wording import parameters_text, stored_selection_text
 from .handles import ExecutionHandle
 from .progress import Progress
+from .views import ExecutionView
 
 SHOWN = 10
 MEASURABLE = 0.01
@@ -78,6 +79,8 @@ def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle
     terminal.say(Text.assemble(("Execution ", "bold"), str(view.id), "  ", state(view.status)))
     terminal.say(tally(counts, applied=past_tense(view.action)))
     terminal.say(f"  {pace(counts)}")
+    if view.ended_at is None and (limited := limits(view)):
+        terminal.say(f"  {limited}")
     for line in outcome_lines(details.outcomes):
         terminal.say(line, WARN)
     if view.error:
@@ -135,11 +138,22 @@ def pace(counts: Progress) -> str:
 
     What fits one batch is recorded at once, begin and end, so there its times say nothing.
     """
-    batches = many(counts.batches_done, "batch")
+    # Of one that was stopped, batches that nobody took up are closed too.
+    batches = "it was stopped" if counts.closed else many(counts.batches_done, "batch")
     if counts.elapsed < MEASURABLE:
         return batches
     rate = f", {counts.rate:,.0f} records a second" if counts.rate and counts.processed > 1 else ""
-    return f"{batches} in {duration(counts.elapsed)}{rate}"
+    return f"{batches} {'after' if counts.closed else 'in'} {duration(counts.elapsed)}{rate}"
+
+
+def limits(view: ExecutionView) -> str | None:
+    """Say how it is held to a pace; None when it is not."""
+    said = []
+    if view.rate is not None:
+        said.append(f"at most {view.rate:,g} records a second")
+    if view.concurrency is not None:
+        said.append(f"at most {many(view.concurrency, 'batch')} at a time")
+    return ", ".join(said) or None
 
 
 def outcome_lines(outcomes: Iterable[OutcomeCount]) -> Iterator[str]:
@@ -228,6 +242,8 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
         yield "undone", f"{many(view.undone, 'record')}, as it stands now"
     for line in outcome_lines(details.outcomes):
         yield "", line.strip()
+    if view.ended_at is None:
+        yield "limits", limits(view)
     yield "held back", None if counts.held is None else Text(clean(counts.held), WARN)
     yield "throttle", _probe_error(counts)
     yield "error", None if view.error is None else Text(view.error, BAD)
@@ -249,5 +265,7 @@ def _window(details: Details) -> str:
         return "never: it was asked for as irreversible"
     if details.undo_until is None:
         return "when it has ended"
+    if not details.execution.applied:
+        return "nothing was changed"
     until = moment(details.undo_until)
     return f"was possible until {until}" if details.undo_expired else f"possible until {until}"

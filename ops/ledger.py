@@ -34,7 +34,7 @@ from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
 from .builder import Target
-from .checks import check_workers
+from .checks import check_queues, check_workers
 from .database import Database
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
@@ -223,8 +223,13 @@ class Ledger:
         return self.projections.catch_up()
 
     def service(self, plan: Plan | None = None) -> Service:
-        """Make the worker as a service, as ``action-ledger worker`` runs it; by default for every queue."""
+        """Make the worker as a service, as ``action-ledger worker`` runs it; by default for every queue.
+
+        Raises:
+            InvalidValue: No queue can have a name that the plan serves.
+        """
         plan = plan or Plan(name=worker_name())
+        check_queues(plan.queues or ())
         return Service(
             self._database,
             self.store,

@@ -37,6 +37,12 @@ class ExecutionView(BaseModel):
     pending: int
     batches: int
     batches_done: int
+    queue: str
+    priority: int
+    rate: float | None
+    """Records a second at most; None for no limit."""
+    concurrency: int | None
+    """Batches at work at a time at most; None for no limit."""
     error: str | None
     undone: int
     """Of those applied, how many are taken back at the moment: what undos restored, less what was done again."""

@@ -38,6 +38,7 @@ def test_pause_resume_cancel(cli: CommandLine, half: ExecutionHandle) -> None:
     assert cli("resume", "last", *BY, "--json").json["status"] == "running"
     said = cli("cancel", half.id, *BY)
     assert "30 updated, 70 not processed" in said.out
+    assert "10 batches" not in said.out  # seven of them were only closed
     assert f"action-ledger undo {half.id}" in said.out
     again = cli("pause", half.id, *BY)
     assert (again.code, again.error) == (3, "execution_ended")
@@ -49,6 +50,9 @@ def test_tune(cli: CommandLine, half: ExecutionHandle) -> None:
     assert said.code == 0, said.err
     row = half.row()
     assert (row["rate"], row["concurrency"], row["priority"]) == (250.5, 2, 5)
+    limited = "at most 250.5 records a second, at most 2 batches at a time"
+    assert limited in " ".join(said.out.split())
+    assert limited in " ".join(cli("show", half.id).out.split())
     assert cli("tune", half.id, "--rate", "unlimited", *BY).code == 0
     assert half.row()["rate"] is None
     wrong = cli("tune", half.id, "--rate", "fast", *BY)

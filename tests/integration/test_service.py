@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
-from action_ledger.domain.errors import StoreUnavailable, WorkerFailed
+from action_ledger.domain.errors import InvalidValue, StoreUnavailable, WorkerFailed
 from action_ledger.ops import Ledger, Plan
 from action_ledger.ops import attendant as attending
 from action_ledger.ops.handles import ExecutionHandle
@@ -163,6 +163,11 @@ class TestQueues:
         ).fetchall()
         assert [row["note"] for row in rows] == ["3", "2", "1"]
         assert open_units(connection) == 1
+
+    @pytest.mark.parametrize("queue", ["", "  ", "a\0b"], ids=["empty", "blank", "nul"])
+    def test_a_name_that_no_queue_has_is_refused(self, ledger: Ledger, queue: str) -> None:
+        with pytest.raises(InvalidValue, match="no name of a queue"):
+            ledger.service(Plan(name="w", queues=("default", queue)))
 
 
 @pytest.mark.usefixtures("places")
