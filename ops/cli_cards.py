@@ -148,7 +148,7 @@ def pace(counts: Progress) -> str:
 
 def limits(view: ExecutionView) -> str | None:
     """Say how it is held to a pace; None when it is not."""
-    said = []
+    said: list[str] = []
     if view.rate is not None:
         said.append(f"at most {view.rate:,g} records a second")
     if view.concurrency is not None:
