@@ -11,11 +11,6 @@ from action_ledger.domain.errors import (
     ActorMissing,
     ChainClosed,
     ChainNotFound,
-    InvalidChain,
-    InvalidParameters,
-    InvalidValue,
-    StepNotCompensable,
-    UnknownColumn,
 )
 from action_ledger.ops import Ledger
 from tests.chains import (
@@ -54,9 +49,7 @@ class TestOrder:
         assert (view.steps, view.step, view.completed, view.failed) == (3, 3, 3, 0)
         check_invariants(connection, ledger=ledger, tables=["first", "second", "third"])
 
-    def test_each_step_sees_what_those_before_did(
-        self, ledger: Ledger, connection: Connection[DictRow]
-    ) -> None:
+    def test_each_step_sees_what_those_before_did(self, ledger: Ledger) -> None:
         marked = ledger.on("first").where(col("id") <= 10).update(note="marked")
         raised = ledger.on("first").where(col("note") == "marked").update(score=col("score") + 1)
         chain = marked.then(raised).by("user:1").run()
@@ -273,9 +266,7 @@ class TestSteering:
         assert chain.advance()
         assert states(chain) == ["completed", "running", "waiting"]
 
-    def test_a_step_that_somebody_cancels_has_failed(
-        self, ledger: Ledger, connection: Connection[DictRow]
-    ) -> None:
+    def test_a_step_that_somebody_cancels_has_failed(self, ledger: Ledger) -> None:
         chain = three(ledger).submit()
         chain.advance()
         ledger.execution(chain.steps()[0].execution_id).cancel(by="user:2")
@@ -293,54 +284,6 @@ class TestSteering:
             ledger.chain("01890a5d-ac96-774b-bcce-b302099a8057").cancel(by="user:2")
         with pytest.raises(ChainNotFound):
             ledger.chain("no id")
-
-
-class TestRefused:
-    """What is wrong is said at once, and leaves nothing."""
-
-    @pytest.fixture(autouse=True)
-    def nothing_is_left(self, connection: Connection[DictRow]) -> object:
-        yield
-        row = connection.execute(
-            "SELECT (SELECT count(*) FROM action_ledger.stored_events)"
-            " + (SELECT count(*) FROM action_ledger.request_bodies)"
-            " + (SELECT count(*) FROM action_ledger.key_sets) AS n"
-        ).fetchone()
-        assert row == {"n": 0}
-
-    def test_any_step(self, ledger: Ledger) -> None:
-        wrong = ledger.on("third").all().update(nothing=1)
-        with pytest.raises(UnknownColumn):
-            add_one(ledger, "first").then(wrong).by("user:1").submit()
-
-    def test_keys_that_are_none(self, ledger: Ledger) -> None:
-        wrong = ledger.on("third").keys(["x"]).update(note="x")
-        with pytest.raises(InvalidValue):
-            add_one(ledger, "first").then(wrong).by("user:1").submit()
-
-    def test_keys_that_are_streamed(self, ledger: Ledger) -> None:
-        streamed = ledger.on("third").keys(iter([1])).update(note="x")
-        with pytest.raises(InvalidChain, match="list"):
-            add_one(ledger, "first").then(streamed).by("user:1").submit()
-
-    def test_nobody(self, ledger: Ledger) -> None:
-        with pytest.raises(ActorMissing):
-            add_one(ledger, "first").then(add_one(ledger, "second")).submit()
-
-    def test_two_actors(self, ledger: Ledger) -> None:
-        other = add_one(ledger, "second").by("user:2")
-        with pytest.raises(InvalidParameters, match="actors"):
-            add_one(ledger, "first").then(other).by("user:1").submit()
-
-    def test_another_policy(self, ledger: Ledger) -> None:
-        with pytest.raises(InvalidParameters):
-            three(ledger).on_failure("panic").submit()
-
-    def test_a_step_that_could_not_be_compensated(self, ledger: Ledger) -> None:
-        gone = add_one(ledger, "first").irreversible()
-        with pytest.raises(StepNotCompensable) as caught:
-            gone.then(add_one(ledger, "second")).by("user:1").submit()
-        assert (caught.value.step, caught.value.later) == (1, 2)
 
 
 class TestIrreversible:
