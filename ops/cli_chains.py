@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.text import Text
 from uuid_utils.compat import uuid7
 
@@ -51,32 +51,34 @@ def run_chain(
     return _see_through(terminal, handle, workers=workers, submit=submit)
 
 
+class _WrittenStep(BaseModel):
+    """A step as somebody writes it; what else stands in it is checked with the command."""
+
+    model_config = ConfigDict(extra="allow")
+
+    execution: dict[str, Any]
+
+
+class _Written(BaseModel):
+    """A chain as somebody writes it: the command without ids, actors and reasons."""
+
+    model_config = ConfigDict(extra="allow")
+
+    steps: list[_WrittenStep]
+
+
 def read_command(source: str, *, by: str | None, reason: str | None) -> RequestChain:
     """Read a chain's command; ids and actors are filled in. Raises InvalidChain and UnreadableInput."""
     check_actor(by)
-    said: Any = read_json(source, "the chain")
-    if isinstance(said, list):
-        said = {"steps": said}
-    if not isinstance(said, dict):
-        raise InvalidChain(detail="it is an object with steps, or a list of them")
-    chain = cast("dict[str, Any]", said)
-    given: Any = chain.get("steps")
-    steps = [_with_ids(step, by) for step in cast("list[Any]", given or [])]
+    said = read_json(source, "the chain")
     told = {"command_id": uuid7(), "actor": by, "reason": reason}
     try:
-        return RequestChain.model_validate({**told, **chain, "steps": steps})
+        written = _Written.model_validate(said)
+        for step in written.steps:
+            step.execution = {"command_id": uuid7(), "actor": by, **step.execution}
+        return RequestChain.model_validate({**told, **written.model_dump()})
     except ValidationError as error:
         raise InvalidChain(detail=first_error(error)) from error
-
-
-def _with_ids(step: Any, by: str | None) -> Any:  # noqa: ANN401 - JSON is anything
-    """Fill in what the command of a step needs and a person would not write; the rest is checked with it."""
-    match step:
-        case {"execution": dict() as execution}:
-            filled = {"command_id": uuid7(), "actor": by, **cast("dict[str, Any]", execution)}
-            return {**cast("dict[str, Any]", step), "execution": filled}
-        case _:
-            return step
 
 
 def list_chains(terminal: Terminal, found: list[ChainView]) -> None:

@@ -28,10 +28,6 @@ def break_third(connection: Connection[DictRow]) -> None:
     connection.execute("ALTER TABLE third ADD CONSTRAINT as_it_was CHECK (score <= id)")
 
 
-def mend_third(connection: Connection[DictRow]) -> None:
-    connection.execute("ALTER TABLE third DROP CONSTRAINT as_it_was")
-
-
 def add_one(ledger: Ledger, table: str) -> Request:
     """Add 1 to every score, in three batches."""
     request = ledger.on(table).all().update(score=col("score") + 1)
@@ -46,15 +42,13 @@ def three(ledger: Ledger) -> ChainRequest:
 
 def added(connection: Connection[DictRow]) -> list[list[int]]:
     """Give, for each table, which numbers have been added to its scores."""
-    return [
-        [
-            row["n"]
-            for row in connection.execute(
-                f"SELECT DISTINCT score - id AS n FROM {table} ORDER BY 1".encode()
-            ).fetchall()
-        ]
-        for table in TABLES
-    ]
+    return [added_in(connection, table) for table in TABLES]
+
+
+def added_in(connection: Connection[DictRow], table: str) -> list[int]:
+    """Give which numbers have been added to the scores of one table."""
+    statement = f"SELECT DISTINCT score - id AS n FROM {table} ORDER BY 1"
+    return [row["n"] for row in connection.execute(statement.encode()).fetchall()]
 
 
 def story(chain: ChainHandle) -> list[str]:

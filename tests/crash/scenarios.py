@@ -181,9 +181,8 @@ def _compensated(undone: int) -> Callable[[Stage], Order]:
         chain = _three(stage, 3)
         for _ in range(undone):
             chain.advance()
-            stage.ledger.worker().finish(
-                next(step.undo_id for step in chain.steps() if step.status == "compensating")
-            )
+            under_way = (step for step in chain.steps() if step.status == "compensating")
+            stage.ledger.execution(next(under_way).execution_id).undos()[0].finish()
         return {"task": "move", "of": chain.id}
 
     return prepare

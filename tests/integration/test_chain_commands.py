@@ -18,7 +18,7 @@ from action_ledger.domain.errors import (
     UnknownColumn,
 )
 from action_ledger.ops import Ledger
-from tests.chains import add_one, make_tables, three
+from tests.chains import RECORDS, add_one, added, break_third, make_tables, states, three
 
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
 
@@ -85,3 +85,23 @@ class TestRefused:
         with pytest.raises(StepNotCompensable) as caught:
             gone.then(add_one(ledger, "second")).by("user:1").submit()
         assert (caught.value.step, caught.value.later) == (1, 2)
+
+
+class TestIrreversible:
+    def test_last_or_before_those_that_do_not_compensate(self, ledger: Ledger) -> None:
+        gone = add_one(ledger, "second").irreversible()
+        chain = add_one(ledger, "first").then(gone).by("user:1")
+        assert chain.run().status == "completed"
+        assert chain.then(add_one(ledger, "third"), on_failure="stop").run().status == "completed"
+
+    def test_allowed_it_stays_and_is_counted(
+        self, ledger: Ledger, connection: Connection[DictRow]
+    ) -> None:
+        break_third(connection)
+        gone = add_one(ledger, "second").irreversible()
+        request = add_one(ledger, "first").then(gone).then(add_one(ledger, "third"))
+        chain = request.allow_irreversible().by("user:1").run()
+        assert (chain.status, chain.view().kept_back) == ("compensated", RECORDS)
+        assert states(chain) == ["compensated", "kept", "failed"]
+        assert chain.steps()[1].error == "not_reversible"
+        assert added(connection) == [[0], [1], [0]]

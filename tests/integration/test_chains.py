@@ -17,9 +17,9 @@ from tests.chains import (
     RECORDS,
     add_one,
     added,
+    added_in,
     break_third,
     make_tables,
-    mend_third,
     states,
     story,
     three,
@@ -284,31 +284,3 @@ class TestSteering:
             ledger.chain("01890a5d-ac96-774b-bcce-b302099a8057").cancel(by="user:2")
         with pytest.raises(ChainNotFound):
             ledger.chain("no id")
-
-
-class TestIrreversible:
-    def test_last_or_before_those_that_do_not_compensate(self, ledger: Ledger) -> None:
-        gone = add_one(ledger, "second").irreversible()
-        chain = add_one(ledger, "first").then(gone).by("user:1")
-        assert chain.run().status == "completed"
-        assert chain.then(add_one(ledger, "third"), on_failure="stop").run().status == "completed"
-
-    def test_allowed_it_stays_and_is_counted(
-        self, ledger: Ledger, connection: Connection[DictRow]
-    ) -> None:
-        break_third(connection)
-        gone = add_one(ledger, "second").irreversible()
-        chain = add_one(ledger, "first").then(gone).then(add_one(ledger, "third"))
-        chain = chain.allow_irreversible().by("user:1").run()
-        assert (chain.status, chain.view().kept_back) == ("compensated", RECORDS)
-        assert states(chain) == ["compensated", "kept", "failed"]
-        assert chain.steps()[1].error == "not_reversible"
-        assert added(connection) == [[0], [1], [0]]
-        mend_third(connection)
-
-
-def added_in(connection: Connection[DictRow], table: str) -> list[int]:
-    rows = connection.execute(
-        f"SELECT DISTINCT score - id AS n FROM {table} ORDER BY 1".encode()
-    ).fetchall()
-    return [row["n"] for row in rows]

@@ -41,7 +41,7 @@ def cli(database_url: str, connection: Connection[DictRow]) -> CommandLine:
 
 
 def run(cli: CommandLine, *options: object) -> Said:
-    return cli("chain", json.dumps(STEPS), *BY, *options)
+    return cli("chain", json.dumps({"steps": STEPS}), *BY, *options)
 
 
 def test_run_list_show_undo(
@@ -91,7 +91,8 @@ def test_submit_pause_resume_cancel(cli: CommandLine) -> None:
         ("[]", "invalid_chain"),
         ("{}", "invalid_chain"),
         ('{"steps": [1]}', "invalid_chain"),
-        ('[{"execution": {"action": "update"}}]', "invalid_chain"),
+        ('{"steps": []}', "invalid_chain"),
+        ('{"steps": [{"execution": {"action": "update"}}]}', "invalid_chain"),
         ("{", "unreadable_input"),
         ("no-such-file.json", "unreadable_input"),
     ],
@@ -104,7 +105,7 @@ def test_what_cannot_be_read(cli: CommandLine, given: str, error: str) -> None:
 
 def test_what_destroys_wants_a_yes_and_everything_an_actor(cli: CommandLine) -> None:
     step = {"resource": {"table": "first"}, "action": "delete", "parameters": {"hard": True}}
-    steps = json.dumps([{"execution": {**step, "selection": {"kind": "everything"}}}])
+    steps = json.dumps({"steps": [{"execution": {**step, "selection": {"kind": "everything"}}}]})
     assert cli("chain", steps, *BY).error == "confirmation_required"
     assert cli("chain", steps, "--yes").error == "actor_missing"
     assert cli("chain", steps, *BY, "--yes").code == 0
