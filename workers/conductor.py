@@ -44,12 +44,12 @@ class Conductor:
         chain: OpenChain | None = None
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
-                transaction.execute(SQL["wait_at_most"], wait)
                 row = transaction.execute(SQL["claim"], {"chain_id": chain_id}).fetchone()
                 if row is not None:
                     chain = OpenChain.of(row)
                     reached("chain.claimed")
+                    wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
+                    transaction.execute(SQL["wait_at_most"], wait)
                     story = Move(transaction, self._actions, chain, self.name).make()
                     reached("chain.moved")
                     transaction.append(*story.events)

@@ -73,12 +73,12 @@ class Scheduler:
         schedule: OpenSchedule | None = None
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
-                transaction.execute(SQL["wait_at_most"], wait)
                 row = transaction.execute(SQL["claim_due"]).fetchone()
                 if row is not None:
                     schedule = OpenSchedule.of(row)
                     reached("firing.claimed")
+                    wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
+                    transaction.execute(SQL["wait_at_most"], wait)
                     self._fire(transaction, schedule)
                     reached("firing.before_commit")
         except StoreUnavailable:
