@@ -1,9 +1,11 @@
 """What may happen and what did: aggregates, events, commands, selections, errors."""
 
 from .actions import Action, Actions, Reversibility
+from .any_command import AnyCommand
+from .chain import ChainStatus, OnStepFailure
+from .chain_commands import ChainStep, RequestChain
 from .columns import col
 from .commands import (
-    AnyCommand,
     CancelSchedule,
     CreateSchedule,
     PauseSchedule,
@@ -16,6 +18,7 @@ from .commands import (
 from .effects import Effect, EffectContext
 from .errors import ActionLedgerError
 from .execution import ExecutionStatus
+from .hooks import HookEvent, Notice, Notify
 from .resource import Resource
 from .rule import At, Cron
 from .schedule import CatchUp, ScheduleStatus
@@ -30,6 +33,8 @@ __all__ = [
     "At",
     "CancelSchedule",
     "CatchUp",
+    "ChainStatus",
+    "ChainStep",
     "ConflictPolicy",
     "CreateSchedule",
     "Cron",
@@ -37,9 +42,14 @@ __all__ = [
     "EffectContext",
     "Everything",
     "ExecutionStatus",
+    "HookEvent",
     "Keys",
+    "Notice",
+    "Notify",
+    "OnStepFailure",
     "PauseSchedule",
     "Predicate",
+    "RequestChain",
     "RequestExecution",
     "RequestUndo",
     "Reschedule",

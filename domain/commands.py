@@ -16,6 +16,7 @@ from pydantic import (
 from typing_extensions import override
 
 from .failure import OnFailure
+from .hooks import Notify
 from .pace import MAX_BATCH_SIZE, Adaptive
 from .resource import Resource
 from .rule import Rule
@@ -99,6 +100,8 @@ class WorkCommand(Command):
 
     queue: Name = "default"
     priority: Priority = 0
+    notify: Notify | None = None
+    """The hooks that are to be told of what becomes of it."""
 
 
 class RequestExecution(WorkCommand):
@@ -266,8 +269,3 @@ class RunScheduleNow(ScheduleCommand):
 
 
 AnyScheduleSteering = PauseSchedule | ResumeSchedule | Reschedule | CancelSchedule | RunScheduleNow
-
-AnyCommand = Annotated[
-    RequestExecution | RequestUndo | AnySteering | CreateSchedule | AnyScheduleSteering,
-    Field(discriminator="type"),
-]

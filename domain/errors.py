@@ -27,6 +27,10 @@ ActionLedgerError
 │   ├── UnknownTimeZone
 │   ├── TimeInPast
 │   ├── TimeTooFar
+│   ├── InvalidChain
+│   ├── StepNotCompensable
+│   ├── InvalidHook
+│   ├── UnknownHook
 │   └── InvalidSetting
 ├── Refused
 │   ├── CommandReused
@@ -35,6 +39,8 @@ ActionLedgerError
 │   ├── ExecutionNotEnded
 │   ├── ScheduleNotFound
 │   ├── ScheduleClosed
+│   ├── ChainNotFound
+│   ├── ChainClosed
 │   ├── UndoExpired
 │   ├── AlreadyUndone
 │   ├── UndoInProgress
@@ -68,6 +74,14 @@ A value that the caller wrote may appear in a message, cut short; data read from
 
 # a caller reads "except UndoExpired"; each name says that it is an error
 
+from .error_chain import (
+    ChainClosed,
+    ChainNotFound,
+    InvalidChain,
+    InvalidHook,
+    StepNotCompensable,
+    UnknownHook,
+)
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
@@ -143,6 +157,8 @@ __all__ = [
     "ActorMissing",
     "AlreadyUndone",
     "AmbiguousId",
+    "ChainClosed",
+    "ChainNotFound",
     "ColumnNotWritable",
     "CommandReused",
     "CommandTimedOut",
@@ -155,10 +171,12 @@ __all__ = [
     "ExecutionNotFound",
     "ExtraMissing",
     "InvalidAction",
+    "InvalidChain",
     "InvalidCommand",
     "InvalidCondition",
     "InvalidCron",
     "InvalidExpression",
+    "InvalidHook",
     "InvalidParameters",
     "InvalidSchedule",
     "InvalidSetting",
@@ -180,6 +198,7 @@ __all__ = [
     "SchemaTaken",
     "SelectionMissing",
     "SelectionTwice",
+    "StepNotCompensable",
     "StoreError",
     "StoreNotMigrated",
     "StoreTooNew",
@@ -191,6 +210,7 @@ __all__ = [
     "UndoInProgress",
     "UnknownAction",
     "UnknownColumn",
+    "UnknownHook",
     "UnknownProjection",
     "UnknownTable",
     "UnknownTimeZone",

@@ -10,6 +10,7 @@ from pydantic import Field
 from .aggregate import Aggregate, Transitions
 from .event import Digest, Event, Tally
 from .failure import OnFailure
+from .hooks import Notify
 
 
 class Requested(Event):
@@ -45,6 +46,7 @@ class Requested(Event):
     """Batches at work at a time, at most."""
     retry_of: UUID | None
     """The execution whose failed records are tried again."""
+    notify: Notify | None = None
 
 
 class Planned(Event):

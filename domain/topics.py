@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from . import batch, execution, record_lock, schedule, undo
+from . import batch, chain, execution, record_lock, schedule, undo
 from .event import Event
 
 _EVENTS: tuple[type[Event], ...] = (
@@ -45,6 +45,19 @@ _EVENTS: tuple[type[Event], ...] = (
     schedule.Missed,
     schedule.FailedToFire,
     schedule.Ended,
+    chain.Requested,
+    chain.StepStarted,
+    chain.StepRefused,
+    chain.StepEnded,
+    chain.Paused,
+    chain.Resumed,
+    chain.Cancelled,
+    chain.Compensating,
+    chain.StepCompensating,
+    chain.StepCompensated,
+    chain.Completed,
+    chain.Failed,
+    chain.Compensated,
 )
 
 TOPICS: Mapping[str, type[Event]] = MappingProxyType({event.TOPIC: event for event in _EVENTS})

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from .aggregate import Aggregate, Transitions
 from .event import Digest, Event, Tally
+from .hooks import Notify
 
 
 class ConflictPolicy(StrEnum):
@@ -43,6 +44,7 @@ class Requested(UndoEvent):
     body_digest: Digest
     queue: str
     priority: int
+    notify: Notify | None = None
 
 
 class Completed(UndoEvent):

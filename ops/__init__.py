@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .chain_handles import ChainHandle
     from .handles import ExecutionHandle, UndoHandle
     from .ledger import Ledger
     from .opening import open_ledger
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 __all__ = [
+    "ChainHandle",
     "ExecutionHandle",
     "Ledger",
     "Plan",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ChainHandle": "chain_handles",
     "ExecutionHandle": "handles",
     "Ledger": "ledger",
     "Plan": "plan",

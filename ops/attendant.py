@@ -203,5 +203,7 @@ class Attendant:
         return bool(payloads)
 
     def _ring(self) -> None:
+        """Ring for the workers, and for the keeper, which listens for the ends of jobs too."""
         self._work.ring()
+        self._news.ring()
         self._glance = time.monotonic() + STATE_SECONDS

@@ -29,6 +29,7 @@ from action_ledger.domain.selection import (
 )
 from action_ledger.workers.preview import Preview, preview
 
+from .chain_builder import ChainRequest
 from .checks import check_actor, check_predicate, invalid
 from .key_lists import key_list
 from .rules import rule_of, schedule_command
@@ -195,6 +196,20 @@ class Request:
     def queue(self, name: str, *, priority: int = 0) -> Request:
         """Choose the queue that workers find it in; a higher priority goes first."""
         return self._with(queue=name, priority=priority)
+
+    def notify(
+        self,
+        *,
+        progress: str | None = None,
+        complete: str | None = None,
+        failure: str | None = None,
+    ) -> Request:
+        """Name hooks that are told of it: of its progress, of its completion, of any other end."""
+        return self._with(notify={"progress": progress, "complete": complete, "failure": failure})
+
+    def then(self, request: Request, *, on_failure: str | None = None) -> ChainRequest:
+        """Make a chain: ``request`` is begun when this one has ended. See :class:`ChainRequest`."""
+        return ChainRequest(((self, None),)).then(request, on_failure=on_failure)
 
     def command(self) -> RequestExecution:
         """Build the command that this chain stands for. Raises what is missing or wrong in it."""

@@ -13,6 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from . import (
+    cli_chain,
+    cli_hook,
     cli_outcomes,
     cli_projections,
     cli_psql,
@@ -108,7 +110,7 @@ def root(
 
 
 COMMANDS = (
-    *(cli_run, cli_steer, cli_undo, cli_schedule),
+    *(cli_run, cli_steer, cli_undo, cli_schedule, cli_chain, cli_hook),
     *(cli_outcomes, cli_read, cli_projections, cli_store, cli_psql),
 )
 for commands in COMMANDS:

@@ -264,6 +264,10 @@ class UndoRequest:
         """Take only some records back."""
         return self._with(keys=tuple(key_list(keys)))
 
+    def notify(self, **hooks: str) -> UndoRequest:
+        """Name hooks that are told of it: ``progress=``, ``complete=``, ``failure=``."""
+        return self._with(notify=hooks)
+
     def command(self) -> RequestUndo:
         """Build the command. Raises what is missing or wrong in it."""
         check_actor(self.options.get("actor"))

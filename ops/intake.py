@@ -10,8 +10,14 @@ from psycopg.errors import InsufficientPrivilege
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import Actions
+from action_ledger.domain.any_command import AnyCommand
+from action_ledger.domain.chain_commands import (
+    AnyChainSteering,
+    CancelChain,
+    ChainCommand,
+    RequestChain,
+)
 from action_ledger.domain.commands import (
-    AnyCommand,
     AnyScheduleSteering,
     AnySteering,
     CancelExecution,
@@ -29,6 +35,8 @@ from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Store
+from action_ledger.workers.chain_request import ChainRequest
+from action_ledger.workers.chain_steering import ChainSteering
 from action_ledger.workers.claim import is_known
 from action_ledger.workers.faults import Scope, message_of, scope_of
 from action_ledger.workers.request import ExecutionRequest, is_same_request
@@ -102,6 +110,8 @@ class Intake:
                 return self._try(command, lambda: self._schedule(command, keys=keys), once=once)
             case SteerExecution():
                 return self._try(command, lambda: self._steer(command), once=False)
+            case RequestChain() | ChainCommand():
+                return self._try(command, lambda: self._chain(command), once=False)
             case _:
                 return self._try(command, lambda: self._steer_schedule(command), once=False)
 
@@ -146,6 +156,16 @@ class Intake:
                 worker=self._worker,
                 max_days=self._max_days_ahead,
             ).accept()
+        return True
+
+    def _chain(self, command: RequestChain | AnyChainSteering) -> bool:
+        with self._store.transaction(silence=self._silence) as transaction:
+            if isinstance(command, RequestChain):
+                ChainRequest(transaction, self._actions, command).accept()
+            else:
+                ChainSteering(transaction, command).accept()
+        if isinstance(command, CancelChain):
+            sweep(self._store)
         return True
 
     def _try(self, command: AnyCommand, accept: Callable[[], bool], *, once: bool) -> bool:

@@ -4,7 +4,7 @@
 command goes through ``ledger.handle``.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
@@ -16,28 +16,26 @@ from psycopg.rows import DictRow
 from pydantic import ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, Action, Actions
+from action_ledger.domain.any_command import AnyCommand
 from action_ledger.domain.catch_up import Patience
-from action_ledger.domain.commands import AnyCommand, RequestExecution
+from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.errors import LedgerClosed, UnknownTable, shown
+from action_ledger.domain.hooks import Hook
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
-from action_ledger.projections.audit import Audit
-from action_ledger.projections.progress import Progress
-from action_ledger.projections.recorder import Datastore
 from action_ledger.projections.register import Projections
-from action_ledger.projections.schedule_queue import ScheduleQueue
-from action_ledger.projections.schedules import Schedules
-from action_ledger.projections.store import Store
-from action_ledger.projections.work_queue import WorkQueue
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
 from .builder import Target
+from .chain_handles import ChainHandle
+from .chain_views import ChainView, chain_id_of, read_chains
 from .checks import check_queues, check_workers
 from .database import Database
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
+from .hooks import H, Hooks
 from .intake import Intake
 from .plan import Plan, worker_name
 from .roster import WorkerView, read_workers
@@ -52,6 +50,7 @@ from .schedule_views import (
 from .service import Service
 from .settings import Settings
 from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
+from .wiring import wired_store
 
 Probe = Callable[[ExecutionView], str | None]
 """Says why an execution is to be held back for now, or None."""
@@ -61,21 +60,21 @@ class Ledger:
     """One ledger over one database. Thread-safe; close it, or use it in a ``with`` statement."""
 
     def __init__(
-        self, database: Database, settings: Settings, *, actions: Iterable[Action] = ()
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        actions: Iterable[Action] = (),
+        hooks: Mapping[str, Hook] | None = None,
     ) -> None:
         """Wire it over an open pool; ``open_ledger`` is the usual way. Raises InvalidAction for a name that is taken."""
         self.settings = settings
         self.actions = Actions((*BUILT_IN, *actions))
         self._database = database
         self._closed = False
-        self.store = Store(
-            Datastore(self._lend, settings.db_schema),
-            inline=(WorkQueue(), ScheduleQueue(), Progress(), Schedules()),
-            followed=(Audit(),),
-            search_path=settings.search_path,
-            lock_timeout_ms=settings.append_lock_timeout_ms,
-        )
+        self.store = wired_store(self._lend, settings)
         self.projections = Projections(self.store)
+        self.hooks = Hooks(self.store, self.projections, settings, hooks or {})
         self._intake = Intake(
             self.store,
             self.actions,
@@ -101,7 +100,7 @@ class Ledger:
     def handle(
         self, command: AnyCommand, *, now: bool = False, keys: Iterable[KeyValue] | None = None
     ) -> UUID:
-        """Take a command in, and give the id of what it became: an execution, an undo or a schedule.
+        """Take a command in, and give the id of what it became: an execution, an undo, a schedule, a chain.
 
         A command that steers a schedule gives the schedule's id; one that runs it now, the execution's.
 
@@ -126,6 +125,8 @@ class Ledger:
         execution = ExecutionHandle(self, command.command_id)
         if unfinished:
             execution.finish(workers=workers, watch=watch)
+        if command.notify is not None:
+            self.hooks.deliver()
         return execution
 
     def worker(self, *, queues: Iterable[str] | None = None) -> Worker:
@@ -167,6 +168,18 @@ class Ledger:
             lease_seconds=self.settings.lease_seconds,
             patience=self._patience,
         )
+
+    def chain(self, chain_id: UUID | str) -> ChainHandle:
+        """Give the handle of a chain. Raises ChainNotFound for what is no id."""
+        return ChainHandle(self, chain_id_of(chain_id))
+
+    def chains(self, *, status: str | None = None, limit: int = 20) -> list[ChainView]:
+        """List chains, the newest first."""
+        return read_chains(self.store, status=status, limit=limit)
+
+    def hook(self, name: str) -> Callable[[H], H]:
+        """Let the decorated function be called under a name that requests give to ``.notify(...)``."""
+        return lambda function: self.hooks.register(name, function)
 
     def schedule(self, schedule_id: UUID | str) -> ScheduleHandle:
         """Give the handle of a schedule. Raises ScheduleNotFound for what is no id."""
@@ -238,6 +251,7 @@ class Ledger:
             plan,
             throttle=self._throttle,
             patience=self._patience,
+            hooks=self.hooks,
         )
 
     def work(

@@ -1,6 +1,6 @@
 """Opens a ledger: the pool that the settings ask for, migrated as it has to be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from action_ledger.domain.actions import Action
 from action_ledger.domain.errors import InvalidSetting
+from action_ledger.domain.hooks import Hook
 
 from .database import Database
 from .embedded import embedded_url
@@ -22,11 +23,13 @@ def open_ledger(
     settings: Settings | None = None,
     actions: Iterable[Action] = (),
     throttle: Probe | None = None,
+    hooks: Mapping[str, Hook] | None = None,
 ) -> Ledger:
     """Open the ledger of a database; without a URL, that of the settings, or else the embedded server's.
 
     ``actions`` are known to it beside the built-in ones: workers take up what they know, and leave the rest to
-    others. ``throttle`` is a function that can hold executions back, see :meth:`Ledger.throttle`.
+    others. ``throttle`` is a function that can hold executions back, see :meth:`Ledger.throttle`. ``hooks`` are
+    functions by the names under which requests name them, see :meth:`Ledger.hook`.
 
     The embedded server's schema is migrated here. On a server of yours that is ``action-ledger migrate``.
 
@@ -47,7 +50,7 @@ def open_ledger(
                 migrate(connection, settings.db_schema)
             require_current(connection, settings.db_schema)
         undone.pop_all()
-    ledger = Ledger(database, settings, actions=actions)
+    ledger = Ledger(database, settings, actions=actions, hooks=hooks or {})
     ledger.throttle(throttle)
     return ledger
 

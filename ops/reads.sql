@@ -114,6 +114,12 @@ SELECT (
     WHERE (%(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s))
         AND (w.undo_id IS NOT NULL OR e.status <> 'paused')
 ) + (
+    -- Moves of chains that can be made now.
+    SELECT count(*) FROM {chain_queue} c
+    WHERE c.status <> 'paused' AND c.available_at <= clock_timestamp() AND (c.awaits IS NULL
+        OR EXISTS (SELECT FROM {executions} e WHERE e.execution_id = c.awaits AND e.ended_at IS NOT NULL)
+        OR EXISTS (SELECT FROM {undos} u WHERE u.undo_id = c.awaits AND u.ended_at IS NOT NULL))
+) + (
     SELECT count(*) FROM {executions} e
     WHERE e.ended_at IS NULL AND e.status = 'rolling_back'
         AND (%(queues)s::text[] IS NULL OR e.queue = ANY(%(queues)s))

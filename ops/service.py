@@ -16,6 +16,7 @@ from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.errors import StoreUnavailable, WorkerFailed
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
+from action_ledger.workers.conductor import Conductor
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.sweep import sweep
@@ -26,6 +27,7 @@ from .bell import Bell
 from .database import Database
 from .direct import Direct
 from .guard import Guard
+from .hooks import Hooks
 from .memory import resident_megabytes
 from .outage import Outage
 from .plan import Ended, Plan
@@ -57,13 +59,14 @@ class Service:
         *,
         throttle: Throttle | None = None,
         patience: Patience,
+        hooks: Hooks,
     ) -> None:
         """Open nothing yet."""
         self.plan = plan
         self._store = store
         self._outage = Outage()
         self._patience = settings.pool_timeout_seconds if plan.until_idle else float("inf")
-        self._work, self._news = Bell(), Bell()
+        self._work, self._news, self._told = Bell(), Bell(), Bell()
         self._stopping, self._over = threading.Event(), threading.Event()
         self._ended = Ended.STOPPED
         self._fault: BaseException | None = None
@@ -71,9 +74,9 @@ class Service:
         self._guard = Guard(plan.name, met=self._met, fail=self._fail)
         self._directs = [
             Direct(database.connect, silence=settings.lease_seconds / 2)
-            for _ in range(plan.concurrency + 3)
+            for _ in range(plan.concurrency + 4)
         ]
-        *theirs, swept, followed, attended = self._directs
+        *theirs, swept, followed, told, attended = self._directs
         self._workers = [
             Worker(
                 store.over(direct.connection),
@@ -95,6 +98,11 @@ class Service:
             lease_seconds=settings.lease_seconds,
             patience=patience,
         )
+        self._conductor = Conductor(
+            self._swept, actions, name=plan.name, lease_seconds=settings.lease_seconds
+        )
+        self._caller = hooks.caller(store.over(told.connection))
+        self._last_caller = hooks.caller()
         self._sweep_seconds = settings.lease_seconds
         self._projections = Projections(store.over(followed.connection))
         self._attendant = Attendant(
@@ -133,6 +141,7 @@ class Service:
         others = [
             self._guard.thread("keeper", self._keep, self._stopping),
             self._guard.thread("follower", self._follow, self._over),
+            self._guard.thread("hooks", self._tell, self._over),
             self._guard.thread("attendant", self._attendant.attend, self._over),
         ]
         try:
@@ -177,10 +186,11 @@ class Service:
             if count_open(self._store, self.plan.queues):
                 return False
             Projections(self._store).catch_up()
+            self._told.ring()
+            return self._last_caller.due_in() != 0
         except (OperationalError, StoreUnavailable) as error:
             self._met(error)
             return False
-        return True
 
     def _labour(self, worker: Worker) -> None:
         """Do unit after unit; wait for the bell when there is none."""
@@ -212,27 +222,40 @@ class Service:
             self.stop(Ended.LIMIT)
 
     def _keep(self) -> None:
-        """Fire what is due, when that was announced or has come; and once in a lease period mend what dead workers left."""
+        """Fire what is due and move chains on, when that was announced or has come; mend what dead workers left.
+
+        All of it at least once in a lease period.
+        """
         while not self._stopping.is_set():
-            heard = self._work.rings
-            while not self._stopping.is_set() and self._scheduler.step():
+            heard = self._news.rings
+            while not self._stopping.is_set() and (self._scheduler.step() | self._conductor.step()):
                 pass
             if sweep(self._swept):
                 self._work.ring()
             self._kept = True
             self._stopping.wait(CHECK_SECONDS)
-            self._work.wait(heard, self._sweep_seconds)
+            self._news.wait(heard, self._sweep_seconds)
 
     def _follow(self) -> None:
         """Keep the views current: at once while the workers are idle, else about every second."""
         while not self._over.is_set():
             heard, began = self._news.rings, time.monotonic()
             taken = self._projections.catch_up()
+            if taken:
+                self._told.ring()
             self._over.wait(FOLLOW_PAUSE)
             # Where something came there may be more of which nobody tells: look again until nothing comes.
             self._news.wait(heard, FOLLOW_SECONDS if taken or self._busy() else None)
             while self._busy() and (left := began + FOLLOW_SECONDS - time.monotonic()) > 0:
                 self._news.wait(self._news.rings, left)
+
+    def _tell(self) -> None:
+        """Call hooks, once the follower has come to what they are to be told of, or when one is due again."""
+        while not self._over.is_set():
+            heard = self._told.rings
+            while not self._over.is_set() and self._caller.step():
+                pass
+            self._told.wait(heard, self._caller.due_in())
 
     def _busy(self) -> bool:
         return any(worker.current is not None for worker in self._workers)
@@ -259,6 +282,7 @@ class Service:
         self._over.set()
         self._work.ring()
         self._news.ring()
+        self._told.ring()
         self._attendant.end()
         deadline = time.monotonic() + LAST_SECONDS
         for thread in threads:

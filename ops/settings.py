@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     schedule_catch_up_limit: Annotated[int, Field(ge=1, le=1_000)] = 100
     """How many missed occurrences of a schedule run at most under the catch-up policy `all`."""
 
+    hook_lease_seconds: Seconds = 60
+    """How long a call of a hook may take before it may be made again, by the same process or another."""
+
+    hook_tries: Annotated[int, Field(ge=1)] = 10
+    """After how many failures in a row a delivery to a hook is set aside until somebody retries it."""
+
     append_lock_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
     """How long a writer waits for its turn to append before it rolls back and tries again."""
 

@@ -86,6 +86,26 @@ FROM {shadow} s WHERE s.{key} = l.{key} AND l.{key} IN (
         (b.version, b.status, b.due_at, b.at_time, b.cron, b.timezone, b.catch_up, b.frozen, b.actor, b.correlation_id)
     FOR UPDATE OF a SKIP LOCKED)
 
+-- name: mend_chain_queue
+-- The same for chains.
+UPDATE {live} l SET version = s.version, status = s.status, step = s.step, awaits = s.awaits, actor = s.actor,
+    correlation_id = s.correlation_id
+FROM {shadow} s WHERE s.{key} = l.{key} AND l.{key} IN (
+    SELECT a.{key} FROM {live} a JOIN {shadow} b USING ({key})
+    WHERE (a.version, a.status, a.step, a.awaits, a.actor, a.correlation_id)
+        IS DISTINCT FROM (b.version, b.status, b.step, b.awaits, b.actor, b.correlation_id)
+    FOR UPDATE OF a SKIP LOCKED)
+
+-- name: mend_hook_deliveries
+-- The same for deliveries; what was delivered stays so.
+UPDATE {live} l SET job_id = s.job_id, kind = s.kind, event = s.event, hook = s.hook, position = s.position,
+    happened_at = s.happened_at
+FROM {shadow} s WHERE s.{key} = l.{key} AND l.{key} IN (
+    SELECT a.{key} FROM {live} a JOIN {shadow} b USING ({key})
+    WHERE (a.job_id, a.kind, a.event, a.hook, a.position, a.happened_at)
+        IS DISTINCT FROM (b.job_id, b.kind, b.event, b.hook, b.position, b.happened_at)
+    FOR UPDATE OF a SKIP LOCKED)
+
 -- name: delete_surplus
 -- Rows that no event calls for; one that somebody works on is left to him.
 DELETE FROM {live} WHERE {key} IN (

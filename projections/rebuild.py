@@ -73,7 +73,7 @@ def rebuild(store: Store, projection: Projection, watch: Watch | None = None) ->
         _alone(transaction, store, projection)
         before = transaction.views.generations[projection.name]
         work = (
-            Reconciliation(transaction, projection)
+            Reconciliation(store, transaction, projection)
             if projection.tables.keys() <= IN_PLACE
             else NextGeneration(store, transaction, projection)
         )

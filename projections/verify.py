@@ -21,8 +21,10 @@ KEPT_BY_WORKERS = (
     "leased_by",
     "leased_until",
     "leased_epoch",
+    "delivered",
+    "parked_at",
 )
-"""Columns of the queue that no event says."""
+"""Columns of the queues that no event says."""
 
 
 def verify(store: Store, projection: Projection, watch: Watch | None = None) -> Verified:

@@ -12,7 +12,9 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
+from action_ledger.domain.chain import OnStepFailure, PlannedStep
 from action_ledger.domain.event import Event, Metadata, Tally
+from action_ledger.domain.hooks import Notify
 from action_ledger.domain.mapper import EventMapper
 from action_ledger.domain.topics import TOPICS
 
@@ -47,6 +49,7 @@ def _value(name: str, annotation: Any) -> object:
         "sqlstates": {"23505": 2},
         "excepted": ("score",),
         "parts": (STREAM, OTHER),
+        "steps": (PlannedStep(action="text", table="text", on_failure=OnStepFailure.STOP),),
     }
     by_type: dict[object, object] = {
         Tally: Tally(applied=7, failed=2, skipped=1),
@@ -55,6 +58,7 @@ def _value(name: str, annotation: Any) -> object:
         int: 5,
         str: "text",
         float: 0.5,
+        Notify: Notify(progress="text", complete="text", failure="text"),
         datetime: datetime(2027, 3, 28, 1, 30, tzinfo=UTC),
     }
     if name in by_name:

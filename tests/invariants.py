@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.ops.ledger import Ledger
 from tests.accounts import check_lists, check_records, check_sums, rows_of, view_of
+from tests.chain_invariants import check_chains
 from tests.effect_invariants import check_effects
 from tests.images import newest_images, rows_now
 from tests.schedule_invariants import check_schedules
@@ -47,6 +48,7 @@ def check_invariants(
     check_one_effect_set(connection)
     check_digests(connection)
     check_schedules(connection)
+    check_chains(connection)
     check_records(connection)
     check_lists(connection)
     check_splits(connection)

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from action_ledger.domain import batch, execution
 from action_ledger.domain.actions import Actions, Reversibility
+from action_ledger.domain.any_command import AnyCommand
 from action_ledger.domain.batch import Batch, BatchStatus
-from action_ledger.domain.commands import AnyCommand, RequestExecution
+from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
     ExecutionNotEnded,
@@ -181,6 +182,7 @@ class ExecutionRequest:
             rate=command.rate,
             concurrency=command.concurrency,
             retry_of=command.retry_of,
+            notify=command.notify,
         )
 
     def _planned(

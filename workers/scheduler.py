@@ -7,7 +7,6 @@ the database's.
 """
 
 import logging
-import random
 import time
 
 from psycopg import Error
@@ -20,6 +19,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
 
 from .faults import UNEXPECTED, Scope, code_of, scope_of, tries_of
+from .keeping import ASIDE, LONGEST_DELAY, TABLE_WAIT_MS, delay, let_pass
 from .open_schedule import OpenSchedule, Story, request_execution
 from .steps import reached
 
@@ -27,12 +27,6 @@ SQL = read_blocks("action_ledger.workers", "schedules.sql")
 
 LOOK_SECONDS = 0.2
 """How often a busy or an idle worker looks for what is due."""
-TABLE_WAIT_MS = 2_000
-"""How long the firing waits for a table that somebody alters, before it lets others go first."""
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 10.0
-ASIDE = 60.0
-"""Seconds for which a schedule is left alone that can neither be fired nor be said to have failed."""
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +73,12 @@ class Scheduler:
         schedule: OpenSchedule | None = None
         try:
             with self._store.transaction(silence=self._silence) as transaction:
-                wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
-                transaction.execute(SQL["wait_at_most"], wait)
                 row = transaction.execute(SQL["claim_due"]).fetchone()
                 if row is not None:
                     schedule = OpenSchedule.of(row)
                     reached("firing.claimed")
+                    wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
+                    transaction.execute(SQL["wait_at_most"], wait)
                     self._fire(transaction, schedule)
                     reached("firing.before_commit")
         except StoreUnavailable:
@@ -134,7 +128,7 @@ class Scheduler:
         Nothing is done where somebody else has fired or steered it meanwhile, or the COMMIT did get through.
         """
         if schedule is None:
-            _let_pass(error)
+            let_pass(error)
             return
         code = code_of(error)
         if code == UNEXPECTED:
@@ -144,7 +138,7 @@ class Scheduler:
                 if not _hold(transaction, schedule):
                     return
                 if isinstance(error, Error) and schedule.attempt < tries_of(error):
-                    _postpone(transaction, schedule, code, _delay(schedule.attempt))
+                    _postpone(transaction, schedule, code, delay(schedule.attempt))
                 elif isinstance(error, UnknownAction):
                     # Another worker may know it, as with units.
                     _postpone(transaction, schedule, code, LONGEST_DELAY)
@@ -174,7 +168,7 @@ class Scheduler:
                 if _hold(transaction, schedule):
                     _postpone(transaction, schedule, code_of(error), ASIDE)
         except Error as third:
-            _let_pass(third)
+            let_pass(third)
 
 
 def _hold(transaction: Transaction, schedule: OpenSchedule) -> bool:
@@ -185,14 +179,3 @@ def _hold(transaction: Transaction, schedule: OpenSchedule) -> bool:
 def _postpone(transaction: Transaction, schedule: OpenSchedule, error: str, delay: float) -> None:
     values = {"schedule_id": schedule.id, "error": error, "delay": delay}
     transaction.execute(SQL["postpone"], values)
-
-
-def _let_pass(error: Exception) -> None:
-    """Leave a fault that is no schedule's own to the worker, whose next step meets it too and waits."""
-    if not isinstance(error, Error) or scope_of(error) is not Scope.PASSING:
-        raise error
-
-
-def _delay(attempt: int) -> float:
-    """Wait longer each time, and never in step with others."""
-    return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**attempt))  # noqa: S311 - no secret

@@ -266,6 +266,7 @@ class UndoRequest:
                 body_digest=digest,
                 queue=command.queue,
                 priority=command.priority,
+                notify=command.notify,
             )
         ]
         for row in rows:

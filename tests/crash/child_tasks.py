@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
+
+from action_ledger.domain import Notice
+from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger
 from action_ledger.workers.sweep import sweep
 
@@ -39,6 +43,34 @@ def _rebuild(ledger: Ledger, name: Any) -> None:
     ledger.projections.rebuild([name])
 
 
+def _chain(ledger: Ledger, _: Any) -> None:
+    request = ledger.on("places").all().update(score=col("score") + 1)
+    request.then(request).then(request).by("child").submit()
+
+
+def _move(ledger: Ledger, chain: Any) -> None:
+    ledger.chain(chain).finish()
+
+
+def _cancel_chain(ledger: Ledger, chain: Any) -> None:
+    ledger.chain(chain).cancel(by="child")
+
+
+def _undo_chain(ledger: Ledger, chain: Any) -> None:
+    ledger.chain(chain).undo(by="child")
+
+
+def _deliver(ledger: Ledger, url: Any) -> None:
+    def told(notice: Notice) -> None:
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "INSERT INTO calls VALUES (%s, %s)", [notice.delivery_id, notice.attempt]
+            )
+
+    ledger.hooks.register("told", told)
+    ledger.hooks.deliver()
+
+
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo": _undo,
     "cancel": _cancel,
@@ -48,5 +80,10 @@ TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "sweep": _sweep,
     "follow": _follow,
     "rebuild": _rebuild,
+    "chain": _chain,
+    "move": _move,
+    "cancel chain": _cancel_chain,
+    "undo chain": _undo_chain,
+    "deliver": _deliver,
 }
 """An order ``{"task": name, "of": what}`` does one of these."""

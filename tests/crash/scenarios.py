@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import col
-from action_ledger.ops import Ledger
+from action_ledger.ops import ChainHandle, Ledger
 from action_ledger.ops.builder import Request
 from action_ledger.ops.handles import ExecutionHandle
 from tests.crash.harness import make_places
@@ -157,6 +157,51 @@ def _rebuilt(name: str) -> Callable[[Stage], Order]:
     return prepare
 
 
+def _three(stage: Stage, ended: int) -> ChainHandle:
+    """A chain that adds 1 three times, as it is when so many of its steps have ended and nobody has noticed the last."""
+    request = add_one(stage)
+    chain = request.then(request).then(request).submit()
+    for _ in range(ended):
+        chain.advance()
+        stage.ledger.execution(
+            next(step.execution_id for step in chain.steps() if step.status == "running")
+        ).finish()
+    return chain
+
+
+def _chained(ended: int) -> Callable[[Stage], Order]:
+    return lambda stage: {"task": "move", "of": _three(stage, ended).id}
+
+
+def _compensated(undone: int) -> Callable[[Stage], Order]:
+    """Its third step fails; so many of the others are taken back, and nobody has noticed the last."""
+
+    def prepare(stage: Stage) -> Order:
+        refuse(stage, "new.score > new.id + 2")
+        chain = _three(stage, 3)
+        for _ in range(undone):
+            chain.advance()
+            under_way = (step for step in chain.steps() if step.status == "compensating")
+            stage.ledger.execution(next(under_way).execution_id).undos()[0].finish()
+        return {"task": "move", "of": chain.id}
+
+    return prepare
+
+
+def _chain_cancelled(stage: Stage) -> Order:
+    chain = _three(stage, 1)
+    chain.advance()
+    for _ in range(2):
+        stage.ledger.worker().step()
+    return {"task": "cancel chain", "of": chain.id}
+
+
+def _chain_undone(stage: Stage) -> Order:
+    chain = _three(stage, 3)
+    chain.advance()
+    return {"task": "undo chain", "of": chain.id}
+
+
 def set_up(stage: Stage) -> None:
     make_places(stage.connection, RECORDS)
 
@@ -176,6 +221,14 @@ FOLLOW = ("follow.locked", "follow.tracked", "follow.written", "follow.before_co
 REBUILD = (
     *("rebuild.begun", "rebuild.prepared", "rebuild.held_up", "rebuild.folded"),
     *("rebuild.before_commit", "rebuild.switched"),
+)
+
+MOVE = ("chain.claimed", "chain.moved", "chain.appended", "chain.before_end")
+REQUEST = ("request.before_append", "request.before_commit")
+CHAIN_STEERING = (
+    "chain_steering.held",
+    "chain_steering.before_append",
+    "chain_steering.before_commit",
 )
 
 ONE, NONE = {1: RECORDS}, {0: RECORDS}
@@ -202,6 +255,19 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "drift": Scenario(_drifted, (*FAIL, *ENDS), {}),
     "drift before planning": Scenario(_drifted_before, ("fail.planning_ended", *ENDS), {}),
+    "chain asked for": Scenario(
+        lambda _: {"task": "chain"}, ("chain.before_append", "chain.before_commit"), {3: RECORDS}
+    ),
+    "chain begun": Scenario(_chained(0), (*MOVE, *REQUEST), {3: RECORDS}),
+    "chain moved on": Scenario(_chained(1), (*MOVE, *REQUEST), {3: RECORDS}),
+    "chain ended": Scenario(_chained(3), MOVE, {3: RECORDS}),
+    "chain compensated": Scenario(_compensated(0), (*MOVE, *UNDO), NONE),
+    "chain compensated further": Scenario(_compensated(1), (*MOVE, *UNDO), NONE),
+    "chain compensated to its end": Scenario(_compensated(2), MOVE, NONE),
+    "chain cancelled": Scenario(
+        _chain_cancelled, (*CHAIN_STEERING, *STEER), {1: RECORDS - BATCH, 2: BATCH}
+    ),
+    "chain undone": Scenario(_chain_undone, CHAIN_STEERING, NONE),
     "follow": Scenario(_followed, FOLLOW, NONE),
     "rebuild progress": Scenario(_rebuilt("progress"), REBUILD, {2: RECORDS}),
     "rebuild audit": Scenario(_rebuilt("audit"), REBUILD, {2: RECORDS}),

@@ -18,10 +18,14 @@ from action_ledger.projections import rebuild as rebuilding
 from action_ledger.projections.in_place import IN_PLACE
 from tests.dump import dump_ledger
 from tests.journal import append, insert_by_hand, install, story
-from tests.schedules import hourly
+from tests.schedules import add_one, hourly
 from tests.some_work import some_work, verified
 
-NAMES = ("work_queue", "schedule_queue", "progress", "schedules", "audit")
+TABLES = ("executions", "batches", "undos", "audit", "schedules", "schedule_runs")
+NAMES = (
+    *("work_queue", "schedule_queue", "chain_queue", "progress", "schedules", "chains"),
+    *("audit", "hook_deliveries"),
+)
 
 
 def relations(connection: Connection[DictRow]) -> list[str]:
@@ -158,12 +162,15 @@ def test_rebuilt_is_live_row_for_row(
 ) -> None:
     some_work(ledger, places)
     hourly(ledger, places).run_now(by="d")
+    request = add_one(ledger, places).notify(complete="told")
+    request.then(request).submit()
+    request.then(request).run()
     ledger.catch_up()
     before = dump_ledger(connection)
     for done in ledger.projections.rebuild():
         assert done.rows > 0
     after = dump_ledger(connection)
-    for table in ("executions", "batches", "undos", "audit", "schedules", "schedule_runs"):
+    for table in (*TABLES, "chains", "chain_steps"):
         assert after[f"view_{table}_g2"] == before[f"view_{table}_g1"]
     for queue in IN_PLACE:
         assert after[queue] == before[queue]
@@ -185,8 +192,8 @@ def test_a_rebuilt_table_is_made_like_the_live_one(
         ).fetchone()
 
     install(connection)
-    ledger.projections.rebuild(["progress", "audit", "schedules"])
-    for table in ("executions", "batches", "undos", "audit", "schedules", "schedule_runs"):
+    ledger.projections.rebuild(["progress", "audit", "schedules", "chains"])
+    for table in (*TABLES, "chains", "chain_steps"):
         assert described(f"view_{table}_g2") == described(f"view_{table}_g1") is not None
 
 
@@ -197,12 +204,12 @@ def test_old_generations_go_with_the_next_rebuild(
     for n in range(1, 5):
         tables = [name for name in relations(connection) if "_g" in name]
         assert all(name.endswith((f"_g{n}", f"_g{n - 1}")) for name in tables), tables
-        ledger.projections.rebuild(["progress", "audit", "schedules"])
+        ledger.projections.rebuild(["progress", "audit", "schedules", "chains"])
         ledger.catch_up()
     rows = connection.execute(
         "SELECT application_name AS n FROM action_ledger.notification_tracking"
     )
-    assert sorted(row["n"] for row in rows) == ["audit.g4", "audit.g5"]
+    assert sorted(row["n"] for row in rows) == ["audit.g4", "audit.g5", "hook_deliveries.g1"]
 
 
 def test_an_old_generation_that_is_read_stays_for_a_while(

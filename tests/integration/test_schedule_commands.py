@@ -10,7 +10,8 @@ from psycopg.rows import DictRow
 from pydantic import TypeAdapter
 from uuid_utils.compat import uuid7
 
-from action_ledger.domain.commands import AnyCommand, CreateSchedule, PauseSchedule, RunScheduleNow
+from action_ledger.domain.any_command import AnyCommand
+from action_ledger.domain.commands import CreateSchedule, PauseSchedule, RunScheduleNow
 from action_ledger.domain.errors import (
     ActionLedgerError,
     CommandReused,

@@ -6,9 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from action_ledger.domain import batch, execution, record_lock, schedule, undo
+from action_ledger.domain import batch, chain, execution, record_lock, schedule, undo
 from action_ledger.domain.aggregate import Aggregate, InvalidTransition
 from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.chain import Chain, ChainStatus
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.record_lock import RecordLock, RecordLockStatus, record_lock_id
@@ -23,10 +24,32 @@ AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
     (Undo, UndoStatus),
     (RecordLock, RecordLockStatus),
     (Schedule, ScheduleStatus),
+    (Chain, ChainStatus),
 ]
 
 # The tables written out a second time: a change of one is a change of what may happen, and is meant.
 WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = {
+    Chain: {
+        (None, chain.Requested, ChainStatus.RUNNING),
+        (ChainStatus.RUNNING, chain.StepStarted, ChainStatus.RUNNING),
+        (ChainStatus.RUNNING, chain.StepRefused, ChainStatus.RUNNING),
+        (ChainStatus.RUNNING, chain.StepEnded, ChainStatus.RUNNING),
+        (ChainStatus.PAUSED, chain.StepEnded, ChainStatus.PAUSED),
+        (ChainStatus.RUNNING, chain.Paused, ChainStatus.PAUSED),
+        (ChainStatus.PAUSED, chain.Resumed, ChainStatus.RUNNING),
+        (ChainStatus.RUNNING, chain.Cancelled, ChainStatus.CANCELLED),
+        (ChainStatus.PAUSED, chain.Cancelled, ChainStatus.CANCELLED),
+        (ChainStatus.RUNNING, chain.Completed, ChainStatus.COMPLETED),
+        (ChainStatus.RUNNING, chain.Failed, ChainStatus.FAILED),
+        (ChainStatus.RUNNING, chain.Compensating, ChainStatus.COMPENSATING),
+        (ChainStatus.COMPENSATING, chain.StepCompensating, ChainStatus.COMPENSATING),
+        (ChainStatus.COMPENSATING, chain.StepCompensated, ChainStatus.COMPENSATING),
+        (ChainStatus.COMPENSATING, chain.Failed, ChainStatus.FAILED),
+        (ChainStatus.COMPENSATING, chain.Compensated, ChainStatus.COMPENSATED),
+        (ChainStatus.COMPLETED, chain.Compensating, ChainStatus.COMPENSATING),
+        (ChainStatus.FAILED, chain.Compensating, ChainStatus.COMPENSATING),
+        (ChainStatus.CANCELLED, chain.Compensating, ChainStatus.COMPENSATING),
+    },
     Execution: {
         (None, execution.Requested, ExecutionStatus.REQUESTED),
         (ExecutionStatus.REQUESTED, execution.Planned, ExecutionStatus.RUNNING),

@@ -1,0 +1,241 @@
+"""Runs, shows and steers chains that were named on the command line."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.text import Text
+from uuid_utils.compat import uuid7
+
+from action_ledger.domain.chain import ChainStatus
+from action_ledger.domain.chain_commands import RequestChain
+from action_ledger.domain.errors import (
+    AmbiguousId,
+    ChainNotFound,
+    ConfirmationRequired,
+    InvalidChain,
+)
+
+from .chain_handles import ChainHandle
+from .chain_views import SQL, ChainStepView, ChainView
+from .checks import check_actor
+from .cli_exit_codes import ExitCode
+from .cli_lookup import LAST, SHOWN_MATCHES
+from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
+from .cli_wanted import first_error, read_json
+from .ledger import Ledger
+
+_PART_OF_ID = re.compile(r"[0-9a-f-]{1,36}")
+
+
+def run_chain(
+    ledger: Ledger,
+    terminal: Terminal,
+    source: str,
+    *,
+    by: str | None,
+    reason: str | None,
+    workers: int,
+    submit: bool,
+    confirmed: bool,
+) -> ExitCode:
+    """Run the steps that a file says. Raises ConfirmationRequired where nobody can be asked about what destroys."""
+    command = read_command(source, by=by, reason=reason)
+    actions = {step.execution.action for step in command.steps}
+    destructive = sorted(name for name in actions if ledger.actions.get(name).destructive)
+    if destructive:
+        what = ", ".join(destructive)
+        _confirm(terminal, f"Steps of this chain {what} records. Go on?", what, confirmed=confirmed)
+    handle = ledger.chain(ledger.handle(command))
+    return _see_through(terminal, handle, workers=workers, submit=submit)
+
+
+class _WrittenStep(BaseModel):
+    """A step as somebody writes it; what else stands in it is checked with the command."""
+
+    model_config = ConfigDict(extra="allow")
+
+    execution: dict[str, Any]
+
+
+class _Written(BaseModel):
+    """A chain as somebody writes it: the command without ids, actors and reasons."""
+
+    model_config = ConfigDict(extra="allow")
+
+    steps: list[_WrittenStep]
+
+
+def read_command(source: str, *, by: str | None, reason: str | None) -> RequestChain:
+    """Read a chain's command; ids and actors are filled in. Raises InvalidChain and UnreadableInput."""
+    check_actor(by)
+    said = read_json(source, "the chain")
+    told = {"command_id": uuid7(), "actor": by, "reason": reason}
+    try:
+        written = _Written.model_validate(said)
+        for step in written.steps:
+            step.execution = {"command_id": uuid7(), "actor": by, **step.execution}
+        return RequestChain.model_validate({**told, **written.model_dump()})
+    except ValidationError as error:
+        raise InvalidChain(detail=first_error(error)) from error
+
+
+def list_chains(terminal: Terminal, found: list[ChainView]) -> None:
+    """List chains."""
+    if terminal.as_json:
+        terminal.give(found)
+        return
+    if not found:
+        terminal.say("There is no chain. Begin with: action-ledger chain --help")
+        return
+    rows = (
+        (view.id, state(view.status), _progress(view), clean(view.actor), ago(view.requested_at))
+        for view in found
+    )
+    terminal.table(("ID", "STATUS", "STEPS", "BY", "ASKED"), rows, whole=("ID", "STATUS"))
+
+
+def show_chain(terminal: Terminal, handle: ChainHandle) -> None:
+    """Show a chain and its steps."""
+    view, steps = handle.view(), handle.steps()
+    with handle.ledger.store.transaction() as transaction:
+        reason = transaction.execute(SQL["reason"], {"id": handle.id}).fetchone()
+        trying = transaction.execute(SQL["trying"], {"id": handle.id}).fetchone()
+    why = reason["reason"] if reason else None
+    if terminal.as_json:
+        found = {**view.model_dump(mode="json"), "reason": why, "trying": trying}
+        terminal.give({**found, "step_list": steps})
+        return
+    terminal.say(Text.assemble(("Chain ", "bold"), str(view.id), "  ", state(view.status)))
+    terminal.facts(
+        (
+            ("asked for by", view.actor),
+            ("reason", why),
+            ("steps", _progress(view)),
+            ("error", None if view.error is None else Text(view.error, BAD)),
+            ("not taken back", many(view.kept_back, "record") if view.kept_back else None),
+            ("in trouble", _trouble(trying)),
+        )
+    )
+    rows = (
+        (
+            step.number,
+            state(step.status),
+            f"{step.action} of {step.table}",
+            _records(step),
+            step.on_failure,
+            step.execution_id if step.total is not None else "",
+        )
+        for step in steps
+    )
+    headers = ("STEP", "STATUS", "ACTION", "RECORDS", "IF IT FAILS", "EXECUTION")
+    terminal.table(headers, rows, whole=("STATUS", "EXECUTION"))
+
+
+def steer(
+    ledger: Ledger, terminal: Terminal, given: str, act: Callable[[ChainHandle], None]
+) -> None:
+    """Do something to a chain, and say how it stands then."""
+    handle = find_chain(ledger, given)
+    act(handle)
+    if terminal.as_json:
+        terminal.give(handle.view())
+    else:
+        terminal.say(Text.assemble(f"Chain {handle.id} is ", state(handle.status), "."))
+
+
+def undo_chain(
+    ledger: Ledger,
+    terminal: Terminal,
+    given: str,
+    *,
+    by: str | None,
+    reason: str | None,
+    workers: int,
+    submit: bool,
+    confirmed: bool,
+) -> ExitCode:
+    """Take a chain back. On a terminal it is asked first; in a script it has been said."""
+    handle = find_chain(ledger, given)
+    check_actor(by)
+    if terminal.can_ask():
+        question = f"Take back what {many(handle.view().step, 'step')} did?"
+        _confirm(terminal, question, "undo", confirmed=confirmed)
+    handle.undo(by=by, reason=reason)
+    return _see_through(terminal, handle, workers=workers, submit=submit)
+
+
+def find_chain(ledger: Ledger, given: str) -> ChainHandle:
+    """Find a chain by its whole id, its beginning or its end, or as ``last``.
+
+    Raises:
+        ChainNotFound: There is none.
+        AmbiguousId: There are several.
+    """
+    text = given.strip().lower()
+    with ledger.store.transaction() as transaction:
+        if text == LAST:
+            rows = transaction.execute(SQL["newest"]).fetchall()
+        elif _PART_OF_ID.fullmatch(text):
+            values = {"given": text, "limit": SHOWN_MATCHES}
+            rows = transaction.execute(SQL["candidates"], values).fetchall()
+        else:
+            rows = []
+    if not rows:
+        raise ChainNotFound(chain_id=given)
+    if len(rows) > 1:
+        raise AmbiguousId(given=given, matches=tuple(str(row["id"]) for row in rows))
+    return ChainHandle(ledger, rows[0]["id"])
+
+
+def _confirm(terminal: Terminal, question: str, what: str, *, confirmed: bool) -> None:
+    if confirmed or (terminal.can_ask() and terminal.ask(question)):
+        return
+    raise ConfirmationRequired(action=what, reason="nobody said yes to it")
+
+
+def _see_through(
+    terminal: Terminal, handle: ChainHandle, *, workers: int, submit: bool
+) -> ExitCode:
+    """Work on it until it has ended, and show it; or leave it to the workers."""
+    if not submit:
+        handle.finish(workers=workers)
+        handle.ledger.hooks.deliver()
+    show_chain(terminal, handle)
+    if submit:
+        terminal.say("Workers move it on: action-ledger worker", QUIET)
+        return ExitCode.DONE
+    view = handle.view()
+    good = view.status == ChainStatus.COMPLETED and not view.failed
+    undone = view.status == ChainStatus.COMPENSATED and view.error is None and not view.kept_back
+    return ExitCode.DONE if good or undone else ExitCode.PARTLY
+
+
+def _progress(view: ChainView) -> Text:
+    text = Text(f"{view.completed + view.failed} of {view.steps}")
+    if view.failed:
+        text.append(f", {view.failed} failed", BAD)
+    if view.kept_back:
+        text.append(f", {many(view.kept_back, 'record')} not taken back", WARN)
+    return text
+
+
+def _records(step: ChainStepView) -> Text:
+    if step.total is None:
+        return Text(step.error or "", BAD)
+    text = Text(f"{step.applied or 0:,} of {step.total:,}")
+    if step.skipped:
+        text.append(f", {step.skipped:,} skipped", WARN)
+    if step.failed:
+        text.append(f", {step.failed:,} failed", BAD)
+    if step.error:
+        text.append(f", {step.error}", BAD)
+    return text
+
+
+def _trouble(trying: dict[str, Any] | None) -> Text | None:
+    if trying is None:
+        return None
+    times, again = many(trying["attempts"], "time"), ago(trying["available_at"])
+    return Text(f"tried {times}, {trying['last_error']}; again {again}", WARN)

@@ -1,0 +1,75 @@
+"""Chains moved on by the service of workers: at once, each move once though ten look, and not without a poll's help."""
+
+import threading
+import time
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from action_ledger.domain import Notice
+from action_ledger.ops import Ledger, Plan, open_ledger
+from tests.chains import added, break_third, make_tables, story, three
+from tests.crash.harness import until
+from tests.invariants import check_invariants
+from tests.services import a_ledger, serving
+
+
+@pytest.fixture(autouse=True)
+def tables(connection: Connection[DictRow]) -> None:
+    make_tables(connection)
+
+
+def test_at_once(database_url: str, connection: Connection[DictRow]) -> None:
+    """The end of each step is heard of: neither the poll nor the lease period comes in this test."""
+    break_third(connection)
+    heard: list[Notice] = []
+    with (
+        a_ledger(database_url, poll_seconds=600, lease_seconds=600) as ledger,
+        serving(ledger.service()),
+    ):
+        ledger.hook("told")(heard.append)
+        chain = three(ledger).notify(failure="told").submit()
+        chain.wait(timeout=60)
+        assert chain.status == "compensated"
+        until(lambda: heard, "the hook")
+        assert [(one.job_id, one.status) for one in heard] == [(chain.id, "compensated")]
+        check_invariants(connection, ledger=ledger, tables=["first", "second", "third"])
+    assert added(connection) == [[0], [0], [0]]
+
+
+def test_a_service_that_ends_when_idle_ends_after_the_chain_and_its_hooks(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
+    heard: list[Notice] = []
+    with open_ledger(database_url, hooks={"told": heard.append}) as ledger:
+        chain = three(ledger).notify(complete="told").submit()
+        ledger.service(Plan(name="one", until_idle=True)).run()
+        assert chain.status == "completed"
+        assert len(heard) == 1
+    assert added(connection) == [[1], [1], [1]]
+
+
+def test_ten_look_and_each_move_is_made_once(
+    ledger: Ledger, connection: Connection[DictRow]
+) -> None:
+    chains = [three(ledger).submit() for _ in range(3)]
+
+    def work() -> None:
+        worker, deadline = ledger.worker(), time.monotonic() + 120
+        while any(chain.status != "completed" for chain in chains):
+            assert time.monotonic() < deadline
+            for chain in chains:
+                chain.advance()
+            worker.step()
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    step = ["step_started", "step_ended"]
+    for chain in chains:
+        assert story(chain) == ["requested", *step * 3, "completed"]
+    assert added(connection) == [[3], [3], [3]]
+    check_invariants(connection, ledger=ledger, tables=["first", "second", "third"])

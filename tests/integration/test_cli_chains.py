@@ -1,0 +1,136 @@
+"""Chains and hooks on the command line: run from a file, listed, shown, steered and taken back."""
+
+import json
+from pathlib import Path
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from action_ledger.ops import open_ledger
+from tests.chains import RECORDS, TABLES, added, break_third, make_tables, three
+from tests.command_line import CommandLine, Said
+
+BY = ("--by", "user:42")
+STEPS = [
+    {
+        "execution": {
+            "resource": {"table": table},
+            "action": "update",
+            "parameters": {
+                "values": {
+                    "score": {
+                        "kind": "arithmetic",
+                        "op": "add",
+                        "left": {"kind": "column", "name": "score"},
+                        "right": {"kind": "value", "value": 1, "type": "integer"},
+                    }
+                }
+            },
+            "selection": {"kind": "everything"},
+        }
+    }
+    for table in TABLES
+]
+
+
+@pytest.fixture
+def cli(database_url: str, connection: Connection[DictRow]) -> CommandLine:
+    make_tables(connection)
+    return CommandLine(database_url)
+
+
+def run(cli: CommandLine, *options: object) -> Said:
+    return cli("chain", json.dumps({"steps": STEPS}), *BY, *options)
+
+
+def test_run_list_show_undo(
+    cli: CommandLine, connection: Connection[DictRow], tmp_path: Path
+) -> None:
+    file = tmp_path / "steps.json"
+    file.write_text(json.dumps({"steps": STEPS}))
+    said = cli("chain", file, *BY, "--reason", "T-1")
+    assert (said.code, said.err) == (0, "")
+    assert "completed" in said.out
+    assert "3 of 3" in said.out
+    (listed,) = cli("chains", "list", "--json").json
+    assert (listed["status"], listed["actor"]) == ("completed", "user:42")
+    shown = cli("chains", "show", listed["id"][-6:], "--json").json
+    assert [step["applied"] for step in shown["step_list"]] == [RECORDS] * 3
+    assert shown["reason"] == "T-1"
+    assert f"{RECORDS} of {RECORDS}" in cli("chains", "show").out
+    assert listed["id"] in cli("chains", "list").out
+    said = cli("chains", "undo", "last", *BY, "--json")
+    assert (said.code, said.json["status"]) == (0, "compensated")
+    assert added(connection) == [[0], [0], [0]]
+    assert cli("chains", "undo", "last", *BY).error == "chain_closed"
+
+
+def test_one_that_fails_says_so(cli: CommandLine, connection: Connection[DictRow]) -> None:
+    break_third(connection)
+    said = run(cli)
+    assert said.code == 1
+    assert "compensated" in said.out
+    assert "step_failed" in said.out
+    assert added(connection) == [[0], [0], [0]]
+
+
+def test_submit_pause_resume_cancel(cli: CommandLine) -> None:
+    said = run(cli, "--submit", "--json")
+    assert (said.code, said.json["status"]) == (0, "running")
+    assert "is paused" in cli("chains", "pause", "last", *BY).out
+    assert cli("chains", "resume", "last", *BY, "--json").json["status"] == "running"
+    assert cli("chains", "cancel", "last", *BY, "--json").json["status"] == "cancelled"
+    said = cli("chains", "resume", "last", *BY)
+    assert (said.code, said.error) == (3, "chain_closed")
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ("[]", "invalid_chain"),
+        ("{}", "invalid_chain"),
+        ('{"steps": [1]}', "invalid_chain"),
+        ('{"steps": []}', "invalid_chain"),
+        ('{"steps": [{"execution": {"action": "update"}}]}', "invalid_chain"),
+        ("{", "unreadable_input"),
+        ("no-such-file.json", "unreadable_input"),
+    ],
+)
+def test_what_cannot_be_read(cli: CommandLine, given: str, error: str) -> None:
+    said = cli("chain", given, *BY)
+    assert (said.code, said.error) == (2, error)
+    assert cli("chains", "list", "--json").json == []
+
+
+def test_what_destroys_wants_a_yes_and_everything_an_actor(cli: CommandLine) -> None:
+    step = {"resource": {"table": "first"}, "action": "delete", "parameters": {"hard": True}}
+    steps = json.dumps({"steps": [{"execution": {**step, "selection": {"kind": "everything"}}}]})
+    assert cli("chain", steps, *BY).error == "confirmation_required"
+    assert cli("chain", steps, "--yes").error == "actor_missing"
+    assert cli("chain", steps, *BY, "--yes").code == 0
+
+
+def test_none(cli: CommandLine) -> None:
+    assert "There is no chain" in cli("chains", "list").out
+    assert cli("chains", "show").error == "chain_not_found"
+    assert "Nothing is to be told" in cli("hooks", "list").out
+    assert "No hook has failed" in cli("hooks", "retry").out
+
+
+def test_hooks(cli: CommandLine, database_url: str) -> None:
+    def fail(_: object) -> None:
+        message = "out of reach"
+        raise OSError(message)
+
+    with open_ledger(database_url, hooks={"told": fail}) as ledger:
+        three(ledger).notify(complete="other").run()
+        chain = three(ledger).notify(complete="told").run()
+    (other, told) = cli("hooks", "list", "--json").json
+    assert (told["hook"], told["job_id"], told["attempts"]) == ("told", str(chain.id), 1)
+    assert (other["hook"], other["attempts"], other["known"]) == ("other", 0, False)
+    said = cli("hooks", "list").out
+    assert "tried 1 time: OSError: out of reach" in said
+    assert "waits for a worker whose program knows the hook" in said
+    assert len(cli("hooks", "list", "--failed", "--json").json) == 1
+    assert cli("hooks", "retry", "told", "--json").json == {"retried": 1}
