@@ -41,6 +41,8 @@ ActionLedgerError
 │   ├── NothingToUndo
 │   ├── NotReversible
 │   ├── UndoConflicts
+│   ├── RecordsLocked
+│   ├── LockNotHeld
 │   ├── RebuildRunning
 │   ├── PermissionDenied
 │   ├── ConfirmationRequired
@@ -87,6 +89,7 @@ from .error_invalid import (
     UnsupportedComparison,
     UnsupportedTable,
 )
+from .error_locks import LockNotHeld, RecordsLocked
 from .error_refused import (
     AlreadyUndone,
     CommandReused,
@@ -166,6 +169,7 @@ __all__ = [
     "InvalidValue",
     "IrreversibleCascade",
     "LedgerClosed",
+    "LockNotHeld",
     "MigrationAltered",
     "NoPrimaryKey",
     "NotReversible",
@@ -173,6 +177,7 @@ __all__ = [
     "PermissionDenied",
     "ProjectionBlocked",
     "RebuildRunning",
+    "RecordsLocked",
     "Refused",
     "ScheduleClosed",
     "ScheduleNotFound",

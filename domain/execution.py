@@ -232,3 +232,8 @@ class Execution(Aggregate):
     def closed(self) -> bool:
         """No further batch of it will be applied."""
         return self.status is not None and self.status.closed
+
+    @property
+    def ended(self) -> bool:
+        """It is over."""
+        return self.status is not None and self.status.ended

@@ -14,6 +14,7 @@ from action_ledger.domain.commands import (
     AnyCommand,
     AnyScheduleSteering,
     AnySteering,
+    BreakLock,
     CancelExecution,
     CreateSchedule,
     RequestExecution,
@@ -31,7 +32,8 @@ from action_ledger.projections import tracing
 from action_ledger.projections.store import Store
 from action_ledger.workers.claim import is_known
 from action_ledger.workers.faults import Scope, message_of, scope_of
-from action_ledger.workers.request import ExecutionRequest, is_same_request
+from action_ledger.workers.request import ExecutionRequest
+from action_ledger.workers.request_body import is_same_request
 from action_ledger.workers.schedule_request import ScheduleRequest
 from action_ledger.workers.schedule_steering import ScheduleSteering
 from action_ledger.workers.steer import steer
@@ -127,7 +129,7 @@ class Intake:
     def _steer(self, command: AnySteering) -> bool:
         with self._store.transaction(silence=self._silence) as transaction:
             steer(transaction, command)
-        if isinstance(command, CancelExecution):
+        if isinstance(command, CancelExecution | BreakLock):
             sweep(self._store, command.execution_id)
         return False
 

@@ -22,6 +22,7 @@ from action_ledger.domain.errors import LedgerClosed, UnknownTable, shown
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.audit import Audit
+from action_ledger.projections.locks import Locks
 from action_ledger.projections.progress import Progress
 from action_ledger.projections.recorder import Datastore
 from action_ledger.projections.register import Projections
@@ -39,6 +40,7 @@ from .database import Database
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
 from .intake import Intake
+from .locks import LockView, read_locks
 from .plan import Plan, worker_name
 from .roster import WorkerView, read_workers
 from .schedule_handles import ScheduleHandle
@@ -70,7 +72,7 @@ class Ledger:
         self._closed = False
         self.store = Store(
             Datastore(self._lend, settings.db_schema),
-            inline=(WorkQueue(), ScheduleQueue(), Progress(), Schedules()),
+            inline=(WorkQueue(), ScheduleQueue(), Progress(), Schedules(), Locks()),
             followed=(Audit(),),
             search_path=settings.search_path,
             lock_timeout_ms=settings.append_lock_timeout_ms,
@@ -197,6 +199,10 @@ class Ledger:
     ) -> list[ExecutionView]:
         """List executions, the newest first."""
         return read_executions(self.store, status=status, actor=actor, table=table, limit=limit)
+
+    def locks(self) -> list[LockView]:
+        """List the records that executions and undos have for themselves, or wait for; the oldest first."""
+        return read_locks(self.store)
 
     def audit(
         self,
