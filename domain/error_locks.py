@@ -16,8 +16,8 @@ class RecordsLocked(Refused, code="records_locked"):
     """Records of {table} are locked by others: {said}."""
 
     table: str
-    owners: tuple[UUID | str, ...]
-    """The executions and undos that hold some of them, or asked for them before; those with most come first."""
+    owners: tuple[str, ...]
+    """Ids of the executions and undos that hold some of them, or asked for them before; those with most come first."""
     records: tuple[int, ...]
     """How many each of them has."""
     sample: tuple[str, ...] = ()

@@ -169,7 +169,7 @@ def refusal(claim: Claim, found: Sequence[dict[str, Any]]) -> RecordsLocked:
     """Make the error that names who has them."""
     return RecordsLocked(
         table=claim.reference,
-        owners=tuple(each["owner"] for each in found),
+        owners=tuple(str(each["owner"]) for each in found),
         records=tuple(each["records"] for each in found),
         sample=tuple(key for each in found[:1] for key in each["sample"]),
     )
