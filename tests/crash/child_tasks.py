@@ -15,6 +15,14 @@ def _cancel(ledger: Ledger, execution: Any) -> None:
     ledger.execution(execution).cancel(by="child")
 
 
+def _break_lock(ledger: Ledger, execution: Any) -> None:
+    ledger.execution(execution).break_lock(by="child")
+
+
+def _step(ledger: Ledger, execution: Any) -> None:
+    ledger.worker().step(ledger.execution(execution).id)
+
+
 def _pause(ledger: Ledger, execution: Any) -> None:
     ledger.execution(execution).pause(by="child")
 
@@ -42,6 +50,8 @@ def _rebuild(ledger: Ledger, name: Any) -> None:
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo": _undo,
     "cancel": _cancel,
+    "break_lock": _break_lock,
+    "step": _step,
     "pause": _pause,
     "resume": _resume,
     "retune": _retune,
