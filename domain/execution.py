@@ -71,6 +71,8 @@ class PlanningFailed(Event):
     error: str
     batches: int = Field(ge=0)
     records: int = Field(ge=0)
+    owners: tuple[str, ...] = ()
+    """Ids of those who have its records, where that is the error; those with most come first."""
 
 
 class Paused(Event):

@@ -48,6 +48,7 @@ def _value(name: str, annotation: Any) -> object:
         "excepted": ("score",),
         "parts": (STREAM, OTHER),
         "waits_for": (STREAM, OTHER),
+        "owners": (str(OTHER),),
     }
     by_type: dict[object, object] = {
         Tally: Tally(applied=7, failed=2, skipped=1),

@@ -9,6 +9,7 @@ from action_ledger.domain.errors import (
     InvalidParameters,
     RecordsLocked,
 )
+from action_ledger.domain.execution import PlanningFailed
 from action_ledger.ops import Ledger
 from tests.invariants import check_invariants
 from tests.locking import SIZE, add_one, locks, planned, scores, skipped
@@ -91,6 +92,8 @@ class TestHeld:
 
 
 class TestFail:
+    """The predecessor's fourth fault: its locks were a flag that nobody read."""
+
     def test_run_is_refused_and_says_by_whom(
         self, ledger: Ledger, connection: Connection[DictRow]
     ) -> None:
@@ -116,10 +119,12 @@ class TestFail:
     def test_a_submitted_one_fails_before_it_writes(
         self, ledger: Ledger, connection: Connection[DictRow]
     ) -> None:
-        planned(ledger, add_one(ledger, 1, 30))
+        first = planned(ledger, add_one(ledger, 1, 30))
         late = add_one(ledger, 30, 99).submit()
         late.finish()
         assert (late.status, late.error) == ("failed", "records_locked")
+        (failed,) = (e.event for e in late.events() if isinstance(e.event, PlanningFailed))
+        assert failed.owners == (str(first.id),)
         assert scores(connection) == {}
         check_invariants(connection, ledger=ledger, open_jobs=True)
 
