@@ -13,7 +13,7 @@ def check_locks(connection: Connection[DictRow]) -> None:
         "SELECT l.* FROM {locks} l LEFT JOIN {executions} e ON e.execution_id = l.owner_id"
         " LEFT JOIN {undos} u ON u.undo_id = l.owner_id"
         " WHERE e.ended_at IS NOT NULL OR u.ended_at IS NOT NULL OR (e.execution_id IS NULL AND u.undo_id IS NULL)",
-        locks=view_of(connection, "locks"),
+        locks=view_of(connection, "locks", projection="locks"),
         executions=view_of(connection, "executions"),
         undos=view_of(connection, "undos"),
     )
@@ -25,7 +25,7 @@ def check_locks(connection: Connection[DictRow]) -> None:
         "  AND r.topic IN ('record_lock.released', 'record_lock.broken'))"
         " AND NOT EXISTS (SELECT FROM {locks} l WHERE l.version >= e.originator_version AND l.owner_id::text IN ("
         "  convert_from(e.state, 'UTF8')::jsonb ->> 'execution_id', convert_from(e.state, 'UTF8')::jsonb ->> 'undo_id'))",
-        locks=view_of(connection, "locks"),
+        locks=view_of(connection, "locks", projection="locks"),
     )
     assert not unended, f"I7: locks that nothing ended: {unended}"
     sizes = rows_of(connection, "SELECT DISTINCT cardinality(keys) AS n FROM {schema}.key_sets")

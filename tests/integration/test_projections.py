@@ -21,7 +21,7 @@ from tests.journal import append, insert_by_hand, install, story
 from tests.schedules import hourly
 from tests.some_work import some_work, verified
 
-NAMES = ("work_queue", "schedule_queue", "progress", "schedules", "audit")
+NAMES = ("work_queue", "schedule_queue", "progress", "schedules", "locks", "audit")
 
 
 def relations(connection: Connection[DictRow]) -> list[str]:
@@ -71,9 +71,8 @@ def test_a_rebuild_among_writers_and_readers(  # noqa: C901 - four who do differ
 
     def write(stopped: Callable[[], bool]) -> None:
         started = time.monotonic()
-        execution = (
-            ledger.on(places).all().update(score=col("score") + 1).by("a").batch_size(50).submit()
-        )
+        asked = ledger.on(places).all().update(score=col("score") + 1).by("a")
+        execution = asked.batch_size(10).on_locked("skip").submit()
         waits.append(time.monotonic() - started)
         worker = ledger.worker()
         while not stopped():
@@ -197,7 +196,7 @@ def test_old_generations_go_with_the_next_rebuild(
     for n in range(1, 5):
         tables = [name for name in relations(connection) if "_g" in name]
         assert all(name.endswith((f"_g{n}", f"_g{n - 1}")) for name in tables), tables
-        ledger.projections.rebuild(["progress", "audit", "schedules"])
+        ledger.projections.rebuild(["progress", "audit", "schedules", "locks"])
         ledger.catch_up()
     rows = connection.execute(
         "SELECT application_name AS n FROM action_ledger.notification_tracking"
