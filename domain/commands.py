@@ -18,6 +18,7 @@ from typing_extensions import override
 from .failure import OnFailure
 from .hooks import Notify
 from .pace import MAX_BATCH_SIZE, Adaptive
+from .record_lock import OnLocked
 from .resource import Resource
 from .rule import Rule
 from .schedule import CatchUp, extra_id
@@ -129,6 +130,8 @@ class RequestExecution(WorkCommand):
     adaptive: Adaptive | None = None
     """None leaves it to the ledger's settings, which only make smaller what takes far too long."""
     retry_of: UUID | None = None
+    on_locked: OnLocked | None = None
+    """What is done about records that others have locked; None is fail, and skip of a streaming plan."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -141,6 +144,9 @@ class RequestExecution(WorkCommand):
             raise ValueError(message)
         if self.selection.kind == "unfinished" and self.planning != "gated":
             message = "what another execution did not get done is planned at once: gated"
+            raise ValueError(message)
+        if self.planning == "streaming" and self.on_locked not in {None, OnLocked.SKIP}:
+            message = "a streaming plan locks page by page, and leaves what others hold: on_locked fail and wait want a gated one"
             raise ValueError(message)
         if self.max_failure_ratio is not None and self.planning != "gated":
             message = "max_failure_ratio is a share of the total, which a streaming plan knows at its end only"
@@ -195,7 +201,13 @@ class RetuneExecution(SteerExecution):
     priority: Priority | None = None
 
 
-AnySteering = PauseExecution | ResumeExecution | CancelExecution | RetuneExecution
+class BreakLock(SteerExecution):
+    """Take the records away from an execution that holds them: no batch of it writes after this, and it has failed."""
+
+    type: Literal["break_lock"] = "break_lock"
+
+
+AnySteering = PauseExecution | ResumeExecution | CancelExecution | RetuneExecution | BreakLock
 
 
 class CreateSchedule(Command):

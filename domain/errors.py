@@ -47,6 +47,8 @@ ActionLedgerError
 │   ├── NothingToUndo
 │   ├── NotReversible
 │   ├── UndoConflicts
+│   ├── RecordsLocked
+│   ├── LockNotHeld
 │   ├── RebuildRunning
 │   ├── PermissionDenied
 │   ├── ConfirmationRequired
@@ -101,6 +103,7 @@ from .error_invalid import (
     UnsupportedComparison,
     UnsupportedTable,
 )
+from .error_locks import LockNotHeld, RecordsLocked
 from .error_refused import (
     AlreadyUndone,
     CommandReused,
@@ -184,6 +187,7 @@ __all__ = [
     "InvalidValue",
     "IrreversibleCascade",
     "LedgerClosed",
+    "LockNotHeld",
     "MigrationAltered",
     "NoPrimaryKey",
     "NotReversible",
@@ -191,6 +195,7 @@ __all__ = [
     "PermissionDenied",
     "ProjectionBlocked",
     "RebuildRunning",
+    "RecordsLocked",
     "Refused",
     "ScheduleClosed",
     "ScheduleNotFound",

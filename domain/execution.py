@@ -73,6 +73,8 @@ class PlanningFailed(Event):
     error: str
     batches: int = Field(ge=0)
     records: int = Field(ge=0)
+    owners: tuple[str, ...] = ()
+    """Ids of those who have its records, where that is the error; those with most come first."""
 
 
 class Paused(Event):
@@ -234,3 +236,8 @@ class Execution(Aggregate):
     def closed(self) -> bool:
         """No further batch of it will be applied."""
         return self.status is not None and self.status.closed
+
+    @property
+    def ended(self) -> bool:
+        """It is over."""
+        return self.status is not None and self.status.ended

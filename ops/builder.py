@@ -193,6 +193,10 @@ class Request:
         """
         return self._with(on_failure=policy, max_failures=max_failures, max_failure_ratio=max_ratio)
 
+    def on_locked(self, policy: str) -> Request:
+        """Choose what happens to records that others have locked: fail (the default), skip them, or wait in order."""
+        return self._with(on_locked=policy)
+
     def queue(self, name: str, *, priority: int = 0) -> Request:
         """Choose the queue that workers find it in; a higher priority goes first."""
         return self._with(queue=name, priority=priority)

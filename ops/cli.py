@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from . import (
     cli_chain,
     cli_hook,
+    cli_locks,
     cli_outcomes,
     cli_projections,
     cli_psql,
@@ -111,7 +112,7 @@ def root(
 
 COMMANDS = (
     *(cli_run, cli_steer, cli_undo, cli_schedule, cli_chain, cli_hook),
-    *(cli_outcomes, cli_read, cli_projections, cli_store, cli_psql),
+    *(cli_outcomes, cli_read, cli_locks, cli_projections, cli_store, cli_psql),
 )
 for commands in COMMANDS:
     commands.register(app)

@@ -45,6 +45,10 @@ REASONS = {
     "trigger": ("was kept from it by a trigger", "were kept from it by a trigger"),
     "changed_since": ("was changed since", "were changed since"),
     "gone": ("is no longer in the table", "are no longer in the table"),
+    "locked": (
+        "was locked by another execution or undo",
+        "were locked by other executions or undos",
+    ),
     "taken": (
         "cannot come back, since another row has its key",
         "cannot come back, since other rows have their keys",
@@ -245,6 +249,7 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
     if view.ended_at is None:
         yield "limits", limits(view)
     yield "held back", None if counts.held is None else Text(clean(counts.held), WARN)
+    yield "waits for", ", ".join(map(str, counts.waits_for)) or None
     yield "throttle", _probe_error(counts)
     yield "error", None if view.error is None else Text(view.error, BAD)
     if details.waiting.units:

@@ -195,6 +195,14 @@ OnFailure = Annotated[
         help="What is done when more records fail than are allowed.",
     ),
 ]
+OnLocked = Annotated[
+    str | None,
+    typer.Option(
+        "--on-locked",
+        metavar="fail|skip|wait",
+        help="What is done about records that others have: fail, unless said.",
+    ),
+]
 MaxFailures = Annotated[
     int | None,
     typer.Option("--max-failures", metavar="N", help="So many records may fail before."),

@@ -43,6 +43,7 @@ def run(
     on_failure: option.OnFailure = "continue",
     max_failures: option.MaxFailures = None,
     max_failure_ratio: option.MaxFailureRatio = None,
+    on_locked: option.OnLocked = None,
     queue: option.Queue = None,
     priority: option.Priority = 0,
     yes: option.Yes = False,
@@ -92,6 +93,7 @@ def run(
         on_failure=on_failure,
         max_failures=max_failures,
         max_failure_ratio=max_failure_ratio,
+        on_locked=on_locked,
     )
     state = state_of(context)
     with state.ledger() as ledger:

@@ -75,6 +75,7 @@ def schedule(
     batch_size: option.BatchSize = None,
     streaming: option.Streaming = False,
     frozen: option.Frozen = False,
+    on_locked: option.OnLocked = None,
     undo_days: option.UndoDays = None,
     irreversible: option.Irreversible = False,
     queue: option.Queue = None,
@@ -121,6 +122,7 @@ def schedule(
         irreversible=irreversible,
         streaming=streaming,
         frozen=frozen,
+        on_locked=on_locked,
     )
     state = state_of(context)
     with state.ledger() as ledger:

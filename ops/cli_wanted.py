@@ -125,6 +125,7 @@ class Wanted:
     on_failure: str = "continue"
     max_failures: int | None = None
     max_failure_ratio: float | None = None
+    on_locked: str | None = None
 
     def request(self, ledger: Ledger) -> Request:
         """Build the request. Keys of a file are read when it is sent, so each request is for one use."""
@@ -157,6 +158,8 @@ class Wanted:
         request = request.on_failure(
             self.on_failure, max_failures=self.max_failures, max_ratio=self.max_failure_ratio
         )
+        if self.on_locked is not None:
+            request = request.on_locked(self.on_locked)
         return request.frozen() if self.frozen else request
 
 

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from action_ledger.domain.commands import (
     AnySteering,
+    BreakLock,
     CancelExecution,
     PauseExecution,
     RequestUndo,
@@ -133,6 +134,10 @@ class ExecutionHandle(Handle):
     def cancel(self, *, by: str | None = None, reason: str | None = None) -> None:
         """Stop it for good: after this no batch of it is completed. What is done stays, and can be undone."""
         self._steer(CancelExecution, by, reason)
+
+    def break_lock(self, *, by: str | None = None, reason: str | None = None) -> None:
+        """Take its records away: no batch of it writes after this, and it has failed. Raises LockNotHeld."""
+        self._steer(BreakLock, by, reason)
 
     def retune(
         self,

@@ -20,6 +20,7 @@ from action_ledger.domain.chain_commands import (
 from action_ledger.domain.commands import (
     AnyScheduleSteering,
     AnySteering,
+    BreakLock,
     CancelExecution,
     CreateSchedule,
     RequestExecution,
@@ -39,7 +40,8 @@ from action_ledger.workers.chain_request import ChainRequest
 from action_ledger.workers.chain_steering import ChainSteering
 from action_ledger.workers.claim import is_known
 from action_ledger.workers.faults import Scope, message_of, scope_of
-from action_ledger.workers.request import ExecutionRequest, is_same_request
+from action_ledger.workers.request import ExecutionRequest
+from action_ledger.workers.request_body import is_same_request
 from action_ledger.workers.schedule_request import ScheduleRequest
 from action_ledger.workers.schedule_steering import ScheduleSteering
 from action_ledger.workers.steer import steer
@@ -137,7 +139,7 @@ class Intake:
     def _steer(self, command: AnySteering) -> bool:
         with self._store.transaction(silence=self._silence) as transaction:
             steer(transaction, command)
-        if isinstance(command, CancelExecution):
+        if isinstance(command, CancelExecution | BreakLock):
             sweep(self._store, command.execution_id)
         return False
 

@@ -37,6 +37,7 @@ from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
 from .hooks import H, Hooks
 from .intake import Intake
+from .locks import LockView, read_locks
 from .plan import Plan, worker_name
 from .roster import WorkerView, read_workers
 from .schedule_handles import ScheduleHandle
@@ -210,6 +211,10 @@ class Ledger:
     ) -> list[ExecutionView]:
         """List executions, the newest first."""
         return read_executions(self.store, status=status, actor=actor, table=table, limit=limit)
+
+    def locks(self) -> list[LockView]:
+        """List the records that executions and undos have for themselves, or wait for; the oldest first."""
+        return read_locks(self.store)
 
     def audit(
         self,

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
@@ -29,6 +30,8 @@ class Progress(BaseModel):
     """Seconds until the end at this rate; None when it cannot be said."""
     held: str | None = None
     """Why a throttle probe holds it back at the moment; None when it does not."""
+    waits_for: tuple[UUID, ...] = ()
+    """Executions and undos that have records which it waits for."""
     probe_error: str | None = None
     """The kind of error with which the throttle probe failed last; then it holds nothing back."""
 
@@ -74,6 +77,7 @@ class Progress(BaseModel):
             rate=rate,
             eta=eta,
             held=row.get("held_because"),
+            waits_for=tuple(row.get("waits_for") or ()),
             probe_error=row.get("probe_error"),
             **{name: row[name] for name in names},
         )

@@ -1,6 +1,7 @@
 -- name: execution
-SELECT e.*, p.held_because, p.probe_error, clock_timestamp() AS now
+SELECT e.*, p.held_because, p.probe_error, l.waits_for, clock_timestamp() AS now
 FROM {executions} e LEFT JOIN {schema}.paces p ON p.job_id = e.execution_id AND e.ended_at IS NULL
+LEFT JOIN {locks} l ON l.owner_id = e.execution_id
 WHERE e.execution_id = %(id)s
 
 -- name: undo
@@ -107,12 +108,14 @@ WHERE s.owner = %(owner)s AND s.part = %(part)s AND {same_key}
 
 -- name: open_units
 -- How much is to be done in some queues, whoever works on it at the moment: units, but for those of executions that are
--- paused, and rollbacks, whose undo may not be asked for yet.
+-- paused, or wait for records, and rollbacks, whose undo may not be asked for yet.
 SELECT (
     SELECT count(*) FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
     LEFT JOIN {undos} u ON u.undo_id = w.undo_id
     WHERE (%(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s))
         AND (w.undo_id IS NOT NULL OR e.status <> 'paused')
+        AND NOT (w.kind = 'plan' AND EXISTS (
+            SELECT FROM {locks} l JOIN {locks} o ON o.owner_id = ANY(l.waits_for) WHERE l.owner_id = w.execution_id))
 ) + (
     -- Moves of chains that can be made now.
     SELECT count(*) FROM {chain_queue} c

@@ -59,6 +59,7 @@ def retry_of(execution: ExecutionHandle, *, failed: bool, not_processed: bool) -
             "parameters": body.parameters,
             "retry_of": execution.id,
             "adaptive": body.adaptive,
+            "on_locked": body.on_locked,
             **options,
         },
     )

@@ -4,6 +4,7 @@ from action_ledger.projections.audit import Audit
 from action_ledger.projections.chain_queue import ChainQueue
 from action_ledger.projections.chains import Chains
 from action_ledger.projections.hook_deliveries import HookDeliveries
+from action_ledger.projections.locks import Locks
 from action_ledger.projections.progress import Progress
 from action_ledger.projections.recorder import Connections, Datastore
 from action_ledger.projections.schedule_queue import ScheduleQueue
@@ -18,7 +19,10 @@ def wired_store(connections: Connections, settings: Settings) -> Store:
     """Make the store over connections that somebody lends."""
     return Store(
         Datastore(connections, settings.db_schema),
-        inline=(WorkQueue(), ScheduleQueue(), ChainQueue(), Progress(), Schedules(), Chains()),
+        inline=(
+            *(WorkQueue(), ScheduleQueue(), ChainQueue()),
+            *(Progress(), Schedules(), Chains(), Locks()),
+        ),
         followed=(Audit(), HookDeliveries()),
         search_path=settings.search_path,
         lock_timeout_ms=settings.append_lock_timeout_ms,

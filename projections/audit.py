@@ -58,6 +58,6 @@ def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
         case UndoEvent():
             return event.execution_id, None, event.originator_id
         case LockEvent():
-            return event.execution_id, None, None
+            return event.execution_id, None, event.undo_id
         case _:
             return event.originator_id, None, None

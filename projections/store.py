@@ -83,6 +83,10 @@ class Transaction:
             self._views = self._store.resolve_views(self.cursor)
         return self._views
 
+    def look_again(self) -> None:
+        """See the views as they stand from now on, after a lock that holds off those who write to them."""
+        self._views = None
+
     def execute(
         self, query: sql.SQL, parameters: Mapping[str, Any] | None = None
     ) -> Cursor[DictRow]:

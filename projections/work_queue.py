@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
-from action_ledger.domain import batch, chain, execution, undo
+from action_ledger.domain import batch, chain, execution, record_lock, undo
 from action_ledger.domain.event import Event
 
 from .projection import Recorded
@@ -29,7 +29,14 @@ def announcement(events: Iterable[Event], *, queued: bool) -> str | None:
     return NEWS if any(isinstance(event, _ENDS) for event in events) else None
 
 
-_LETS_GO = execution.Resumed | execution.Retuned | execution.RollbackStarted | chain.Resumed
+_LETS_GO = (
+    execution.Resumed
+    | execution.Retuned
+    | execution.RollbackStarted
+    | chain.Resumed
+    | record_lock.Released
+    | record_lock.Broken
+)
 """Events after which a worker may find something to do although nothing is new on the queue."""
 _ENDS = (
     execution.Completed

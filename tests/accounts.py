@@ -133,11 +133,13 @@ def check_sums(connection: Connection[DictRow]) -> None:
         assert not wrong, f"I8: {view} are not what their batches say: {wrong}"
 
 
-def view_of(connection: Connection[DictRow], table: str) -> sql.Identifier:
-    """Name the live generation of one of the progress view's tables."""
+def view_of(
+    connection: Connection[DictRow], table: str, *, projection: str = "progress"
+) -> sql.Identifier:
+    """Name the live generation of one of a view's tables."""
     row = connection.execute(
-        sql.SQL("SELECT generation FROM {}.projections WHERE name = 'progress'").format(
-            sql.Identifier(SCHEMA)
+        sql.SQL("SELECT generation FROM {}.projections WHERE name = {}").format(
+            sql.Identifier(SCHEMA), sql.Literal(projection)
         )
     ).fetchone()
     assert row is not None

@@ -50,6 +50,8 @@ def _value(name: str, annotation: Any) -> object:
         "excepted": ("score",),
         "parts": (STREAM, OTHER),
         "steps": (PlannedStep(action="text", table="text", on_failure=OnStepFailure.STOP),),
+        "waits_for": (STREAM, OTHER),
+        "owners": (str(OTHER),),
     }
     by_type: dict[object, object] = {
         Tally: Tally(applied=7, failed=2, skipped=1),

@@ -18,6 +18,7 @@ from tests.accounts import check_lists, check_records, check_sums, rows_of, view
 from tests.chain_invariants import check_chains
 from tests.effect_invariants import check_effects
 from tests.images import newest_images, rows_now
+from tests.lock_invariants import check_locks
 from tests.schedule_invariants import check_schedules
 from tests.splits import check_splits
 
@@ -53,6 +54,7 @@ def check_invariants(
     check_lists(connection)
     check_splits(connection)
     check_effects(connection)
+    check_locks(connection)
     check_sums(connection)
     check_nothing_left(connection, open_jobs=open_jobs)
     for table in tables:

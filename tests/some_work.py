@@ -18,6 +18,13 @@ def some_work(ledger: Ledger, places: str) -> None:
     ledger.catch_up()
 
 
+def end_all(ledger: Ledger) -> None:
+    """Cancel what is open: it has records locked."""
+    for execution in ledger.executions():
+        if execution.ended_at is None:
+            ledger.execution(execution.id).cancel(by="d")
+
+
 def verified(ledger: Ledger) -> list[str]:
     """Compare every view; what differs."""
     return [

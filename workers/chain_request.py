@@ -14,7 +14,7 @@ from .compile import Compiled, check_request, compile_request, reference_of
 from .cutter import Cutter
 from .open_chain import ChainBody
 from .planner import cut_selection
-from .request import body_of
+from .request_body import body_of
 from .steps import reached
 
 

@@ -102,6 +102,8 @@ class Standing(StrEnum):
     DONE = "done"
     """Nothing: it has ended, or it is paused."""
     OPEN = "open"
+    WAITING = "waiting"
+    """An execution whose records others have."""
     ROLLING_BACK = "rolling_back"
     """An execution whose own undo is to be worked on, or to be asked for."""
     CLOSED = "closed"

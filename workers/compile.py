@@ -22,6 +22,7 @@ from action_ledger.domain.errors import (
     UnsupportedTable,
 )
 from action_ledger.domain.pace import Adaptive
+from action_ledger.domain.record_lock import OnLocked
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import Selection, predicate_of
 from action_ledger.projections.sql_blocks import read_blocks
@@ -73,6 +74,10 @@ class Request(BaseModel):
     """Whether the action was an effect by then."""
     reversibility: Reversibility = Reversibility.REVERSIBLE
     """The action's, by then."""
+    on_locked: OnLocked | None = None
+    """What is done about records that others have locked; None where nobody said."""
+    kept: bool = False
+    """Whether its key sets were cut before it was asked for."""
 
 
 class Compiled(NamedTuple):

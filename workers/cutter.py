@@ -35,6 +35,8 @@ class Cut(NamedTuple):
     number: int
     records: int
     digest: str
+    locked: bool = False
+    """Whether its records are those that others have."""
 
 
 class Cutter:
@@ -88,6 +90,15 @@ class Cutter:
         """Take over the key sets of a frozen selection as they are, batch for batch."""
         cursor = self._transaction.execute(SQL["copied"], {**self._values, "source": source})
         return _cuts(cursor.fetchall())
+
+    def taken(self, after: int = 0) -> list[Cut]:
+        """Give the key sets that there are, after the batch of a number."""
+        cursor = self._transaction.execute(SQL["taken"], {**self._values, "after": after})
+        return [Cut(**row) for row in cursor.fetchall()]
+
+    def forget(self) -> None:
+        """Take the key sets away that were cut for an execution and never planned."""
+        self._transaction.execute(SQL["forget_taken"], self._values)
 
     def pages(
         self, change: Change, *, after: Sequence[str] | None, number: int, count: int

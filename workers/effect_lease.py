@@ -23,7 +23,7 @@ from .effect_unit import CHUNK, EffectUnit
 from .lease import SQL, Lease
 from .lease_signals import lease_expired
 from .table import Table
-from .undo_request import UndoBody
+from .undo_body import UndoBody
 
 MOST_FRUITLESS = 5
 """So many leases in a row may end without a record done: then it is the handler that kills its workers."""

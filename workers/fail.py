@@ -2,6 +2,7 @@
 
 from action_ledger.domain import batch, execution
 from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.errors import RecordsLocked
 from action_ledger.domain.event import Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.projections.store import Transaction
@@ -31,7 +32,8 @@ def fail_unit(
         return
     if unit.kind == "plan":
         require_running(transaction, unit.execution_id)
-        _fail_plan(transaction, unit, error)
+        owners = cause.owners if isinstance(cause, RecordsLocked) else ()
+        _fail_plan(transaction, unit, error, owners)
         return
     if unit.epoch:
         # A lease was taken before: what was done under it is done.
@@ -78,7 +80,7 @@ def fail_unit(
     )
 
 
-def _fail_plan(transaction: Transaction, unit: Unit, error: str) -> None:
+def _fail_plan(transaction: Transaction, unit: Unit, error: str, owners: tuple[str, ...]) -> None:
     """End the planning; batches that were planned before still come to their end, and settle waits for them."""
     row = transaction.execute(SQL["execution"], {"execution_id": unit.execution_id}).fetchone()
     if row is None:
@@ -91,6 +93,7 @@ def _fail_plan(transaction: Transaction, unit: Unit, error: str) -> None:
             error=error,
             batches=row["batches"],
             records=row["total"],
+            owners=owners,
         )
     )
     reached("fail.planning_ended")

@@ -42,6 +42,8 @@ FIRST_DELAY = 0.05
 LONGEST_DELAY = 5.0
 IDLE_POLL = 0.02
 """Seconds between looks at a job whose open units are all in other hands."""
+WAITING_POLL = 0.2
+"""The same for one whose records others have."""
 ASIDE = 60.0
 """Seconds for which a unit is left alone that can be neither done nor failed."""
 
@@ -115,7 +117,7 @@ class Worker:
                 self._sweep(job)
             if watch is not None:
                 watch()
-            time.sleep(IDLE_POLL)
+            time.sleep(WAITING_POLL if standing is Standing.WAITING else IDLE_POLL)
 
     def step(self, job: UUID | None = None) -> bool:
         """Do one unit, if there is one that nobody works on. A fault is answered for, not raised.

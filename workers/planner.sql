@@ -60,7 +60,17 @@ SELECT number, last_key FROM {schema}.key_sets WHERE execution_id = %(execution_
 -- name: digests
 -- The digests of all key sets of an execution, in the order of their batches.
 SELECT number, records, {schema}.digest(salt, keys) AS digest
-FROM {schema}.key_sets WHERE execution_id = %(execution_id)s AND split_from IS NULL ORDER BY number
+FROM {schema}.key_sets WHERE execution_id = %(execution_id)s AND split_from IS NULL ORDER BY number, locked
+
+-- name: taken
+-- The key sets of an execution after a batch, as they were cut and, where others had some, set apart.
+SELECT owner, number, records, locked, {schema}.digest(salt, keys) AS digest
+FROM {schema}.key_sets WHERE execution_id = %(execution_id)s AND split_from IS NULL AND number > %(after)s
+ORDER BY number, locked
+
+-- name: forget_taken
+-- What an execution that waits had cut: it is cut anew when its turn comes, or not at all.
+DELETE FROM {schema}.key_sets WHERE execution_id = %(execution_id)s
 
 -- name: save_body
 INSERT INTO {schema}.request_bodies (owner, salt, body) VALUES (%(owner)s, {schema}.salt(), %(body)s::jsonb)

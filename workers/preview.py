@@ -16,7 +16,7 @@ from .compile import check_request, compile_request, reference_of
 from .cutter import SQL, Cut, Cutter
 from .images import aliases, columns_of, listed, numbered, same_key
 from .planner import cut_selection, whole_size
-from .request import body_of
+from .request_body import body_of
 from .table import Table
 
 

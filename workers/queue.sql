@@ -40,6 +40,9 @@ FROM (
             -- What was done in the database is taken back without its action.
             AND (r.is_known OR w.undo_id IS NOT NULL AND EXISTS (
                 SELECT FROM {batches} k WHERE k.batch_id = w.batch_id AND k.epoch = 0))
+            -- Who waits for records is looked at when those that come first are done with them.
+            AND NOT (w.kind = 'plan' AND EXISTS (
+                SELECT FROM {locks} l JOIN {locks} o ON o.owner_id = ANY(l.waits_for) WHERE l.owner_id = w.execution_id))
             AND NOT (w.serial AND EXISTS (
                 SELECT FROM {work_queue} o WHERE o.job_id = w.job_id AND o.ordinal < w.ordinal))
         ORDER BY w.ordinal, w.unit_id LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -79,6 +82,8 @@ SELECT CASE
     WHEN e.status = 'rolling_back' THEN 'rolling_back'
     WHEN e.status IN ('failed', 'cancelled', 'rolled_back')
         AND EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = wanted.job) THEN 'closed'
+    WHEN e.status <> 'paused' AND EXISTS (
+        SELECT FROM {locks} l JOIN {locks} o ON o.owner_id = ANY(l.waits_for) WHERE l.owner_id = wanted.job) THEN 'waiting'
     WHEN e.status IS DISTINCT FROM 'paused' AND EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = wanted.job) THEN 'open'
     ELSE 'done'
 END AS standing
@@ -103,10 +108,14 @@ FROM (
 ) AS unit
 
 -- name: execution
-SELECT * FROM {executions} WHERE execution_id = %(execution_id)s
+-- An execution, with its lock.
+SELECT e.*, l.version AS lock_version, l.status AS lock_status
+FROM {executions} e LEFT JOIN {locks} l ON l.owner_id = e.execution_id WHERE e.execution_id = %(execution_id)s
 
 -- name: undo
-SELECT * FROM {undos} WHERE undo_id = %(undo_id)s
+-- An undo, with its lock.
+SELECT u.*, l.version AS lock_version, l.status AS lock_status
+FROM {undos} u LEFT JOIN {locks} l ON l.owner_id = u.undo_id WHERE u.undo_id = %(undo_id)s
 
 -- name: systemic_failure
 -- The error of the first batch that could not be applied at all, if there is one.

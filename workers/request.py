@@ -2,48 +2,41 @@
 
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
 from action_ledger.domain.actions import Actions, Reversibility
-from action_ledger.domain.any_command import AnyCommand
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.effects import Effect
-from action_ledger.domain.errors import (
-    ExecutionNotEnded,
-    ExecutionNotFound,
-    InvalidParameters,
-    InvalidValue,
-)
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
-from action_ledger.domain.failure import OnFailure
 from action_ledger.domain.pace import Adaptive, Sizing
+from action_ledger.domain.record_lock import OnLocked, on_locked_by
 from action_ledger.domain.selection import Keys, KeyValue, Unfinished
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
 from .admission import refuse_pace
 from .applier import apply_batch
-from .bodies import read_body, save_body
+from .bodies import save_body
 from .change import Change
-from .claim import SQL as QUEUE
 from .compile import (
     Compiled,
-    Request,
     check_key,
     check_request,
     compile_request,
     reference_of,
 )
 from .cutter import Cut, Cutter
+from .locks import Decision, acquired, claim_of, decide, refuse_locked
 from .meter import count_request
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
+from .request_body import body_of
+from .request_checks import check_retry, irreversible
 from .settle import end_of_execution
 from .steps import reached
-from .table import Table
 
 
 class KeptKeys(NamedTuple):
@@ -111,15 +104,16 @@ class ExecutionRequest:
         if self._effect:
             refuse_pace(command.action, rate=command.rate, concurrency=command.concurrency)
         if action.reversibility is Reversibility.IRREVERSIBLE:
-            self._command = command = _irreversible(command)
+            self._command = command = irreversible(command)
         if isinstance(command.selection, Unfinished):
-            _check_retry(self._transaction, table, command.selection.of)
+            check_retry(self._transaction, table, command.selection.of)
         check_request(self._transaction, self._actions, body, table)
         keyed = body.model_copy(
             update={
                 "key": tuple(column.name for column in table.key),
                 "effect": self._effect,
                 "reversibility": action.reversibility,
+                "kept": kept is not None,
             }
         )
         requested = self._requested(
@@ -133,20 +127,28 @@ class ExecutionRequest:
             or isinstance(command.selection, Keys)
             or (now and command.planning == "gated")
         ):
-            cuts = self._cut(compiled, streamed, kept)
-            events += self._planned(cuts, compiled, requested, at_once=now and at_once)
+            cutter = self._cutter(compiled)
+            cuts = self._cut(cutter, compiled, streamed, kept)
+            events += self._planned(cutter, cuts, compiled, requested, at_once=now and at_once)
         reached("request.before_append")
         self._transaction.append(*events)
         count_request(self._transaction, command, events, started=started)
         reached("request.before_commit")
         return not isinstance(events[-1], execution.Completed | execution.Failed)
 
-    def _cut(
-        self, compiled: Compiled, streamed: Iterable[KeyValue] | None, kept: KeptKeys | None
-    ) -> list[Cut]:
+    def _cutter(self, compiled: Compiled) -> Cutter:
         command = self._command
         size = whole_size(compiled.select, command.batch_size, command.adaptive)
-        cutter = Cutter(self._transaction, compiled.change.table, command.command_id, size)
+        return Cutter(self._transaction, compiled.change.table, command.command_id, size)
+
+    def _cut(
+        self,
+        cutter: Cutter,
+        compiled: Compiled,
+        streamed: Iterable[KeyValue] | None,
+        kept: KeptKeys | None,
+    ) -> list[Cut]:
+        command = self._command
         with tracing.plan(
             command.action,
             queue=command.queue,
@@ -186,29 +188,56 @@ class ExecutionRequest:
         )
 
     def _planned(
-        self, cuts: list[Cut], compiled: Compiled, requested: execution.Requested, *, at_once: bool
+        self,
+        cutter: Cutter,
+        cuts: list[Cut],
+        compiled: Compiled,
+        requested: execution.Requested,
+        *,
+        at_once: bool,
     ) -> list[Event]:
-        metadata = self._metadata
+        metadata, transaction = self._metadata, self._transaction
+        policy = self._command.on_locked or on_locked_by(self._command.planning)
         planning = Execution(requested.originator_id, 1, ExecutionStatus.REQUESTED)
+        table, change = compiled.change.table, compiled.change
+        claim = claim_of(transaction, table, requested.table, planning.id, fresh=True)
+        # Rows come before the table's turn, which a batch in foreign hands would otherwise hold up for others.
+        small = at_once and policy is OnLocked.FAIL and self._is_small(cuts, change)
+        decision = (
+            Decision(cuts, [], [])
+            if small
+            else decide(
+                *(transaction, claim, cutter, cuts),
+                policy=policy,
+                worker=self._worker,
+                metadata=metadata,
+            )
+        )
+        if decision.waits:
+            return decision.before
+        cuts = decision.cuts
         planned = planned_event(planning, [(cut.records, cut.digest) for cut in cuts], metadata)
         running = planning.mutate(planned)
         events: list[Event] = [
+            *decision.before,
             *batch_events(cuts, execution_id=running.id, table=requested.table, metadata=metadata),
+            *decision.after,
             planned,
         ]
-        if not cuts:
-            events.append(running.trigger(execution.Completed, metadata, tally=Tally()))
-        elif (
-            at_once
-            and len(cuts) == 1
-            and not self._effect
-            and self._is_small(cuts[0], compiled.change)
-        ):
-            events += self._applied(cuts[0], compiled.change, running)
+        if all(cut.locked for cut in cuts):
+            tally = Tally(skipped=sum(cut.records for cut in cuts))
+            events.append(running.trigger(execution.Completed, metadata, tally=tally))
+        elif small:
+            events += self._applied(cuts[0], change, running)
+            refuse_locked(transaction, claim)
+            if isinstance(events[-1], execution.RollbackStarted):
+                events += acquired(claim, cuts[0].records, metadata)
         return events
 
-    def _is_small(self, cut: Cut, change: Change) -> bool:
-        """Say whether a batch can be applied as it is; a change of keys must be one."""
+    def _is_small(self, cuts: list[Cut], change: Change) -> bool:
+        """Say whether it is one batch that can be applied as it is; a change of keys must be one."""
+        if len(cuts) != 1 or self._effect:
+            return False
         command = self._command
         sizes = command.adaptive or self._sizes
         if sizes is None:
@@ -220,7 +249,7 @@ class ExecutionRequest:
             rate=command.rate,
             speed=None,
         )
-        return change.moves_keys or sizing.oversize(cut.records) is None
+        return change.moves_keys or sizing.oversize(cuts[0].records) is None
 
     def _applied(self, cut: Cut, change: Change, running: Execution) -> list[Event]:
         with tracing.process(
@@ -252,48 +281,3 @@ class ExecutionRequest:
         counts = {"batches": 1, "batches_done": 1}
         end = end_of_execution(running, {**row, **policy, **counts}, self._metadata, error=None)
         return [completed, *([end] if end else [])]
-
-
-def _irreversible(command: RequestExecution) -> RequestExecution:
-    """An action that cannot be taken back makes an execution that cannot."""
-    if command.on_failure is OnFailure.ROLLBACK:
-        detail = "on_failure rollback takes back what was done, and this action is irreversible"
-        raise InvalidParameters(action=command.action, detail=detail)
-    return command.model_copy(update={"undo_seconds": None})
-
-
-def _check_retry(transaction: Transaction, table: Table, execution_id: UUID) -> None:
-    """Make sure that the other execution has ended, and that its keys are those of this table."""
-    row = transaction.execute(QUEUE["execution"], {"execution_id": execution_id}).fetchone()
-    if row is None:
-        raise ExecutionNotFound(execution_id=execution_id)
-    if not ExecutionStatus(row["status"]).ended:
-        raise ExecutionNotEnded(execution_id=execution_id, status=row["status"])
-    if row["table_name"] != reference_of(table):
-        detail = f"execution {execution_id} was over {row['table_name']}"
-        raise InvalidValue(value=reference_of(table), detail=detail, table=table.label)
-    check_key(table, Request.model_validate(read_body(transaction, execution_id)))
-
-
-def body_of(command: RequestExecution) -> Request:
-    """Give the part of a command that is kept apart from its event; keys go to key sets."""
-    return Request(
-        resource=command.resource,
-        action=command.action,
-        parameters=command.parameters,
-        selection=Keys(keys=None) if isinstance(command.selection, Keys) else command.selection,
-        frozen=command.frozen,
-        reversible=command.undo_seconds is not None,
-        reason=command.reason,
-        fingerprint=command.fingerprint,
-        adaptive=command.adaptive,
-    )
-
-
-def is_same_request(transaction: Transaction, command: AnyCommand) -> bool:
-    """Say whether the request that is in the ledger under a command's id is that command's.
-
-    Keys that were streamed beside it are not compared.
-    """
-    stored: Any = read_body(transaction, command.command_id)
-    return bool(stored["fingerprint"] == command.fingerprint)

@@ -20,7 +20,7 @@ from .compile import Compiled, check_request, compile_request, reference_of
 from .cutter import Cut, Cutter
 from .open_schedule import ScheduleBody, Story
 from .planner import MOVED_AT_ONCE, cut_selection
-from .request import body_of
+from .request_body import body_of
 from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "schedules.sql")

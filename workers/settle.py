@@ -17,6 +17,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .close import close_units, current_execution, tally_of
+from .lock_ends import released
 from .meter import measure_execution
 from .pace import forget_pace
 from .steps import reached
@@ -41,12 +42,14 @@ def settle(
     if event is None:
         return False
     reached("settle.before_append")
-    (ended,) = transaction.append(event)
+    end = current.mutate(event)
+    lock_end = released(transaction, row, metadata) if end.ended else []
+    ended, *_ = transaction.append(event, *lock_end)
     reached("settle.appended")
-    measure_execution(transaction, row, current.mutate(event).status, ended.recorded_at)
+    measure_execution(transaction, row, end.status, ended.recorded_at)
     forget_pace(transaction, execution_id)
     if not _is_done(row):
-        close_units(transaction, current.mutate(event), metadata)
+        close_units(transaction, end, metadata)
     return True
 
 
@@ -100,6 +103,7 @@ def _settle_undo(transaction: Transaction, undo_id: UUID, metadata: Metadata) ->
         if error
         else current.trigger(undo.Completed, metadata, **fields)
     ]
+    events += released(transaction, row, metadata, undo_id=undo_id)
     if undo_id == rollback_id(execution_id):
         undone = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
         rolling = current_execution(transaction, execution_id)
@@ -110,7 +114,8 @@ def _settle_undo(transaction: Transaction, undo_id: UUID, metadata: Metadata) ->
                 else rolling.trigger(execution.RolledBack, metadata, undo_id=undo_id)
             )
             reached("settle.before_undo_append")
-            *_, ended = transaction.append(*events, end)
+            lock_end = released(transaction, undone, metadata)
+            ended = transaction.append(*events, end, *lock_end)[len(events)]
             reached("settle.undo_appended")
             measure_execution(transaction, undone, rolling.mutate(end).status, ended.recorded_at)
             return True

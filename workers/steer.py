@@ -7,23 +7,26 @@ from typing import Any, assert_never
 
 from pydantic import BaseModel, ConfigDict
 
-from action_ledger.domain import execution
+from action_ledger.domain import execution, record_lock
 from action_ledger.domain.commands import (
     AnySteering,
+    BreakLock,
     CancelExecution,
     PauseExecution,
     ResumeExecution,
     RetuneExecution,
 )
-from action_ledger.domain.errors import ExecutionEnded, ExecutionNotFound
+from action_ledger.domain.errors import ExecutionEnded, ExecutionNotFound, LockNotHeld
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.record_lock import RecordLockStatus
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
 from .admission import refuse_pace
 from .bodies import read_body, save_body
 from .close import SQL, close_units, tally_of
+from .lock_ends import BROKEN, lock_in, released
 from .meter import measure_execution
 from .pace import forget_pace, retune_pace
 from .steps import reached
@@ -68,16 +71,35 @@ def steer(transaction: Transaction, command: AnySteering) -> None:
     event = _event(current, command, row, metadata)
     if event is None:
         return
+    end = current.mutate(event)
     reached("steer.before_append")
-    (recorded,) = transaction.append(event)
+    recorded, *_ = transaction.append(event, *_lock_end(transaction, command, row, metadata, end))
     reached("steer.appended")
     if isinstance(event, execution.Retuned) and event.rate != row["rate"]:
         retune_pace(transaction, current.id, old=row["rate"], new=event.rate)
-    if isinstance(event, execution.Cancelled):
-        measure_execution(transaction, row, ExecutionStatus.CANCELLED, recorded.recorded_at)
+    if end.ended:
+        measure_execution(transaction, row, end.status, recorded.recorded_at)
         forget_pace(transaction, current.id)
-        close_units(transaction, current.mutate(event), metadata)
+        close_units(transaction, end, metadata)
     reached("steer.before_commit")
+
+
+def _lock_end(
+    transaction: Transaction,
+    command: AnySteering,
+    row: dict[str, Any],
+    metadata: Metadata,
+    current: Execution,
+) -> list[Event]:
+    if not current.ended:
+        return []
+    if not isinstance(command, BreakLock):
+        return released(transaction, row, metadata)
+    lock = lock_in(row, current.id)
+    if lock is None or lock.status is not RecordLockStatus.HELD:
+        raise LockNotHeld(execution_id=current.id, status=row["status"])
+    reached("lock.broken")
+    return [lock.trigger(record_lock.Broken, metadata, execution_id=current.id)]
 
 
 def _event(
@@ -96,6 +118,8 @@ def _event(
             return current.trigger(execution.Resumed, metadata) if paused else None
         case CancelExecution():
             return current.trigger(execution.Cancelled, metadata, tally=tally_of(row))
+        case BreakLock():
+            return current.trigger(execution.Failed, metadata, error=BROKEN, tally=tally_of(row))
         case RetuneExecution():
             before = {name: row[name] for name in ("rate", "concurrency", "priority")}
             after = {name: _retuned(getattr(command, name), old) for name, old in before.items()}

@@ -21,6 +21,7 @@ from action_ledger.domain.execution import rollback_id
 from action_ledger.projections.store import Store, Transaction
 
 from .close import SQL, close_units, current_execution, tally_of
+from .lock_ends import released
 from .meter import measure_execution
 from .settle import settle
 from .steps import reached
@@ -108,7 +109,7 @@ def _end_rollback(store: Store, execution_id: UUID, *, error: str | None) -> int
             else current.trigger(execution.Failed, metadata, error=error, tally=tally_of(row))
         )
         reached("rollback.before_end")
-        (ended,) = transaction.append(end)
+        ended, *_ = transaction.append(end, *released(transaction, row, metadata))
         reached("rollback.ended")
         measure_execution(transaction, row, current.mutate(end).status, ended.recorded_at)
     return 1

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
 from action_ledger.domain import batch, undo
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import RequestUndo
@@ -38,18 +36,8 @@ from .keys import key_texts
 from .sources import SQL, Reading, Source, find_sources, write_as_planned
 from .steps import reached
 from .table import Table
-
-
-class UndoBody(BaseModel):
-    """What an undo's request said that events must not hold."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reason: str | None
-    batches: tuple[int, ...] | None
-    by_keys: bool
-    fingerprint: str
-    """Of the command: when it is sent again, it must be the same."""
+from .undo_body import UndoBody
+from .undo_lock import lock_for_undo
 
 
 class UndoRequest:
@@ -113,13 +101,25 @@ class UndoRequest:
                 raise self._nothing()
             raise AlreadyUndone(execution_id=command.execution_id, of_undo=command.of_undo)
         digest = self._save_body()
+        locked = (
+            # A rollback is within the execution's own lock.
+            []
+            if self._rolls_back
+            else lock_for_undo(
+                *(transaction, table, command, chosen),
+                reference=execution["table_name"],
+                records=sum(counts.values()),
+                metadata=self._metadata(execution),
+            )
+        )
         reached("undo.before_append")
         versions = {source.batch_id: source.version for source in sources}
         transaction.lock()
         transaction.append(
             *self._events(
                 execution, versions, counts, digest, serial=self._is_serial(table, sources)
-            )
+            ),
+            *locked,
         )
 
     def _save_body(self) -> str:
@@ -233,6 +233,14 @@ class UndoRequest:
         ).fetchone()
         return bool(row and row["yes"])
 
+    def _metadata(self, execution: dict[str, Any]) -> Metadata:
+        return Metadata(
+            actor=self._command.actor,
+            correlation_id=execution["correlation_id"],
+            causation_id=self._command.command_id,
+            traceparent=tracing.current_traceparent(),
+        )
+
     def _events(
         self,
         execution: dict[str, Any],
@@ -243,13 +251,7 @@ class UndoRequest:
         serial: bool,
     ) -> list[Event]:
         """Make the events, from versions read after the append lock."""
-        command = self._command
-        metadata = Metadata(
-            actor=command.actor,
-            correlation_id=execution["correlation_id"],
-            causation_id=command.command_id,
-            traceparent=tracing.current_traceparent(),
-        )
+        command, metadata = self._command, self._metadata(execution)
         order = {batch_id: ordinal for ordinal, batch_id in enumerate(counts, 1)}
         rows = self._transaction.execute(
             QUEUE["batches"], {"execution_id": command.execution_id}

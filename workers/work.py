@@ -16,7 +16,7 @@ from .applier import apply_batch
 from .bodies import read_body
 from .change import Change
 from .claim import Unit, holds
-from .close import ExecutionClosed, require_open, require_running
+from .close import ExecutionClosed, require_open
 from .compensator import compensate_batch
 from .compile import (
     Compiled,
@@ -25,24 +25,17 @@ from .compile import (
     compile_request,
     read_for_change,
 )
-from .cutter import Cutter
 from .effect_lease import EffectLeases
 from .effect_unit import EffectUnit
 from .faults import split_reason
 from .meter import count_records
 from .pace import SQL as PACE
 from .pace import keep_pace, sizing_of
-from .planner import (
-    PAGES_AT_ONCE,
-    batch_events,
-    cut_selection,
-    planned_event,
-    whole_size,
-)
+from .plan_unit import plan_unit
 from .settle import settle
 from .split import Retry, SplitInstead, batch_of, split_batch
 from .steps import reached
-from .undo_request import UndoBody
+from .undo_body import UndoBody
 from .write import Owner
 
 FIRST_PAUSE = 0.05
@@ -225,29 +218,6 @@ class Workbench:
     def _plan(self, transaction: Transaction, unit: Unit) -> list[int]:
         """Plan the whole, or the next pages; give the number of records of each batch that was cut."""
         compiled, request = self._compile(transaction, unit)
-        if unit.planning == "gated":
-            size = whole_size(compiled.select, unit.batch_size, request.adaptive)
-        else:
-            size = sizing_of(unit, asked=request.adaptive, default=self._sizes).page
-        cutter = Cutter(transaction, compiled.change.table, unit.execution_id, size)
-        if unit.planning == "gated":
-            cuts = cut_selection(cutter, compiled.select, request.selection, None)
-            ended = True
-        else:
-            number, last = cutter.last()
-            cuts = cutter.pages(compiled.select, after=last, number=number, count=PAGES_AT_ONCE)
-            ended = len(cuts) < PAGES_AT_ONCE
-        key_sets = cutter.all() if ended else []
-        reached("plan.cut")
-        current = require_running(transaction, unit.execution_id)
-        events = batch_events(
-            cuts, execution_id=unit.execution_id, table=unit.table_name, metadata=unit.metadata
+        return plan_unit(
+            transaction, unit, compiled, request, sizes=self._sizes, worker=self._worker
         )
-        if ended:
-            events.append(planned_event(current, key_sets, unit.metadata))
-        reached("plan.before_append")
-        if events:
-            transaction.append(*events)
-        reached("plan.appended")
-        settle(transaction, execution_id=unit.execution_id, undo_id=None, metadata=unit.metadata)
-        return [cut.records for cut in cuts]

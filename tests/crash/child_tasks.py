@@ -19,6 +19,14 @@ def _cancel(ledger: Ledger, execution: Any) -> None:
     ledger.execution(execution).cancel(by="child")
 
 
+def _break_lock(ledger: Ledger, execution: Any) -> None:
+    ledger.execution(execution).break_lock(by="child")
+
+
+def _step(ledger: Ledger, execution: Any) -> None:
+    ledger.worker().step(ledger.execution(execution).id)
+
+
 def _pause(ledger: Ledger, execution: Any) -> None:
     ledger.execution(execution).pause(by="child")
 
@@ -74,6 +82,8 @@ def _deliver(ledger: Ledger, url: Any) -> None:
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo": _undo,
     "cancel": _cancel,
+    "break_lock": _break_lock,
+    "step": _step,
     "pause": _pause,
     "resume": _resume,
     "retune": _retune,

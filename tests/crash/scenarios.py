@@ -108,6 +108,17 @@ def _left_open(stage: Stage) -> Order:
     return {"task": "sweep", "of": execution.id}
 
 
+def _met(policy: str) -> Callable[[Stage], Order]:
+    """Others have a batch of its records."""
+
+    def prepare(stage: Stage) -> Order:
+        first = stage.ledger.on("places").where(col("id") <= BATCH)
+        planned(stage, first.update(score=col("score") + 1).by("user:2").batch_size(7))
+        return {"task": "step", "of": add_one(stage).on_locked(policy).submit().id}
+
+    return prepare
+
+
 def _rolled_back(stage: Stage) -> Order:
     refuse(stage, "new.id = 50")
     return {"job": planned(stage, add_one(stage).on_failure("rollback")).id}
@@ -214,6 +225,7 @@ UNDO_ENDS = ("settle.before_undo_append", "settle.undo_appended")
 STEER = ("steer.kept", "steer.before_append", "steer.appended", "steer.before_commit")
 CLOSE = ("close.before_append", "close.appended")
 SWEEP = ("sweep.found", "sweep.locked", "sweep.closed")
+LOCK = ("lock.turn_taken", "lock.released")
 ROLLBACK = ("rollback.found", "rollback.requested")
 UNDO = ("undo.begun", "undo.before_append", "undo.before_commit")
 FAIL = ("fail.listed", "fail.appended")
@@ -235,13 +247,18 @@ ONE, NONE = {1: RECORDS}, {0: RECORDS}
 PART = {0: RECORDS - BATCH, 1: BATCH}
 
 SCENARIOS: dict[str, Scenario] = {
-    "gated": Scenario(_gated, (*PLAN, *BATCHES, *ENDS), ONE),
+    "gated": Scenario(_gated, (*PLAN, *BATCHES, *ENDS, *LOCK), ONE),
+    "skip": Scenario(_met("skip"), ("lock.set_apart", "plan.appended"), ONE),
+    "wait": Scenario(
+        _met("wait"), ("lock.awaited", "plan.appended"), {1: RECORDS - BATCH, 2: BATCH}
+    ),
+    "break": Scenario(_steered("break_lock"), (*STEER, *CLOSE, "lock.broken"), PART),
     "streaming": Scenario(_streaming, (*PLAN, *BATCHES, *ENDS), ONE),
     "batches": Scenario(_batches, BATCHES, ONE),
     "undo asked": Scenario(_undoing, UNDO, NONE),
-    "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS), NONE),
+    "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS, *LOCK[1:]), NONE),
     "redo": Scenario(_redone, (*COMPENSATIONS, *UNDO_ENDS), ONE),
-    "cancel": Scenario(_steered("cancel"), (*STEER, *CLOSE), PART),
+    "cancel": Scenario(_steered("cancel"), (*STEER, *CLOSE, *LOCK[1:]), PART),
     "pause": Scenario(_steered("pause"), STEER, ONE),
     "resume": Scenario(_steered("resume"), STEER, ONE),
     "retune": Scenario(_steered("retune"), STEER, ONE),
@@ -271,5 +288,6 @@ SCENARIOS: dict[str, Scenario] = {
     "follow": Scenario(_followed, FOLLOW, NONE),
     "rebuild progress": Scenario(_rebuilt("progress"), REBUILD, {2: RECORDS}),
     "rebuild audit": Scenario(_rebuilt("audit"), REBUILD, {2: RECORDS}),
+    "rebuild locks": Scenario(_rebuilt("locks"), REBUILD, {2: RECORDS}),
     "rebuild work_queue": Scenario(_rebuilt("work_queue"), REBUILD, {2: RECORDS}),
 }

@@ -55,7 +55,7 @@ def test_killed_once_and_twice(
             finished(order)
             for chain in ledger.chains():
                 ledger.chain(chain.id).finish()
-            for execution in ledger.executions():
+            for execution in reversed(ledger.executions()):  # one may wait for those before it
                 handle = ledger.execution(execution.id)
                 if handle.status == "paused":
                     handle.resume(by="user:3")

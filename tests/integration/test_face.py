@@ -102,12 +102,14 @@ class TestOptions:
         self, ledger: Ledger, places: str, connection: Connection[DictRow]
     ) -> None:
         asked = ledger.on(places).where(col("score") <= 10).update(note="x").by("a").batch_size(5)
-        usual, frozen = asked.submit(), asked.frozen().submit()
-        for execution in (usual, frozen):
-            assert ledger.worker().step(execution.id), "it is planned"
-        connection.execute("UPDATE places SET score = 1000 WHERE id = 3")
-        usual.finish()
-        frozen.finish()
+        ended: list[ExecutionHandle] = []
+        for request in (asked, asked.frozen()):
+            connection.execute("UPDATE places SET score = 3 WHERE id = 3")
+            ended.append(request.submit())
+            assert ledger.worker().step(ended[-1].id), "it is planned"
+            connection.execute("UPDATE places SET score = 1000 WHERE id = 3")
+            ended[-1].finish()
+        usual, frozen = ended
         assert (usual.progress().applied, usual.progress().skipped) == (9, 1)
         assert [(each.key, each.reason) for each in usual.skipped()] == [
             (("3",), "no_longer_matches")
@@ -116,24 +118,26 @@ class TestOptions:
 
     def test_streaming_plans_page_by_page(self, ledger: Ledger, places: str) -> None:
         asked = ledger.on(places).all().update(note="x").by("a").batch_size(10)
-        gated, streaming = asked.submit(), asked.streaming().submit()
-        for execution in (gated, streaming):
-            assert ledger.worker().step(execution.id)
+        gated = asked.submit()
+        assert ledger.worker().step(gated.id)
         assert (gated.progress().total, gated.progress().total_final) == (PLACES, True)
+        gated.finish()
+        streaming = asked.streaming().submit()
+        assert ledger.worker().step(streaming.id)
         growing = streaming.progress()
         assert 0 < growing.total < PLACES
         assert not growing.total_final
+        streaming.finish()
         for execution in (gated, streaming):
-            execution.finish()
             assert execution.progress().applied == execution.progress().total == PLACES
 
     def test_queue_and_priority_choose_who_works_and_what_goes_first(
         self, ledger: Ledger, places: str
     ) -> None:
-        asked = ledger.on(places).keys([1]).update(note="x").by("a")
-        late = asked.queue("slow", priority=-5).submit()
-        other = asked.queue("other").submit()
-        early = asked.queue("slow", priority=5).submit()
+        late, other, early = (
+            ledger.on(places).keys([key]).update(note="x").by("a").queue(queue, priority=n).submit()
+            for key, queue, n in ((1, "slow", -5), (2, "other", 0), (3, "slow", 5))
+        )
         worker = ledger.worker(queues=["slow"])
         assert worker.step()
         assert [each.status for each in (early, late, other)] == ["completed", "running", "running"]

@@ -45,6 +45,7 @@ class TestAudit:
                 "execution": (event["originator_id"], None, None),
                 "batch": (None, event["originator_id"], body.get("undo_id")),
                 "undo": (None, None, str(event["originator_id"])),
+                "record_lock": (None, None, body.get("undo_id")),
             }[kind]
             assert str(entry.execution_id) == body.get("execution_id", str(ids[0]))
             assert entry.batch_id == ids[1]

@@ -36,6 +36,13 @@ def add_one(ledger: Ledger, size: int = 2_000) -> Request:
     return ledger.on("places").all().update(score=col("score") + 1).by("a").batch_size(size)
 
 
+def of_share(ledger: Ledger, n: int, shares: int, size: int) -> Request:
+    """The same on one of so many shares: executions that overlap would be refused."""
+    width = 2_000 // shares
+    chosen = (col("id") > n * width) & (col("id") <= (n + 1) * width)
+    return ledger.on("places").where(chosen).update(score=col("score") + 1).by("a").batch_size(size)
+
+
 def retune(ledger: Ledger, execution_id: UUID, **values: Any) -> None:
     command = {"command_id": uuid7(), "actor": "b", "execution_id": execution_id, **values}
     ledger.handle(RetuneExecution.model_validate(command))
@@ -139,9 +146,9 @@ def test_a_held_or_full_job_does_not_keep_workers_from_others(
     database_url: str, connection: Connection[DictRow]
 ) -> None:
     with open_ledger(database_url, settings=SECOND) as ledger:
-        slow = add_one(ledger, 100).rate(0.1).queue("default", priority=5).submit()
-        full = add_one(ledger, 100).concurrency(1).queue("default", priority=4).submit()
-        free = add_one(ledger, 100).submit()
+        slow = of_share(ledger, 0, 4, 100).rate(0.1).queue("default", priority=5).submit()
+        full = of_share(ledger, 1, 4, 100).concurrency(1).queue("default", priority=4).submit()
+        free = of_share(ledger, 2, 4, 100).submit()
         worker = ledger.worker()
         while worker.step(slow.id):
             pass
@@ -229,7 +236,7 @@ def test_the_claim_is_quick_in_a_long_queue(
     """2,000 units of 20 jobs: the units of one job are looked at, in the order of its index."""
     with open_ledger(database_url) as ledger:
         for n in range(20):
-            command = add_one(ledger, 20).queue("default", priority=n % 3).command()
+            command = of_share(ledger, n, 20, 1).queue("default", priority=n % 3).command()
             ledger.handle(command, now=True)
         connection.execute("ANALYZE")
         values: dict[str, Any] = {"job": None, "queues": None, "actions": ["update"], "without": []}

@@ -21,9 +21,9 @@ from tests.journal import append, insert_by_hand, install, story
 from tests.schedules import add_one, hourly
 from tests.some_work import some_work, verified
 
-TABLES = ("executions", "batches", "undos", "audit", "schedules", "schedule_runs")
+TABLES = ("executions", "batches", "undos", "audit", "schedules", "schedule_runs", "locks")
 NAMES = (
-    *("work_queue", "schedule_queue", "chain_queue", "progress", "schedules", "chains"),
+    *("work_queue", "schedule_queue", "chain_queue", "progress", "schedules", "chains", "locks"),
     *("audit", "hook_deliveries"),
 )
 
@@ -75,9 +75,8 @@ def test_a_rebuild_among_writers_and_readers(  # noqa: C901 - four who do differ
 
     def write(stopped: Callable[[], bool]) -> None:
         started = time.monotonic()
-        execution = (
-            ledger.on(places).all().update(score=col("score") + 1).by("a").batch_size(50).submit()
-        )
+        asked = ledger.on(places).all().update(score=col("score") + 1).by("a")
+        execution = asked.batch_size(10).on_locked("skip").submit()
         waits.append(time.monotonic() - started)
         worker = ledger.worker()
         while not stopped():
@@ -204,7 +203,7 @@ def test_old_generations_go_with_the_next_rebuild(
     for n in range(1, 5):
         tables = [name for name in relations(connection) if "_g" in name]
         assert all(name.endswith((f"_g{n}", f"_g{n - 1}")) for name in tables), tables
-        ledger.projections.rebuild(["progress", "audit", "schedules", "chains"])
+        ledger.projections.rebuild(["progress", "audit", "schedules", "chains", "locks"])
         ledger.catch_up()
     rows = connection.execute(
         "SELECT application_name AS n FROM action_ledger.notification_tracking"

@@ -62,6 +62,7 @@ class TestSelection:
         schedule = (
             add_one(ledger)
             .batch_size(30)
+            .on_locked("wait")
             .schedule(cron="0 * * * *", timezone="UTC", selection="frozen", catch_up="all")
         )
         connection.execute(

@@ -224,7 +224,13 @@ def test_threads_of_one_service_keep_the_books(
     ledger: Ledger, connection: Connection[DictRow]
 ) -> None:
     executions = [
-        ledger.on("places").all().update(score=col("score") + 1).by("user:1").batch_size(7).submit()
+        ledger.on("places")
+        .all()
+        .update(score=col("score") + 1)
+        .by("user:1")
+        .batch_size(7)
+        .on_locked("wait")
+        .submit()
         for _ in range(4)
     ]
     service = ledger.service(Plan(name="w", concurrency=4, until_idle=True))

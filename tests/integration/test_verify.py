@@ -14,7 +14,7 @@ from action_ledger.projections.rows import Rows
 from action_ledger.projections.sql_blocks import trusted
 from action_ledger.projections.work_queue import TABLE, WorkQueue
 from tests.integration.conftest import PLACES
-from tests.some_work import some_work, verified
+from tests.some_work import end_all, some_work, verified
 
 SURPLUS = (
     "INSERT INTO {} SELECT gen_random_uuid(), w.kind, w.job_id, w.execution_id, w.undo_id, w.batch_id,"
@@ -96,6 +96,7 @@ class TestVerify:
         with monkeypatch.context() as patch:
             BROKEN[broken](patch)
             assert verified(ledger), "wrong now"
+            end_all(ledger)
             some_work(ledger, places)
         assert verified(ledger), "wrong then"
         ledger.projections.rebuild()

@@ -104,7 +104,12 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (UndoStatus.RUNNING, undo.Rejected, UndoStatus.REJECTED),
     },
     RecordLock: {
+        (None, record_lock.Awaited, RecordLockStatus.WAITING),
         (None, record_lock.Acquired, RecordLockStatus.HELD),
+        (RecordLockStatus.WAITING, record_lock.Awaited, RecordLockStatus.WAITING),
+        (RecordLockStatus.WAITING, record_lock.Acquired, RecordLockStatus.HELD),
+        (RecordLockStatus.WAITING, record_lock.Released, RecordLockStatus.RELEASED),
+        (RecordLockStatus.HELD, record_lock.Extended, RecordLockStatus.HELD),
         (RecordLockStatus.HELD, record_lock.Released, RecordLockStatus.RELEASED),
         (RecordLockStatus.HELD, record_lock.Broken, RecordLockStatus.BROKEN),
     },

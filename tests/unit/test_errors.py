@@ -25,6 +25,7 @@ SAMPLES = {
     "datetime": datetime(2026, 1, 2, tzinfo=UTC),
     "UUID | str": UUID(int=7),
     "tuple[str, ...]": ("one", "two"),
+    "tuple[int, ...]": (3, 4),
 }
 
 
