@@ -107,6 +107,8 @@ class RecordLockStatus(StrEnum):
 class RecordLock(Aggregate):
     """The stream of one owner's lock."""
 
+    status: RecordLockStatus | None
+
     TRANSITIONS: ClassVar[Transitions] = {
         (None, Awaited): RecordLockStatus.WAITING,
         (None, Acquired): RecordLockStatus.HELD,
