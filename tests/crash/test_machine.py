@@ -228,7 +228,7 @@ class Machine(RuleBasedStateMachine):
             for did in self.world.did:
                 if did.handle.status == "paused":
                     did.handle.resume(by="user:3")
-            jobs = [*self.world.did, *self.world.undid]
+            jobs: list[Did | Undid] = [*self.world.did, *self.world.undid]
             while any(self.advance(job) for job in jobs):  # some wait for others
                 pass
             for did in self.world.did:
