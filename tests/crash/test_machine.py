@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from psycopg.rows import dict_row
 
 from action_ledger.domain.columns import col
-from action_ledger.domain.errors import Refused
+from action_ledger.domain.errors import RecordsLocked, Refused
 from action_ledger.ops import open_ledger
 from action_ledger.ops.handles import ExecutionHandle
 from action_ledger.workers.steps import strike
@@ -93,7 +93,7 @@ class Machine(RuleBasedStateMachine):
             .by("user:1")
             .batch_size(batch)
         )
-        request = request.streaming() if streaming else request
+        request = request.streaming() if streaming else request.on_locked("wait")
         self.add(self.attempt(at, request.submit), keys, batch)
 
     def add(self, handle: ExecutionHandle | None, keys: set[int], batch: int) -> None:
@@ -125,6 +125,9 @@ class Machine(RuleBasedStateMachine):
         free = did.handle.status in did.handle.ended and not self.undoing(did)
         try:
             handle = self.attempt(at, did.handle.undo(by="user:2").submit)
+        except RecordsLocked:
+            assert self.ledger.locks()
+            return
         except Refused:
             assert not (free and did.held), "refused although there is something to take back"
             return
@@ -146,6 +149,9 @@ class Machine(RuleBasedStateMachine):
         free = not self.undoing(undid.of)
         try:
             handle = self.attempt(at, undid.handle.redo(by="user:2").submit)
+        except RecordsLocked:
+            assert self.ledger.locks()
+            return
         except Refused:
             assert not (free and undid.back), "refused although there is something to apply again"
             return
@@ -161,7 +167,7 @@ class Machine(RuleBasedStateMachine):
             return
         left = {int(outcome.key[0]) for outcome in did.handle.not_processed()}
         assert left <= did.pending
-        request = did.handle.retry(by="user:2", not_processed=True)
+        request = did.handle.retry(by="user:2", not_processed=True).on_locked("wait")
         self.add(self.attempt(at, request.submit), left, ROWS)
 
     # ---- work
@@ -222,20 +228,30 @@ class Machine(RuleBasedStateMachine):
             for did in self.world.did:
                 if did.handle.status == "paused":
                     did.handle.resume(by="user:3")
+            jobs: list[Did | Undid] = [*self.world.did, *self.world.undid]
+            while any(self.advance(job) for job in jobs):  # some wait for others
+                pass
+            for did in self.world.did:
                 self.finish(did.handle, did.take)
                 if did.handle.status == "completed":
-                    assert not did.pending
+                    left = [one for one in did.handle.skipped() if one.reason == "locked"]
+                    assert did.pending == {int(one.key[0]) for one in left}
             for undid in self.world.undid:
                 self.finish(undid.handle, undid.take)
                 assert undid.handle.status == "completed"
-                left = {int(outcome.key[0]) for outcome in undid.handle.conflicts()}
-                assert left == undid.wanted.keys() - undid.taken.keys()
+                kept = {int(outcome.key[0]) for outcome in undid.handle.conflicts()}
+                assert kept == undid.wanted.keys() - undid.taken.keys()
             check_invariants(
                 self.connection,
                 ledger=self.ledger,
                 tables=["places"],
                 touched=map(str, self.world.touched),
             )
+
+    def advance(self, job: Did | Undid) -> bool:
+        done = self.ledger.worker().step(job.handle.id)
+        job.take(self.world.move(self.rows()))
+        return done
 
     def finish(self, handle: Any, take: Callable[[dict[int, tuple[int, int]]], None]) -> None:
         worker = self.ledger.worker()

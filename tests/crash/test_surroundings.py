@@ -133,10 +133,12 @@ def test_moved_to_a_younger_cluster() -> None:
         age(connection)
         make_places(connection, 1_000)
         with open_ledger(url) as ledger:
-            first = add_one(ledger, 100)
+            low = ledger.on("places").where(col("id") <= 500)
+            first = low.update(score=col("score") + 1).by("user:1").batch_size(100).submit()
             first.finish()
             ledger.catch_up()
-            second = add_one(ledger, 100)
+            high = ledger.on("places").where(col("id") > 500)
+            second = high.update(score=col("score") + 1).by("user:1").batch_size(100).submit()
             for _ in range(4):
                 ledger.worker().step(second.id)
             undo = first.undo(by="user:2").on_conflict("skip").submit()
