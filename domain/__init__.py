@@ -1,6 +1,6 @@
 """What may happen and what did: aggregates, events, commands, selections, errors."""
 
-from .actions import Action, Actions, Reversibility
+from .actions import Action, Actions, Parameters, Reversibility
 from .columns import col
 from .commands import (
     AnyCommand,
@@ -13,13 +13,16 @@ from .commands import (
     ResumeSchedule,
     RunScheduleNow,
 )
+from .definitions import effect, record_action, set_action
 from .effects import Effect, EffectContext
 from .errors import ActionLedgerError
 from .execution import ExecutionStatus
+from .record_actions import RecordAction
 from .resource import Resource
 from .rule import At, Cron
 from .schedule import CatchUp, ScheduleStatus
 from .selection import Everything, Keys, Predicate, Selection, Where
+from .set_actions import Changes, SetAction, TableShape
 from .undo import ConflictPolicy, UndoStatus
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "At",
     "CancelSchedule",
     "CatchUp",
+    "Changes",
     "ConflictPolicy",
     "CreateSchedule",
     "Cron",
@@ -38,8 +42,10 @@ __all__ = [
     "Everything",
     "ExecutionStatus",
     "Keys",
+    "Parameters",
     "PauseSchedule",
     "Predicate",
+    "RecordAction",
     "RequestExecution",
     "RequestUndo",
     "Reschedule",
@@ -49,7 +55,12 @@ __all__ = [
     "RunScheduleNow",
     "ScheduleStatus",
     "Selection",
+    "SetAction",
+    "TableShape",
     "UndoStatus",
     "Where",
     "col",
+    "effect",
+    "record_action",
+    "set_action",
 ]

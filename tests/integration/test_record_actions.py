@@ -1,0 +1,277 @@
+"""Record actions from end to end: each record by a function, in its batch's transaction, and all that an update has."""
+
+import threading
+import time
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+from pydantic import BaseModel
+
+from action_ledger.domain import Action, Parameters, col, record_action
+from action_ledger.domain.errors import UnknownColumn
+from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
+from tests.dump import assert_at_rest
+from tests.images import rows_now
+from tests.integration.conftest import PLACES
+from tests.invariants import check_invariants
+from tests.shop import ACTIONS
+from tests.worker_process import held
+
+
+def opened(url: str, *actions: Action, **settings: Any) -> Ledger:
+    chosen = Settings.model_validate({"pool_max_size": 12, "lease_seconds": 1, **settings})
+    return open_ledger(url, settings=chosen, actions=(*ACTIONS, *actions))
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Generator[Ledger]:
+    with opened(database_url) as one:
+        yield one
+        assert_at_rest(one)
+
+
+def rows(connection: Connection[DictRow]) -> dict[int, DictRow]:
+    return {row["id"]: row for row in connection.execute("SELECT * FROM places").fetchall()}
+
+
+def failures(execution: ExecutionHandle) -> dict[int, tuple[str, str | None]]:
+    return {int(each.key[0]): (each.reason, each.message) for each in execution.failures()}
+
+
+def skipped(execution: ExecutionHandle) -> dict[int, str]:
+    return {int(each.key[0]): each.reason for each in execution.skipped()}
+
+
+def run(ledger: Ledger, name: str, below: int = PLACES, **parameters: Any) -> ExecutionHandle:
+    return ledger.on("places").where(col("id") <= below).apply(name, **parameters).by("u").run()
+
+
+def test_each_record_is_changed_as_the_function_says(
+    ledger: Ledger, places: str, connection: Connection[DictRow]
+) -> None:
+    before = rows(connection)
+    target = ledger.on(places).where(col("country") == "FR")
+    execution = target.apply("rename", suffix=" (new)").by("user:1").run()
+    assert execution.status == "completed"
+    assert execution.progress().applied == PLACES // 2
+    assert execution.row()["batches"] == 2  # of 40, the action's own batch size
+    assert execution.row()["queue"] == "names"
+    for id_, row in rows(connection).items():
+        was = before[id_]
+        chosen = was["country"] == "FR"
+        assert row["name"] == was["name"] + (" (new)" if chosen else "")
+        assert row["score"] == was["score"] + chosen
+    (change,) = [each for each in execution.changes() if each["key"] == ("2",)]
+    assert change["before"] == {"name": "place 2", "score": "2"}
+    assert change["after"] == {"name": "place 2 (new)", "score": "3"}
+    assert ledger.history(places, 2)[0].after == {"name": "place 2 (new)", "score": "3"}
+    check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.usefixtures("places")
+def test_what_is_asked_for_wins_over_the_actions_own(ledger: Ledger) -> None:
+    request = ledger.on("places").all().apply("rename").by("u").batch_size(60).queue("other")
+    execution = request.run()
+    assert (execution.row()["batches"], execution.row()["queue"]) == (2, "other")
+
+
+@pytest.mark.usefixtures("places")
+def test_a_function_that_fails_fails_its_record_alone(
+    ledger: Ledger, connection: Connection[DictRow]
+) -> None:
+    """One raises, one returns False, one is late: False is no success, and the others commit."""
+    before = rows(connection)
+    execution = run(ledger, "rename", 20, bad=6, refused=5, same=4, slow=7)
+    progress = execution.progress()
+    assert (progress.status, progress.applied) == ("completed", 9)
+    assert failures(execution) == {
+        **{n: ("handler_failed", f"ValueError: no name for place {n}") for n in (6, 12, 18)},
+        **dict.fromkeys((5, 10, 15, 20), ("handler_refused", None)),
+        7: ("timed_out", "it took longer than 0.5 seconds"),
+    }
+    assert skipped(execution) == dict.fromkeys((4, 8, 16), "unchanged")
+    after = rows(connection)
+    unchanged = {id_ for id_ in after if after[id_] == before[id_]}
+    assert unchanged == {*range(21, PLACES + 1), *failures(execution), *skipped(execution)}
+    check_invariants(connection, ledger=ledger, tables=["places"])
+    again = execution.retry(by="u").run()
+    assert (
+        again.progress().total == 8
+    )  # those that failed, and not those that were left as they were
+
+
+@pytest.mark.usefixtures("places")
+def test_what_it_returns_is_checked(database_url: str, connection: Connection[DictRow]) -> None:
+    answers: dict[int, Any] = {
+        1: {"nonesuch": 1},
+        2: {"id": 7},
+        3: {"score": "many"},
+        4: {"score": object()},
+        5: True,
+        6: {"name": None},
+        7: {"name": "x" * 41},
+        8: {"score": 80},
+        9: {"country": "IS"},
+        10: {},
+    }
+
+    @record_action
+    def odd(record: dict[str, Any], _parameters: Parameters) -> Any:
+        """Return all kinds of things."""
+        return answers[record["id"]]
+
+    with opened(database_url, odd) as ledger:
+        execution = run(ledger, "odd", 10)
+        listed = {int(each.key[0]): each for each in execution.failures()}
+        assert {id_: each.reason for id_, each in listed.items()} == {
+            1: "unknown_column",
+            2: "column_not_writable",
+            3: "refused_by_database",
+            4: "invalid_value",
+            5: "handler_failed",
+            6: "refused_by_database",
+            7: "refused_by_database",
+        }
+        assert [listed[n].sqlstate for n in (3, 6, 7)] == ["22P02", "23502", "22001"]
+        assert "returned True" in str(listed[5].message)
+        assert skipped(execution) == {10: "unchanged"}
+        now = rows(connection)
+        assert (now[8]["score"], now[9]["country"]) == (80, "IS")
+        # Only what was set counts as touched: an edit elsewhere in the row is no conflict.
+        connection.execute("UPDATE places SET score = 5 WHERE id = 9")
+        assert execution.undo(by="u").run().progress().applied == 2
+        check_invariants(connection, ledger=ledger, tables=["places"], touched=["9"])
+
+
+@pytest.mark.usefixtures("places")
+def test_an_undo_brings_back_what_it_changed_and_no_more(
+    ledger: Ledger, connection: Connection[DictRow]
+) -> None:
+    before = rows_now(connection, "places")
+    execution = run(ledger, "rename")
+    connection.execute("UPDATE places SET name = 'mine' WHERE id = 3")
+    connection.execute("UPDATE places SET note = 'beside it' WHERE id = 4")
+    undo = execution.undo(by="u").run()
+    assert undo.progress().applied == PLACES - 1
+    (conflict,) = undo.conflicts()
+    assert (conflict.key, conflict.reason) == (("3",), "changed_since")
+    after = rows_now(connection, "places")
+    assert {key for key in after if after[key] != before[key]} == {("3",), ("4",)}
+    redo = undo.redo(by="u").run()
+    assert redo.progress().applied == PLACES - 1
+    assert rows(connection)[5]["name"] == "place 5!"
+
+
+@pytest.mark.usefixtures("places")
+def test_the_record_is_what_another_writer_left(
+    ledger: Ledger, database_url: str, connection: Connection[DictRow]
+) -> None:
+    """Records are locked before they are read: one that waits for another's write is given as that is."""
+    request = ledger.on("places").where(col("country") == "FR").apply("rename").by("u")
+    execution = request.submit()
+    ledger.worker().step(execution.id)
+    with Connection[DictRow].connect(database_url) as other:
+        other.execute("UPDATE places SET name = 'theirs' WHERE id = 2")
+        other.execute("UPDATE places SET country = 'DE' WHERE id = 4")
+        other.execute("DELETE FROM places WHERE id = 6")
+        worker = threading.Thread(target=execution.finish)
+        worker.start()
+        time.sleep(0.3)
+        other.commit()
+    worker.join()
+    now = rows(connection)
+    assert now[2]["name"] == "theirs!"
+    assert skipped(execution) == {4: "no_longer_matches", 6: "vanished"}
+    assert execution.progress().applied == PLACES // 2 - 2
+    check_invariants(connection, ledger=ledger, tables=["places"], touched=["4", "6"])
+
+
+@pytest.mark.usefixtures("places")
+def test_the_record_is_locked_while_the_function_has_it(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
+    begun, seen = threading.Event(), list[str]()
+
+    @record_action
+    def wait(record: dict[str, Any], _parameters: Parameters) -> Any:
+        """Let somebody try to write the record meanwhile."""
+        begun.set()
+        time.sleep(0.5)
+        seen.append("returned")
+        return {"score": record["score"] + 1}
+
+    connection.execute("CREATE TABLE child (place bigint REFERENCES places)")
+    with opened(database_url, wait) as ledger:
+        execution = ledger.on("places").keys([1]).apply("wait").by("u").submit()
+        worker = threading.Thread(target=execution.finish)
+        worker.start()
+        begun.wait()
+        connection.execute("INSERT INTO child VALUES (1)")  # which refers to it, and need not wait
+        assert seen == []
+        connection.execute("UPDATE places SET score = score + 10 WHERE id = 1")
+        assert seen == ["returned"]
+        worker.join()
+        assert rows(connection)[1]["score"] == 12
+
+
+@pytest.mark.usefixtures("places")
+def test_a_page_may_take_longer_than_a_worker_may_be_silent(
+    ledger: Ledger, connection: Connection[DictRow]
+) -> None:
+    """Half a lease period (0.5 s) is what a transaction may be idle for; signs of life come between the calls."""
+    started = time.monotonic()
+    execution = run(ledger, "rename", 30, seconds=0.06)
+    assert time.monotonic() - started > 1.5
+    assert execution.progress().applied == 30
+    assert {event.event.attempt for event in completed(ledger, connection)} == {1}
+
+
+def completed(ledger: Ledger, connection: Connection[DictRow]) -> Sequence[Any]:
+    found = connection.execute(
+        "SELECT DISTINCT originator_id FROM action_ledger.stored_events WHERE topic = 'batch.completed'"
+    ).fetchall()
+    with ledger.store.transaction() as transaction:
+        streams = [
+            ledger.store.read_stream(transaction.cursor, row["originator_id"]) for row in found
+        ]
+    return [each for stream in streams for each in stream if each.event.TOPIC == "batch.completed"]
+
+
+class Odd(BaseModel):
+    """A record of a table with all kinds of columns, as pydantic reads it."""
+
+    id: int
+    at: Any
+    tags: Any
+
+
+@pytest.mark.usefixtures("places")
+def test_a_model_reads_the_record(ledger: Ledger, connection: Connection[DictRow]) -> None:
+    connection.execute("UPDATE places SET score = 0 WHERE id = 3")
+    execution = run(ledger, "double", 5)
+    assert execution.progress().applied == 4
+    assert skipped(execution) == {3: "unchanged"}
+    assert [rows(connection)[n]["score"] for n in range(1, 6)] == [2, 4, 0, 8, 10]
+
+
+def test_a_column_that_is_not_there_is_refused_at_once(
+    ledger: Ledger, connection: Connection[DictRow]
+) -> None:
+    connection.execute("CREATE TABLE bare (id int PRIMARY KEY, name text)")
+    with pytest.raises(UnknownColumn) as raised:
+        ledger.on("bare").all().apply("double").by("u").run()
+    assert raised.value.column == "score"
+
+
+@pytest.mark.usefixtures("places")
+def test_a_change_of_rights_or_of_the_lock_is_waited_out(
+    ledger: Ledger, database_url: str, connection: Connection[DictRow]
+) -> None:
+    """A preview counts; nothing is called for."""
+    found = ledger.on("places").all().apply("rename", bad=1).by("u").preview()
+    assert (found.count, found.batches) == (PLACES, 3)
+    with held(database_url, "SELECT FROM action_ledger.work_queue FOR UPDATE"):
+        assert rows(connection)[1]["name"] == "place 1"
