@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
@@ -63,6 +63,8 @@ class Reversibility(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """What the ledger knows of an action before it runs. Raises InvalidAction when its parts do not go together."""
+
+    kind: ClassVar[str] = "action"
 
     name: str
     """What commands call it: letters, digits and ``_ . -``."""
@@ -126,6 +128,7 @@ class BuiltIn(Action):
     """An action of the ledger's own."""
 
     __slots__ = ()
+    kind = "built_in"
 
 
 def require_reversal(action: Action) -> None:

@@ -93,7 +93,7 @@ def _made(kind: type[A], source: Source | None, options: dict[str, Any]) -> Any:
 
 
 def _define(kind: type[A], options: dict[str, Any], source: Source) -> A:
-    name: str = options.get("name") or getattr(source, "__name__", "")
+    name = str(options.get("name") or getattr(source, "__name__", ""))
     given: dict[str, Any]
     if inspect.isclass(source):
         given = _from_class(kind, name, source)

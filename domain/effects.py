@@ -8,7 +8,7 @@ called for again, under the same idempotency key.
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid5
 
 from .actions import Action, Reversibility
@@ -52,6 +52,8 @@ class Effect(Action):
 
     Raises InvalidAction when its parts do not go together.
     """
+
+    kind: ClassVar[str] = "effect"
 
     reversibility: Reversibility = Reversibility.IRREVERSIBLE
     handler: Handler

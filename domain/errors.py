@@ -22,6 +22,8 @@ ActionLedgerError
 │   ├── InvalidCondition
 │   ├── UnreadableInput
 │   ├── AmbiguousId
+│   ├── AppNotFound
+│   ├── InvalidApp
 │   ├── InvalidSchedule
 │   ├── InvalidCron
 │   ├── UnknownTimeZone
@@ -132,6 +134,8 @@ from .error_store import (
 )
 from .error_usage import (
     AmbiguousId,
+    AppNotFound,
+    InvalidApp,
     InvalidCondition,
     InvalidSetting,
     InvalidUsage,
@@ -143,6 +147,7 @@ __all__ = [
     "ActorMissing",
     "AlreadyUndone",
     "AmbiguousId",
+    "AppNotFound",
     "ColumnNotWritable",
     "CommandReused",
     "CommandTimedOut",
@@ -155,6 +160,7 @@ __all__ = [
     "ExecutionNotFound",
     "ExtraMissing",
     "InvalidAction",
+    "InvalidApp",
     "InvalidCommand",
     "InvalidCondition",
     "InvalidCron",

@@ -7,7 +7,7 @@ batch that does not commit has done nothing, and calls for its records anew, as 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -29,6 +29,8 @@ class RecordAction(Action):
     It should do nothing else: it may be called again for a record, and for one that is not changed in the end.
     Raises InvalidAction when its parts do not go together.
     """
+
+    kind: ClassVar[str] = "record"
 
     handler: Callable[..., Returned]
     model: type[BaseModel] | None = None

@@ -6,7 +6,7 @@ batch that is tried again, or done by another release of the host's program, doe
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,6 +53,8 @@ class SetAction(Action):
     It returns the columns and what each is set to, or ``Changes`` with a condition as well. Raises InvalidAction
     when its parts do not go together.
     """
+
+    kind: ClassVar[str] = "set"
 
     handler: Callable[..., Mapping[str, Any] | Changes]
 

@@ -25,6 +25,7 @@ def run(
     everything: option.All = False,
     set_: option.Set = None,
     set_null: option.SetNull = None,
+    param: option.Param = None,
     params_json: option.ParamsJson = None,
     hard: option.Hard = False,
     mark: option.Mark = None,
@@ -73,6 +74,7 @@ def run(
         told=Told(
             set_=tuple(set_ or ()),
             set_null=tuple(set_null or ()),
+            params=tuple(param or ()),
             params_json=params_json,
             hard=hard,
             mark=mark,
@@ -117,6 +119,7 @@ def preview(
     everything: option.All = False,
     set_: option.Set = None,
     set_null: option.SetNull = None,
+    param: option.Param = None,
     params_json: option.ParamsJson = None,
     hard: option.Hard = False,
     mark: option.Mark = None,
@@ -150,6 +153,7 @@ def preview(
         told=Told(
             set_=tuple(set_ or ()),
             set_null=tuple(set_null or ()),
+            params=tuple(param or ()),
             params_json=params_json,
             hard=hard,
             mark=mark,

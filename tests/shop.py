@@ -63,7 +63,6 @@ class Place(BaseModel):
     score: int
 
 
-@record_action
 class Double:
     """Double the score of places that have one, as a class."""
 
@@ -80,4 +79,6 @@ class Double:
         return {"score": record.score * 2} if record.score else {}
 
 
-ACTIONS = (promote, rename, Double)
+double = record_action(Double)
+
+ACTIONS = (promote, rename, double)

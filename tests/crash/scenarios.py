@@ -76,6 +76,11 @@ def _batches(stage: Stage) -> Order:
     return {"job": planned(stage).id}
 
 
+def _by_record(stage: Stage) -> Order:
+    request = stage.ledger.on("places").all().apply("rename").by("user:1")
+    return {"job": planned(stage, request.batch_size(BATCH)).id}
+
+
 def _undoing(stage: Stage) -> Order:
     return {"task": "undo", "of": add_one(stage).run().id}
 
@@ -164,6 +169,7 @@ def set_up(stage: Stage) -> None:
 PLAN = ("plan.claimed", "plan.cut", "plan.before_append", "plan.appended", "plan.before_commit")
 BATCHES = ("batch.claimed", "batch.applied", "batch.appended", "batch.before_commit")
 COMPENSATIONS = tuple(step.replace("batch.", "compensation.") for step in BATCHES)
+RECORDS_DONE = ("records.locked", "records.called", "records.written")
 ENDS = ("settle.before_append", "settle.appended")
 UNDO_ENDS = ("settle.before_undo_append", "settle.undo_appended")
 STEER = ("steer.kept", "steer.before_append", "steer.appended", "steer.before_commit")
@@ -185,6 +191,7 @@ SCENARIOS: dict[str, Scenario] = {
     "gated": Scenario(_gated, (*PLAN, *BATCHES, *ENDS), ONE),
     "streaming": Scenario(_streaming, (*PLAN, *BATCHES, *ENDS), ONE),
     "batches": Scenario(_batches, BATCHES, ONE),
+    "records": Scenario(_by_record, (*BATCHES, *RECORDS_DONE), ONE),
     "undo asked": Scenario(_undoing, UNDO, NONE),
     "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS), NONE),
     "redo": Scenario(_redone, (*COMPENSATIONS, *UNDO_ENDS), ONE),
