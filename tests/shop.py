@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from action_ledger.domain import Changes, Parameters, col, record_action, set_action
+from action_ledger.ops import Ledger, open_ledger
 
 
 class Promotion(Parameters):
@@ -82,3 +83,8 @@ class Double:
 double = record_action(Double)
 
 ACTIONS = (promote, rename, double)
+
+
+def open_shop() -> Ledger:
+    """Open the ledger of the environment, with these actions."""
+    return open_ledger(actions=ACTIONS)

@@ -69,13 +69,14 @@ def test_everything_can_be_said() -> None:
         "queue": "night",
         "batch_size": 7,
     }
-    for define, kind, handler in (
+    kinds: list[tuple[Any, Any, Any]] = [
         (set_action, SetAction, give),
         (record_action, RecordAction, each),
         (effect, Effect, tell),
-    ):
-        made: Action = define(**said)(handler)  # type: ignore[operator]
-        assert made == kind(handler=handler, **said)  # type: ignore[call-arg]
+    ]
+    for define, kind, handler in kinds:
+        made: Action = define(**said)(handler)
+        assert made == kind(handler=handler, **said)
         assert all(getattr(made, name) == value for name, value in said.items())
 
 
@@ -172,10 +173,10 @@ def test_a_wrong_definition_is_refused_at_once(
 
 
 def test_what_a_kind_cannot_be_is_refused() -> None:
-    compensable = {"reversibility": Reversibility.COMPENSABLE}
-    for define, handler in ((set_action, give), (record_action, each)):
+    kinds: list[tuple[Any, Any]] = [(set_action, give), (record_action, each)]
+    for define, handler in kinds:
         with pytest.raises(InvalidAction, match="only an effect is compensable"):
-            define(**compensable)(handler)  # type: ignore[operator, arg-type]
+            define(reversibility=Reversibility.COMPENSABLE)(handler)
     with pytest.raises(InvalidAction, match="an effect may be"):
         record_action(parameters=Bonus)(tell)
     with pytest.raises(InvalidAction, match="timeout"):
