@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Generator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,7 +20,6 @@ from tests.images import rows_now
 from tests.integration.conftest import PLACES
 from tests.invariants import check_invariants
 from tests.shop import ACTIONS
-from tests.worker_process import held
 
 
 def opened(url: str, *actions: Action, **settings: Any) -> Ledger:
@@ -241,11 +242,49 @@ def completed(ledger: Ledger, connection: Connection[DictRow]) -> Sequence[Any]:
 
 
 class Odd(BaseModel):
-    """A record of a table with all kinds of columns, as pydantic reads it."""
+    """A record of a table whose key is odd, as pydantic reads it."""
 
-    id: int
-    at: Any
-    tags: Any
+    id: Decimal
+    at: datetime
+    tag: str
+    seen: datetime | None
+
+
+def test_odd_keys_and_a_trigger_that_writes_along(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
+    @record_action(model=Odd)
+    def touch(record: Odd, _parameters: Parameters) -> Any:
+        """Note when they were seen, a day after."""
+        return {"seen": record.at + timedelta(days=1)}
+
+    connection.execute(
+        "CREATE TABLE odd (id numeric, at timestamptz, tag text[], seen timestamptz, also text,"
+        " PRIMARY KEY (id, at, tag))"
+    )
+    connection.execute(
+        "INSERT INTO odd SELECT i + 0.50, '2024-02-29 12:00+00'::timestamptz + i * interval '1 day',"
+        " ARRAY['a,\"b', i::text] FROM generate_series(1, 600) i"
+    )
+    connection.execute(
+        "CREATE FUNCTION along() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " UPDATE odd SET also = 'written along' WHERE id = new.id AND also IS NULL; RETURN new; END $$"
+    )
+    connection.execute(
+        "CREATE TRIGGER along AFTER UPDATE OF seen ON odd FOR EACH ROW EXECUTE FUNCTION along()"
+    )
+    before = rows_now(connection, "odd")
+    with opened(database_url, touch) as ledger:
+        execution = ledger.on("odd").all().apply("touch").by("u").run()
+        assert execution.progress().applied == 600
+        (row,) = connection.execute("SELECT seen - at AS later, also FROM odd WHERE id = 1.5")
+        assert (row["later"], row["also"]) == (timedelta(days=1), "written along")
+        check_invariants(connection, ledger=ledger, tables=["odd"])
+        undo = execution.undo(by="u").run()
+        assert undo.progress().applied == 600
+        after = rows_now(connection, "odd")
+        assert [row["seen"] for row in after.values()] == [row["seen"] for row in before.values()]
+        check_invariants(connection, ledger=ledger, tables=["odd"])
 
 
 @pytest.mark.usefixtures("places")
@@ -267,11 +306,9 @@ def test_a_column_that_is_not_there_is_refused_at_once(
 
 
 @pytest.mark.usefixtures("places")
-def test_a_change_of_rights_or_of_the_lock_is_waited_out(
-    ledger: Ledger, database_url: str, connection: Connection[DictRow]
+def test_a_preview_counts_and_calls_for_nothing(
+    ledger: Ledger, connection: Connection[DictRow]
 ) -> None:
-    """A preview counts; nothing is called for."""
     found = ledger.on("places").all().apply("rename", bad=1).by("u").preview()
     assert (found.count, found.batches) == (PLACES, 3)
-    with held(database_url, "SELECT FROM action_ledger.work_queue FOR UPDATE"):
-        assert rows(connection)[1]["name"] == "place 1"
+    assert rows(connection)[1]["name"] == "place 1"
