@@ -312,3 +312,27 @@ def test_a_preview_counts_and_calls_for_nothing(
     found = ledger.on("places").all().apply("rename", bad=1).by("u").preview()
     assert (found.count, found.batches) == (PLACES, 3)
     assert rows(connection)[1]["name"] == "place 1"
+
+
+@pytest.mark.usefixtures("places")
+def test_the_limit_of_silence_is_as_before_when_it_appends(
+    ledger: Ledger, connection: Connection[DictRow]
+) -> None:
+    """A worker that is frozen with the append lock is ended as soon as any other."""
+    connection.execute("CREATE TABLE noted (place text, silence text)")
+    connection.execute(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.noted"
+        " VALUES (TG_TABLE_NAME, current_setting('idle_in_transaction_session_timeout'));"
+        " RETURN NULL; END $$"
+    )
+    for table in ("places", "action_ledger.stored_events"):
+        connection.execute(
+            f"CREATE TRIGGER note AFTER INSERT OR UPDATE ON {table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION note()".encode()
+        )
+    run(ledger, "rename", 10)
+    noted = connection.execute("SELECT DISTINCT place, silence FROM noted").fetchall()
+    assert {(row["place"], row["silence"]) for row in noted} == {
+        ("places", "1s"),  # half a lease period, and what a call may take
+        ("stored_events", "500ms"),
+    }
