@@ -1,6 +1,6 @@
 """What may happen and what did: aggregates, events, commands, selections, errors."""
 
-from .actions import Action, Actions, Reversibility
+from .actions import Action, Actions, Parameters, Reversibility
 from .any_command import AnyCommand
 from .chain import ChainStatus, OnStepFailure
 from .chain_commands import ChainStep, RequestChain
@@ -15,14 +15,17 @@ from .commands import (
     ResumeSchedule,
     RunScheduleNow,
 )
+from .definitions import effect, record_action, set_action
 from .effects import Effect, EffectContext
 from .errors import ActionLedgerError
 from .execution import ExecutionStatus
 from .hooks import HookEvent, Notice, Notify
+from .record_actions import RecordAction
 from .resource import Resource
 from .rule import At, Cron
 from .schedule import CatchUp, ScheduleStatus
 from .selection import Everything, Keys, Predicate, Selection, Where
+from .set_actions import Changes, SetAction, TableShape
 from .undo import ConflictPolicy, UndoStatus
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
     "CatchUp",
     "ChainStatus",
     "ChainStep",
+    "Changes",
     "ConflictPolicy",
     "CreateSchedule",
     "Cron",
@@ -47,8 +51,10 @@ __all__ = [
     "Notice",
     "Notify",
     "OnStepFailure",
+    "Parameters",
     "PauseSchedule",
     "Predicate",
+    "RecordAction",
     "RequestChain",
     "RequestExecution",
     "RequestUndo",
@@ -59,7 +65,12 @@ __all__ = [
     "RunScheduleNow",
     "ScheduleStatus",
     "Selection",
+    "SetAction",
+    "TableShape",
     "UndoStatus",
     "Where",
     "col",
+    "effect",
+    "record_action",
+    "set_action",
 ]

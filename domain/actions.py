@@ -1,17 +1,23 @@
 """Actions: a name, a typed parameter model, and what is to be known before one is run.
 
-Built-in actions enter the registry by the same door as anybody's own.
+Built-in actions enter the registry by the same door as anybody's own. What an action does is said by its kind: a
+``SetAction``, a ``RecordAction`` or an ``Effect`` of the host's own, or a ``BuiltIn``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
-from .errors import InvalidAction, InvalidParameters, UnknownAction
+from .errors import InvalidAction, InvalidParameters, UnknownAction, shown
 from .expression import Assignment
+from .pace import MAX_BATCH_SIZE
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 
 
 class Parameters(BaseModel):
@@ -54,25 +60,91 @@ class Reversibility(StrEnum):
     IRREVERSIBLE = "irreversible"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """What the ledger knows of an action before it runs."""
+    """What the ledger knows of an action before it runs. Raises InvalidAction when its parts do not go together."""
+
+    kind: ClassVar[str] = "action"
 
     name: str
+    """What commands call it: letters, digits and ``_ . -``."""
     parameters: type[Parameters]
     label: str
     description: str
-    destructive: bool
+    destructive: bool = False
+    """Whether a person is asked before it runs."""
     reversibility: Reversibility = Reversibility.REVERSIBLE
+    queue: str | None = None
+    """The queue that its executions go to where the request names none; None leaves it to the settings."""
+    batch_size: int | None = None
+    """Records of a batch where the request does not say; None leaves it to the settings."""
+
+    def __post_init__(self) -> None:
+        """Check what a type cannot say, and what it says to those who have none."""
+        if not NAME.fullmatch(str(self.name)):
+            self.refuse("its name is a letter, then letters, digits and _ . - (100 at most)")
+        model: Any = self.parameters
+        if not (inspect.isclass(model) and issubclass(model, Parameters)):
+            self.refuse("its parameters are a class that extends Parameters")
+        if not (self.label and self.description):
+            self.refuse("a label and a description say to people what it does")
+        if self.queue is not None and not self.queue.strip():
+            self.refuse("its queue has a name")
+        if self.batch_size is not None and not 1 <= self.batch_size <= MAX_BATCH_SIZE:
+            self.refuse(f"its batch_size is from 1 to {MAX_BATCH_SIZE:,}")
+
+    def refuse(self, detail: str) -> NoReturn:
+        """Raise InvalidAction."""
+        raise InvalidAction(action=str(self.name), detail=detail)
+
+    def require_call(
+        self, function: Callable[..., Any], *given: str, is_async: bool = False
+    ) -> None:
+        """Make sure that a function can be called with these arguments; raise InvalidAction."""
+        if not callable(function):
+            self.refuse(f"{function!r} cannot be called")
+        if not is_async and inspect.iscoroutinefunction(function):
+            self.refuse(
+                "its function runs within a transaction, so it is no async one; an effect may be"
+            )
+        if not takes(function, len(given)):
+            self.refuse(f"{inspect.unwrap(function)!r} has to take ({', '.join(given)})")
+
+
+def takes(function: Callable[..., Any], arguments: int) -> bool:
+    """Say whether a function can be called with so many arguments, as far as Python can tell."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some of the interpreter's own have none
+        return True
+    try:
+        signature.bind(*range(arguments))
+    except TypeError:
+        return False
+    return True
+
+
+class BuiltIn(Action):
+    """An action of the ledger's own."""
+
+    __slots__ = ()
+    kind = "built_in"
+
+
+def require_reversal(action: Action) -> None:
+    """Refuse a compensation of what the ledger takes back by itself; raise InvalidAction."""
+    if action.reversibility is Reversibility.COMPENSABLE:
+        action.refuse("the ledger brings back what it changed; only an effect is compensable")
 
 
 class Actions:
     """The registry: actions by name."""
 
     def __init__(self, actions: Iterable[Action]) -> None:
-        """Raises InvalidAction when two have one name."""
+        """Raises InvalidAction when two have one name, and for what is no action of a known kind."""
         self._actions: dict[str, Action] = {}
-        for action in actions:
+        for given in actions:
+            action = _checked(given)
             if action.name in self._actions:
                 detail = "another action has this name"
                 raise InvalidAction(action=action.name, detail=detail)
@@ -100,6 +172,15 @@ class Actions:
             raise InvalidParameters(action=name, detail=wrong_fields(error)) from error
 
 
+def _checked(given: object) -> Action:
+    if not isinstance(given, Action):
+        detail = "it is none; @set_action, @record_action and @effect make one of a function"
+        raise InvalidAction(action=shown(given), detail=detail)
+    if type(given) is Action:
+        given.refuse("it is a SetAction, a RecordAction or an Effect, which say what it does")
+    return given
+
+
 def wrong_fields(error: ValidationError) -> str:
     """Say what pydantic found, field by field, in words that need no knowledge of it."""
     return "; ".join(
@@ -117,28 +198,26 @@ _PLAIN = {
 
 
 BUILT_IN: tuple[Action, ...] = (
-    Action(
+    BuiltIn(
         name="update",
         parameters=UpdateParameters,
         label="Update",
         description="Set columns to constants or to expressions over the record's own columns.",
-        destructive=False,
     ),
-    Action(
+    BuiltIn(
         name="delete",
         parameters=DeleteParameters,
         label="Delete",
         description="Mark records as deleted, or take them out of the table when hard is asked for.",
         destructive=True,
     ),
-    Action(
+    BuiltIn(
         name="restore",
         parameters=RestoreParameters,
         label="Restore",
         description="Take the mark of a soft delete, or of the archive, off again.",
-        destructive=False,
     ),
-    Action(
+    BuiltIn(
         name="archive",
         parameters=ArchiveParameters,
         label="Archive",

@@ -8,11 +8,10 @@ called for again, under the same idempotency key.
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid5
 
 from .actions import Action, Reversibility
-from .errors import InvalidAction
 
 MOST_AT_ONCE = 1_000
 """Calls of one batch that may be under way at a time."""
@@ -38,7 +37,8 @@ class EffectContext:
 
 
 Record = Mapping[str, Any]
-"""The record by column: numbers, truth values, texts, UUIDs and JSON as Python's, anything else as PostgreSQL's text."""
+"""The record by column: numbers, truth values, texts, UUIDs and JSON as Python's, times with a zone as ISO 8601 has
+them, anything else as PostgreSQL's text."""
 Handler = Callable[[Record, Any, EffectContext], Awaitable[Any] | Any]
 """Takes the record, the action's parameters and the context. What it returns is kept, as JSON; to raise, or to
 return False, is to say that the record failed."""
@@ -53,6 +53,8 @@ class Effect(Action):
     Raises InvalidAction when its parts do not go together.
     """
 
+    kind: ClassVar[str] = "effect"
+
     reversibility: Reversibility = Reversibility.IRREVERSIBLE
     handler: Handler
     compensate: Compensate | None = None
@@ -65,17 +67,19 @@ class Effect(Action):
 
     def __post_init__(self) -> None:
         """Check what a type cannot say."""
+        Action.__post_init__(self)
+        self.require_call(self.handler, "record", "parameters", "context", is_async=True)
+        if self.compensate is not None:
+            taken = ("record", "parameters", "result", "context")
+            self.require_call(self.compensate, *taken, is_async=True)
         if self.reversibility is Reversibility.REVERSIBLE:
-            self._refuse("no change set brings an effect back; it is compensable or irreversible")
+            self.refuse("no change set brings an effect back; it is compensable or irreversible")
         if (self.reversibility is Reversibility.COMPENSABLE) != (self.compensate is not None):
-            self._refuse("it is compensable if, and only if, it has a compensate")
+            self.refuse("it is compensable if, and only if, it has a compensate")
         if not 1 <= self.concurrency <= MOST_AT_ONCE:
-            self._refuse(f"concurrency is from 1 to {MOST_AT_ONCE:,}")
+            self.refuse(f"concurrency is from 1 to {MOST_AT_ONCE:,}")
         if not 0 < self.timeout <= LONGEST_CALL:
-            self._refuse(f"timeout is more than 0 and at most {LONGEST_CALL:,.0f} seconds")
-
-    def _refuse(self, detail: str) -> None:
-        raise InvalidAction(action=self.name, detail=detail)
+            self.refuse(f"timeout is more than 0 and at most {LONGEST_CALL:,.0f} seconds")
 
 
 def idempotency_key(job_id: UUID, key: Sequence[str]) -> UUID:

@@ -47,6 +47,28 @@ class AmbiguousId(
     matches: tuple[str, ...]
 
 
+class AppNotFound(
+    InvalidCommand,
+    code="app_not_found",
+    hint="Name a module that Python finds from the working directory, and what it calls the ledger.",
+):
+    """There is no ledger {app}: {detail}."""
+
+    app: str
+    detail: str
+
+
+class InvalidApp(
+    InvalidCommand,
+    code="invalid_app",
+    hint="Give --app a ledger of yours, or a function that opens it: --app shop.ledger:ledger.",
+):
+    """The ledger {app} cannot be used: {detail}."""
+
+    app: str
+    detail: str
+
+
 class InvalidSetting(InvalidCommand, code="invalid_setting"):
     """The setting {setting} cannot be used: {detail}."""
 

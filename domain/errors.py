@@ -22,6 +22,8 @@ ActionLedgerError
 │   ├── InvalidCondition
 │   ├── UnreadableInput
 │   ├── AmbiguousId
+│   ├── AppNotFound
+│   ├── InvalidApp
 │   ├── InvalidSchedule
 │   ├── InvalidCron
 │   ├── UnknownTimeZone
@@ -149,6 +151,8 @@ from .error_store import (
 )
 from .error_usage import (
     AmbiguousId,
+    AppNotFound,
+    InvalidApp,
     InvalidCondition,
     InvalidSetting,
     InvalidUsage,
@@ -160,6 +164,7 @@ __all__ = [
     "ActorMissing",
     "AlreadyUndone",
     "AmbiguousId",
+    "AppNotFound",
     "ChainClosed",
     "ChainNotFound",
     "ColumnNotWritable",
@@ -174,6 +179,7 @@ __all__ = [
     "ExecutionNotFound",
     "ExtraMissing",
     "InvalidAction",
+    "InvalidApp",
     "InvalidChain",
     "InvalidCommand",
     "InvalidCondition",

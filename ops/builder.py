@@ -98,15 +98,15 @@ class Target:
         """Run an action by its name."""
         parameters = cast("dict[str, Any]", _without_operands(parameters))
         self.ledger.actions.validate(action, parameters)
-        settings = self.ledger.settings
+        known, settings = self.ledger.actions.get(action), self.ledger.settings
         return Request(
             target=self,
             options={
                 "action": action,
                 "parameters": parameters,
-                "batch_size": settings.batch_size,
+                "batch_size": known.batch_size or settings.batch_size,
                 "undo_seconds": settings.undo_expiry_days * DAY,
-                "queue": settings.queue,
+                "queue": known.queue or settings.queue,
             },
         )
 

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import (
+    cli_actions,
     cli_chain,
     cli_hook,
     cli_locks,
@@ -27,10 +28,10 @@ from . import (
     cli_undo,
 )
 from .cli_exit_codes import ExitCode
-from .cli_options import DataDir
+from .cli_options import App, DataDir
 from .cli_state import State, report, say_error, version
 
-JSON = "--json"
+JSON, APP = "--json", "--app"
 
 
 class Commands(TyperGroup):
@@ -40,7 +41,7 @@ class Commands(TyperGroup):
         """Read the global options, and whether errors are to be JSON: that must be known if the rest is wrong."""
         as_json = JSON in args
         with _reported(lambda: as_json):
-            context = super().make_context(info_name, args, *rest, **extra)
+            context = super().make_context(info_name, _app_first(args), *rest, **extra)
         context.meta[JSON] = as_json
         return context
 
@@ -48,6 +49,16 @@ class Commands(TyperGroup):
         """Run the command that was asked for."""
         with _reported(lambda: ctx.meta[JSON] or (isinstance(ctx.obj, State) and ctx.obj.as_json)):
             return super().invoke(ctx)
+
+
+def _app_first(args: list[str]) -> list[str]:
+    """Let --app stand after the command too, as people write it who know it from servers and task queues."""
+    rest = args.index("--") if "--" in args else len(args)
+    for at, word in enumerate(args[:rest]):
+        if word == APP or word.startswith(f"{APP}="):
+            end = at + (2 if word == APP else 1)
+            return [*args[at:end], *args[:at], *args[end:]]
+    return args
 
 
 @contextmanager
@@ -101,17 +112,21 @@ def root(
         ),
     ] = None,
     data_dir: DataDir = None,
+    host: App = None,
     _version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """Take the global options."""
-    context.obj = State(database_url=database_url, data_dir=data_dir)
+    if host is not None and (database_url is not None or data_dir is not None):
+        detail = "--app names a ledger, which has its database: no --database-url or --data-dir goes with it"
+        raise typer.BadParameter(detail, ctx=context)
+    context.obj = State(database_url=database_url, data_dir=data_dir, app=host)
 
 
 COMMANDS = (
-    *(cli_run, cli_steer, cli_undo, cli_schedule, cli_chain, cli_hook),
+    *(cli_run, cli_actions, cli_steer, cli_undo, cli_schedule, cli_chain, cli_hook),
     *(cli_outcomes, cli_read, cli_locks, cli_projections, cli_store, cli_psql),
 )
 for commands in COMMANDS:

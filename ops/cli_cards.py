@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
+from action_ledger.domain.actions import BUILT_IN
 from action_ledger.domain.execution import ExecutionStatus
 
 from .cli_hints import Step
@@ -30,6 +31,7 @@ from .progress import Progress
 from .views import ExecutionView
 
 SHOWN = 10
+BUILT_IN_NAMES = frozenset(action.name for action in BUILT_IN)
 MEASURABLE = 0.01
 """Seconds below which a rate would be noise."""
 
@@ -41,6 +43,10 @@ REASONS = {
     "vanished": (
         "is not in the table: its key was mistyped, or it went before its batch came",
         "are not in the table: their keys were mistyped, or they went before their batch came",
+    ),
+    "unchanged": (
+        "was left as it is by the action's function",
+        "were left as they are by the action's function",
     ),
     "trigger": ("was kept from it by a trigger", "were kept from it by a trigger"),
     "changed_since": ("was changed since", "were changed since"),
@@ -173,8 +179,10 @@ def left(records: int) -> str:
     return "left as it is" if records == 1 else "left as they are"
 
 
-def past_tense(action: str) -> str:
-    """Say what became of a record: ``archived``, ``updated``."""
+def past_tense(action: str, *, other: str = "done") -> str:
+    """Say what became of a record: ``archived``, ``updated``; ``other`` for an action of the host's own."""
+    if action not in BUILT_IN_NAMES:
+        return other
     return f"{action}d" if action.endswith("e") else f"{action}ed"
 
 

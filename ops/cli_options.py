@@ -40,7 +40,7 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="How many are l
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="A table, as schema.table or table.")]
 Action = Annotated[
     str,
-    typer.Argument(metavar="ACTION", help="update, archive, delete or restore."),
+    typer.Argument(metavar="ACTION", help="update, archive, delete, restore, or one of your own."),
 ]
 Where = Annotated[
     list[str] | None,
@@ -86,6 +86,15 @@ ParamsJson = Annotated[
         "--params-json",
         metavar="FILE|-|JSON",
         help="The action's parameters as JSON; expressions too.",
+    ),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        "-p",
+        metavar="NAME=VALUE",
+        help="A parameter of an action of your own. Again for each further one.",
     ),
 ]
 Hard = Annotated[
@@ -186,6 +195,15 @@ Batches = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Where the embedded PostgreSQL keeps its data."),
+]
+App = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:ATTRIBUTE",
+        envvar="ACTION_LEDGER_APP",
+        help="Your own ledger, with its actions, or a function that opens it: shop.ledger:ledger.",
+    ),
 ]
 OnFailure = Annotated[
     str,

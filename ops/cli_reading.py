@@ -129,7 +129,7 @@ def history_lines(terminal: Terminal, entries: Iterable[HistoryEntry]) -> None:
     """Show changes of one record, each with its columns."""
     for entry in entries:
         what = (
-            past_tense(entry.action)
+            past_tense(entry.action, other=entry.action)
             if entry.direction == "do"
             else f"{entry.direction} of {entry.action}"
         )

@@ -25,6 +25,7 @@ def run(
     everything: option.All = False,
     set_: option.Set = None,
     set_null: option.SetNull = None,
+    param: option.Param = None,
     params_json: option.ParamsJson = None,
     hard: option.Hard = False,
     mark: option.Mark = None,
@@ -74,6 +75,7 @@ def run(
         told=Told(
             set_=tuple(set_ or ()),
             set_null=tuple(set_null or ()),
+            params=tuple(param or ()),
             params_json=params_json,
             hard=hard,
             mark=mark,
@@ -119,6 +121,7 @@ def preview(
     everything: option.All = False,
     set_: option.Set = None,
     set_null: option.SetNull = None,
+    param: option.Param = None,
     params_json: option.ParamsJson = None,
     hard: option.Hard = False,
     mark: option.Mark = None,
@@ -152,6 +155,7 @@ def preview(
         told=Told(
             set_=tuple(set_ or ()),
             set_null=tuple(set_null or ()),
+            params=tuple(param or ()),
             params_json=params_json,
             hard=hard,
             mark=mark,

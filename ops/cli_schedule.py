@@ -51,6 +51,7 @@ def schedule(
     everything: option.All = False,
     set_: option.Set = None,
     set_null: option.SetNull = None,
+    param: option.Param = None,
     params_json: option.ParamsJson = None,
     hard: option.Hard = False,
     mark: option.Mark = None,
@@ -109,6 +110,7 @@ def schedule(
         told=Told(
             set_=tuple(set_ or ()),
             set_null=tuple(set_null or ()),
+            params=tuple(param or ()),
             params_json=params_json,
             hard=hard,
             mark=mark,

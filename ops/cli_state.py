@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
@@ -34,6 +35,7 @@ class State:
 
     database_url: str | None = None
     data_dir: Path | None = None
+    app: str | None = None
     as_json: bool = False
 
     def settings(self) -> Settings:
@@ -58,10 +60,15 @@ class State:
             raise InvalidSetting(setting=name, detail=wrong["msg"]) from error
 
     def ledger(self) -> Ledger:
-        """Open the ledger; telemetry starts if the environment asks for it."""
+        """Open the ledger, the host's own where --app names it; telemetry starts if the environment asks for it."""
         from .opening import open_ledger
         from .telemetry import configure
 
+        if self.app is not None:
+            from .app import load_ledger
+
+            configure(version())
+            return load_ledger(self.app)
         settings = self.settings()
         configure(version())
         return open_ledger(settings=settings)
@@ -77,8 +84,9 @@ class State:
         """Make the terminal that this command speaks on."""
         from .cli_terminal import Terminal
 
-        directory = () if self.data_dir is None else ("--data-dir", str(self.data_dir))
-        return Terminal(as_json=self.as_json, given=directory)
+        given = {"--data-dir": self.data_dir, "--app": self.app}
+        words = ((option, str(value)) for option, value in given.items() if value is not None)
+        return Terminal(as_json=self.as_json, given=tuple(chain.from_iterable(words)))
 
 
 def state_of(context: typer.Context) -> State:

@@ -71,6 +71,7 @@ class Told:
 
     set_: tuple[str, ...] = ()
     set_null: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
     params_json: str | None = None
     hard: bool = False
     mark: str | None = None
@@ -84,7 +85,11 @@ class Told:
             if not isinstance(given, dict):
                 raise UnreadableInput(source="--params-json", detail="it is not a JSON object")
             found.update(cast("dict[str, Any]", given))
-        values: dict[str, str | None] = dict(_assigned(action, text) for text in self.set_)
+        # As text: the action's own model reads a number, a date or a truth value out of it.
+        found.update(_assigned(action, "--param", text, "name") for text in self.params)
+        values: dict[str, str | None] = dict(
+            _assigned(action, "--set", text, "column") for text in self.set_
+        )
         values |= dict.fromkeys(self.set_null)
         if action != _UPDATE and values:
             detail = f"--set and --set-null belong to {_UPDATE}"
@@ -144,10 +149,10 @@ class Wanted:
             request = request.rate(self.rate)
         if self.concurrency is not None:
             request = request.concurrency(self.concurrency)
-        return self._with_terms(ledger, request)
+        return self._with_terms(request)
 
-    def _with_terms(self, ledger: Ledger, request: Request) -> Request:
-        queue = ledger.settings.queue if self.queue is None else self.queue
+    def _with_terms(self, request: Request) -> Request:
+        queue = request.options["queue"] if self.queue is None else self.queue
         request = request.queue(queue, priority=self.priority)
         if self.undo_days is not None:
             request = request.undoable(days=self.undo_days)
@@ -210,10 +215,10 @@ def first_error(error: ValidationError) -> str:
     return f"{place}: {found['msg']}" if place else found["msg"]
 
 
-def _assigned(action: str, text: str) -> tuple[str, str]:
+def _assigned(action: str, option: str, text: str, what: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        detail = f"--set takes column=value, and was given {shown(text)}"
+        detail = f"{option} takes {what}=value, and was given {shown(text)}"
         raise InvalidParameters(action=action, detail=detail)
     return name.strip(), value
 

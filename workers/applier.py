@@ -2,28 +2,15 @@
 
 from uuid import UUID
 
-from psycopg import sql
-
 from action_ledger.domain.batch import Batch, Completed
 from action_ledger.domain.event import Metadata
 from action_ledger.projections.store import Transaction
 
 from .change import Change
-from .images import (
-    aliases,
-    array_type,
-    columns_of,
-    is_exact,
-    listed,
-    numbered,
-    same_key,
-    unnested,
-    value,
-)
+from .planned import write_of
+from .record_batch import RecordBatch
 from .slices import Slices, digest_of, outcomes_digest_of
-from .statements import SQL
-from .table import Table
-from .write import Owner, Write
+from .write import Owner
 from .writer import Writer
 
 MOST_MOVES_FAILED = 100
@@ -56,7 +43,37 @@ def apply_batch(
         batch_version=batch.version + 1,
         direction="do",
     )
-    write = _write(transaction, change)
+    done: Slices | RecordBatch
+    if change.by_record is None:
+        done = _apply(transaction, change, owner, records, attempt=attempt, divisible=divisible)
+    else:
+        done = RecordBatch(transaction, change, change.by_record, owner, divisible=divisible)
+        done.apply(1, records)
+    return batch.trigger(
+        Completed,
+        metadata,
+        execution_id=execution_id,
+        number=number,
+        tally=done.tally,
+        change_digest=digest_of(done.digests),
+        outcomes_digest=outcomes_digest_of(transaction, batch.id, done.tally),
+        sqlstates=dict(done.sqlstates),
+        attempt=attempt,
+        worker=worker,
+    )
+
+
+def _apply(
+    transaction: Transaction,
+    change: Change,
+    owner: Owner,
+    records: int,
+    *,
+    attempt: int,
+    divisible: bool,
+) -> Slices:
+    """Change the records by one statement, or by as few as their faults allow."""
+    write = write_of(transaction, change)
     writer = Writer(transaction, owner, write, change.parameters, ordered=attempt > 1)
     slices = Slices(
         transaction,
@@ -68,71 +85,4 @@ def apply_batch(
     slices.apply(1, records)
     if change.kind == "update" and change.table.may_follow("update"):
         slices.read_again()
-    return batch.trigger(
-        Completed,
-        metadata,
-        execution_id=execution_id,
-        number=number,
-        tally=slices.tally,
-        change_digest=digest_of(slices.digests),
-        outcomes_digest=outcomes_digest_of(transaction, batch.id, slices.tally),
-        sqlstates=dict(slices.sqlstates),
-        attempt=attempt,
-        worker=worker,
-    )
-
-
-def _write(transaction: Transaction, change: Change) -> Write:
-    table = change.table
-    return Write(
-        table=table,
-        kind=change.kind,
-        planned=planned_keys(transaction, table),
-        located=same_key(columns_of("t", table.key), aliases("q", "k", len(table.key))),
-        at_once=_at_once(transaction, table),
-        match=change.match,
-        assignments=change.assignments,
-        captured=change.captured,
-        acted=change.acted,
-        target=(),
-        recorded=(),
-        reason=sql.SQL(
-            "CASE WHEN {gone} IS NULL THEN 'vanished' WHEN {match} THEN {missed} ELSE 'no_longer_matches' END"
-        ).format(
-            gone=columns_of("t", table.key)[0],
-            match=change.match,
-            # A row that matches now may not have done so a moment ago.
-            missed=sql.Literal(
-                "trigger" if table.may_swallow(change.kind) else "no_longer_matches"
-            ),
-        ),
-    )
-
-
-def _at_once(transaction: Transaction, table: Table) -> sql.Composable | None:
-    """Find the rows of a slice of a batch by its keys as one array.
-
-    Not where a key is several columns, or may be written in several ways: what is kept is the row's key then. Nor
-    in a partitioned table: each partition would be looked through for all keys.
-    """
-    if len(table.key) != 1 or table.partitioned or not is_exact(table.key[0]):
-        return None
-    (key,), (array,) = columns_of("t", table.key), unnested("s.keys", table.key)
-    return transaction.compose(SQL["at_once"], key=key, array=array, type=array_type(table.key[0]))
-
-
-def planned_keys(transaction: Transaction, table: Table) -> sql.Composable:
-    """Read a slice of a batch's key set."""
-    names = numbered("k", len(table.key))
-    slices = [
-        sql.SQL("({})[%(lo)s:%(hi)s]").format(array) for array in unnested("s.keys", table.key)
-    ]
-    return transaction.compose(
-        SQL["keys_of_batch"],
-        key_names=listed(names),
-        keys=listed(
-            sql.SQL("{} AS {}").format(value(column, name), name)
-            for column, name in zip(table.key, names, strict=True)
-        ),
-        slices=listed(slices),
-    )
+    return slices

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from psycopg import sql
 
+from action_ledger.domain.actions import Parameters
+from action_ledger.domain.record_actions import RecordAction
+
 from .table import Column, Table
 
 Kind = Literal["update", "delete"]
@@ -22,11 +25,20 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class ByRecord:
+    """A function that says what is to be done to each record; ``reversible`` says whether it has to come back."""
+
+    action: RecordAction
+    parameters: Parameters
+    reversible: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What to do to the rows of a batch.
 
     ``match`` is the condition on row ``t`` that a planned record must still meet; ``parameters`` are the values
-    of its and the assignments' placeholders.
+    of its and the assignments' placeholders. With ``by_record`` there are no assignments: each record has its own.
     """
 
     table: Table
@@ -34,6 +46,7 @@ class Change:
     assignments: tuple[Assignment, ...]
     match: sql.Composable
     parameters: Mapping[str, Any]
+    by_record: ByRecord | None = None
 
     @property
     def acted(self) -> tuple[Column, ...]:

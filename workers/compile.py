@@ -12,7 +12,8 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from pydantic import BaseModel, ConfigDict
 
-from action_ledger.domain.actions import Actions, Reversibility, UpdateParameters
+from action_ledger.domain.actions import Action, Actions, Reversibility, UpdateParameters
+from action_ledger.domain.actions import Parameters as ActionParameters
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
     InvalidParameters,
@@ -22,21 +23,23 @@ from action_ledger.domain.errors import (
     UnsupportedTable,
 )
 from action_ledger.domain.pace import Adaptive
+from action_ledger.domain.record_actions import RecordAction
 from action_ledger.domain.record_lock import OnLocked
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import Selection, predicate_of
+from action_ledger.domain.set_actions import KeptChanges, SetAction, TableShape
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .builtin import COMPILERS, EVERY_ROW, both
 from .builtin import Compiled as Parts
 from .catalog import find_table, read_table
-from .change import Assignment, Change
+from .change import Assignment, ByRecord, Change
 from .check import check
 from .compiler import Compiler
-from .effect_pages import columns_for
 from .literals import Parameters
 from .predicate import compile_predicate
+from .record_columns import columns_for
 from .table import Table, identifier
 
 _TAKES_ALONG = frozenset("cnd")
@@ -50,7 +53,7 @@ _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 NOTHING: Parts = ("update", (), EVERY_ROW)
-"""What an effect does to the rows of the table: it reads them, so an update that sets no column stands for it."""
+"""What is known of an action that a function does: it reads rows, so an update that sets no column stands for it."""
 
 
 class Request(BaseModel):
@@ -78,6 +81,8 @@ class Request(BaseModel):
     """What is done about records that others have locked; None where nobody said."""
     kept: bool = False
     """Whether its key sets were cut before it was asked for."""
+    changes: KeptChanges | None = None
+    """What a set action's function said, when it was asked."""
 
 
 class Compiled(NamedTuple):
@@ -85,6 +90,8 @@ class Compiled(NamedTuple):
 
     change: Change
     select: Change
+    request: Request
+    """The request with what the action's own function said of it."""
 
 
 def compile_request(transaction: Transaction, actions: Actions, request: Request) -> Compiled:
@@ -102,26 +109,61 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
         reason = "it has row-level security, and an execution cannot say yet whose rights count"
         raise UnsupportedTable(table=table.label, reason=reason)
     values = Parameters("v")
-    if isinstance(action, Effect):
-        columns_for(table, action.columns)
-    kind, assignments, guard = (
-        NOTHING
-        if isinstance(action, Effect)
-        else COMPILERS[request.action](parameters, Compiler(table, request.resource, values))
-    )
+    request = _asked(action, request, parameters, table)
+    kind, assignments, guard = _parts(action, request, parameters, table, values)
     if request.reversible and not isinstance(action, Effect):
-        _refuse_cascades(table, kind, assignments)
-        _refuse_too_wide(request.action, Change(table, kind, tuple(assignments), EVERY_ROW, {}))
+        refuse_irreversible(request.action, Change(table, kind, tuple(assignments), EVERY_ROW, {}))
     condition = predicate_of(request.selection)
     predicate = None if condition is None else compile_predicate(condition, table, "t", values)
+    by_record = (
+        ByRecord(action, parameters, reversible=request.reversible)
+        if isinstance(action, RecordAction)
+        else None
+    )
 
     def change(match: sql.Composable) -> Change:
-        return Change(table, kind, tuple(assignments), match, values.values)
+        return Change(table, kind, tuple(assignments), match, values.values, by_record)
 
     selected = both(guard, predicate)
     return Compiled(
-        change=change(EVERY_ROW if request.frozen else selected), select=change(selected)
+        change=change(EVERY_ROW if request.frozen else selected),
+        select=change(selected),
+        request=request,
     )
+
+
+def _asked(action: Action, request: Request, parameters: ActionParameters, table: Table) -> Request:
+    """Ask a set action's function, once for an execution."""
+    if not isinstance(action, SetAction) or request.changes is not None:
+        return request
+    shape = TableShape(
+        name=table.label,
+        columns={column.name: column.type for column in table.columns},
+        key=tuple(column.name for column in table.key),
+    )
+    return request.model_copy(update={"changes": action.changes(parameters, shape)})
+
+
+def _parts(
+    action: Action,
+    request: Request,
+    parameters: ActionParameters,
+    table: Table,
+    values: Parameters,
+) -> Parts:
+    """Compile what an action does to the rows of a table."""
+    if isinstance(action, Effect | RecordAction):
+        columns_for(table, action.columns)
+        return NOTHING
+    compiler = Compiler(table, request.resource, values)
+    if request.changes is not None:
+        where = request.changes.where
+        return (
+            "update",
+            [compiler.assign(name, value) for name, value in request.changes.values.items()],
+            EVERY_ROW if where is None else compile_predicate(where, table, "t", values),
+        )
+    return COMPILERS[request.action](parameters, compiler)
 
 
 def read_for_change(transaction: Transaction, name: str) -> Table:
@@ -156,16 +198,23 @@ def check_request(
 ) -> None:
     """Let the server look at every value and expression, without touching a row."""
     parameters = actions.validate(request.action, request.parameters)
+    predicate, changes = predicate_of(request.selection), request.changes
     check(
         transaction.cursor,
         table,
-        predicate_of(request.selection),
+        predicate,
         parameters.values if isinstance(parameters, UpdateParameters) else None,
     )
+    if changes is not None:
+        check(transaction.cursor, table, changes.where, changes.values)
 
 
-def _refuse_too_wide(action: str, change: Change) -> None:
-    """Refuse what could be done and not be taken back: an undo reads key, before and after side by side."""
+def refuse_irreversible(action: str, change: Change) -> None:
+    """Refuse what could be done and not be taken back: what a foreign key takes along, and rows that are too wide.
+
+    An undo reads key, before and after side by side.
+    """
+    _refuse_cascades(change.table, change.kind, change.assignments)
     width = len(change.table.key) + 3 * len(change.captured)
     if width > MOST_FIELDS:
         detail = (

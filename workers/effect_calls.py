@@ -82,7 +82,7 @@ class Call:
         except asyncio.CancelledError:
             return self.answer("failed", "handler_failed", message="it was cancelled")
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
-            return self.answer("failed", "handler_failed", message=_told(error))
+            return self.answer("failed", "handler_failed", message=told(error))
         if value is False:
             return self.answer("failed", "handler_refused")
         result, why_not = _kept(value)
@@ -103,7 +103,7 @@ async def _contained(call: Awaitable[object]) -> object:
     except (Exception, asyncio.CancelledError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise RuntimeError(_told(error)) from error
+        raise RuntimeError(told(error)) from error
 
 
 def compensate_of(effect: Effect, unit: Unit) -> Compensate:
@@ -137,9 +137,9 @@ async def in_thread(function: Callable[[], object]) -> object:
         try:
             value = context.run(function)
         except Exception as error:  # noqa: BLE001 - told to the one who waits
-            fault = RuntimeError(_told(error)) if isinstance(error, StopIteration) else error
+            fault = RuntimeError(told(error)) if isinstance(error, StopIteration) else error
         except BaseException as error:  # noqa: BLE001 - SystemExit in a thread ends nothing
-            fault = RuntimeError(_told(error))
+            fault = RuntimeError(told(error))
         with suppress(RuntimeError):  # the loop has ended: nobody waits any more
             loop.call_soon_threadsafe(settle, value, fault)
 
@@ -157,10 +157,10 @@ def _kept(value: object) -> tuple[Any, str | None]:
             return None, "its result holds the character NUL and was not kept"
         return from_json(text), None
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        return None, f"its result is no JSON and was not kept: {_told(error)}"
+        return None, f"its result is no JSON and was not kept: {told(error)}"
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """Give the text of an exception in a form that can be stored."""
     try:
         text = f"{type(error).__name__}: {error}"

@@ -18,10 +18,11 @@ from .claim import Unit
 from .close import require_running
 from .compile import Request, check_key, compile_request
 from .effect_calls import compensate_of
-from .effect_pages import Pages, columns_for
+from .effect_pages import Pages
 from .effect_unit import CHUNK, EffectUnit
 from .lease import SQL, Lease
 from .lease_signals import lease_expired
+from .record_columns import columns_for
 from .table import Table
 from .undo_body import UndoBody
 

@@ -10,32 +10,14 @@ from psycopg import sql
 from action_ledger.projections.store import Transaction
 
 from .change import Change
-from .images import columns_of, decoded, listed, numbered, same_key, unnested, value
+from .images import columns_of, decoded, listed, numbered, same_key, unnested
 from .lease import SQL
+from .record_columns import as_python, key_values
 from .statements import SQL as WRITER
 from .table import Column, Table
 
 PAGE = 200
 """Records read at once: their conditions are looked at a moment before their handlers are called."""
-
-_AS_THEY_ARE = frozenset(
-    {
-        "bigint",
-        "boolean",
-        "character",
-        "character varying",
-        "double precision",
-        "integer",
-        "json",
-        "jsonb",
-        "numeric",
-        "real",
-        "smallint",
-        "text",
-        "uuid",
-    }
-)
-"""Types whose every value Python has too. A date may be infinite, and there are more types than anybody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +105,7 @@ class Pages:
             reference: sql.Composable = columns_of("t", [column])[0]
             if column in planned:  # which is all that is left of a record that is gone
                 reference = sql.SQL("coalesce({}, {})").format(reference, planned[column])
-            if column.plain_type not in _AS_THEY_ARE:
-                reference = sql.SQL("{}::text").format(reference)
-            found.append(sql.SQL("{} AS {}").format(reference, name))
+            found.append(sql.SQL("{} AS {}").format(as_python(column, reference), name))
         return found
 
     def _record(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,22 +114,6 @@ class Pages:
             for n, column in enumerate(self._columns, 1)
             if not row["gone"] or column in self._table.key
         }
-
-
-def columns_for(table: Table, wanted: Sequence[str] | None) -> list[Column]:
-    """Give the columns that a record is read with: those of the key in any case. Raises UnknownColumn."""
-    if wanted is None:
-        return list(table.columns)
-    chosen = [table.column(name) for name in dict.fromkeys(wanted)]
-    return [*table.key, *(column for column in chosen if column not in table.key)]
-
-
-def key_values(table: Table) -> list[sql.Composable]:
-    """Read a key that is kept as texts, ``q.key``, as values of the key's columns."""
-    return [
-        value(column, sql.SQL("q.key[{}]::{}").format(sql.Literal(n), column.plain_type_sql))
-        for n, column in enumerate(table.key, 1)
-    ]
 
 
 def chosen_keys(transaction: Transaction, table: Table, chosen: UUID | None) -> sql.Composable:

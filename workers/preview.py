@@ -11,10 +11,10 @@ from action_ledger.domain.errors import InvalidValue, shown
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.store import Store, Transaction
 
-from .applier import planned_keys
 from .compile import check_request, compile_request, reference_of
 from .cutter import SQL, Cut, Cutter
 from .images import aliases, columns_of, listed, numbered, same_key
+from .planned import planned_keys
 from .planner import cut_selection, whole_size
 from .request_body import body_of
 from .table import Table
@@ -51,7 +51,7 @@ def preview(
         body = body_of(command)
         compiled = compile_request(transaction, actions, body)
         table = compiled.change.table
-        check_request(transaction, actions, body, table)
+        check_request(transaction, actions, compiled.request, table)
         size = whole_size(compiled.select, command.batch_size, command.adaptive)
         cutter = Cutter(transaction, table, command.command_id, size)
         cuts = cut_selection(cutter, compiled.select, command.selection, keys)

@@ -107,8 +107,8 @@ class ExecutionRequest:
             self._command = command = irreversible(command)
         if isinstance(command.selection, Unfinished):
             check_retry(self._transaction, table, command.selection.of)
-        check_request(self._transaction, self._actions, body, table)
-        keyed = body.model_copy(
+        check_request(self._transaction, self._actions, compiled.request, table)
+        keyed = compiled.request.model_copy(
             update={
                 "key": tuple(column.name for column in table.key),
                 "effect": self._effect,

@@ -44,7 +44,7 @@ class ScheduleRequest:
         request = body_of(command.execution)
         compiled = compile_request(transaction, self._actions, request)
         table = compiled.change.table
-        check_request(transaction, self._actions, request, table)
+        check_request(transaction, self._actions, compiled.request, table)
         execution = _kept(command.execution, compiled)
         digest = save_body(
             transaction,

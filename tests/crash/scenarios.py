@@ -76,6 +76,11 @@ def _batches(stage: Stage) -> Order:
     return {"job": planned(stage).id}
 
 
+def _by_record(stage: Stage) -> Order:
+    request = stage.ledger.on("places").all().apply("rename").by("user:1")
+    return {"job": planned(stage, request.batch_size(BATCH)).id}
+
+
 def _undoing(stage: Stage) -> Order:
     return {"task": "undo", "of": add_one(stage).run().id}
 
@@ -220,6 +225,7 @@ def set_up(stage: Stage) -> None:
 PLAN = ("plan.claimed", "plan.cut", "plan.before_append", "plan.appended", "plan.before_commit")
 BATCHES = ("batch.claimed", "batch.applied", "batch.appended", "batch.before_commit")
 COMPENSATIONS = tuple(step.replace("batch.", "compensation.") for step in BATCHES)
+RECORDS_DONE = ("records.locked", "records.called", "records.written")
 ENDS = ("settle.before_append", "settle.appended")
 UNDO_ENDS = ("settle.before_undo_append", "settle.undo_appended")
 STEER = ("steer.kept", "steer.before_append", "steer.appended", "steer.before_commit")
@@ -255,6 +261,7 @@ SCENARIOS: dict[str, Scenario] = {
     "break": Scenario(_steered("break_lock"), (*STEER, *CLOSE, "lock.broken"), PART),
     "streaming": Scenario(_streaming, (*PLAN, *BATCHES, *ENDS), ONE),
     "batches": Scenario(_batches, BATCHES, ONE),
+    "records": Scenario(_by_record, (*BATCHES, *RECORDS_DONE), ONE),
     "undo asked": Scenario(_undoing, UNDO, NONE),
     "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS, *LOCK[1:]), NONE),
     "redo": Scenario(_redone, (*COMPENSATIONS, *UNDO_ENDS), ONE),

@@ -11,6 +11,7 @@ from tests.crash.scenarios import SCENARIOS, Stage, set_up
 from tests.crash.step_points import in_sources
 from tests.faults import injected
 from tests.invariants import check_invariants
+from tests.shop import ACTIONS
 
 ELSEWHERE = {
     *test_effects.STEPS,
@@ -37,7 +38,7 @@ def test_killed_once_and_twice(
 ) -> None:
     scenario = SCENARIOS[name]
     drifted = name.startswith("drift")
-    with open_ledger(database_url) as ledger:
+    with open_ledger(database_url, actions=ACTIONS) as ledger:
         stage = Stage(database_url, ledger, connection)
         set_up(stage)
         with Watcher(database_url):

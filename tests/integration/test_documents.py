@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg import Connection
@@ -74,6 +75,37 @@ def test_the_python_of_the_guides(
     if name == "python.md":
         assert names["counts"].applied == 50  # type: ignore[attr-defined]
         assert names["undo"].__class__.__name__ == "UndoHandle"
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_guide_to_actions(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its program, and then its commands, which find what it defines in a module of the working directory."""
+    monkeypatch.setenv("ACTION_LEDGER_DATABASE_URL", database_url)
+    guide = GUIDES / "actions.md"
+    parts = blocks(guide, "python")
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(parts), guide.name, "exec"), names)  # noqa: S102 - our own text
+    for handle in ("promoted", "tidied", "told"):
+        assert (names[handle].status, names[handle].progress().applied) == ("completed", 100)
+    told = list(names["told"].results())
+    assert told[0].result == {"told": "place 0 (IS)"}
+    assert names["halve"].name == "halve"
+    names["ledger"].close()
+    opens = "def open_shop():\n    return open_ledger(actions=[promote, tidy, announce])\n"
+    defined = [part for part in parts if "open_ledger(" not in part]
+    imported = "from action_ledger.ops import open_ledger\n"
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "ledger.py").write_text(imported + "\n".join(defined) + opens)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    cli = CommandLine(database_url)
+    shown = commands(guide)
+    assert len(shown) == 4
+    for command in shown:
+        said = cli(*command)
+        assert said.code == ExitCode.DONE, (command, said.err)
 
 
 @pytest.mark.usefixtures("demo")

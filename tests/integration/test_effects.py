@@ -444,7 +444,7 @@ def test_composite_keys_of_odd_types(database_url: str, connection: Connection[D
             other.on("odd").where(col("open").in_([True])).apply("odd", log="-").by("u").run()
         )
         assert execution.progress().applied == 10
-        assert seen[0]["at"] == "2024-03-02 12:00:00+00"
+        assert seen[0]["at"] == "2024-03-02T12:00:00+00:00"
         assert (seen[0]["id"], seen[0]["open"]) == (Decimal("2.50"), True)
         assert seen[0]["key"] == ("2.50", "2024-03-02 12:00:00+00", '{"a,\\"b",2}')
         undo = execution.undo(by="u").keys([(Decimal("4.5"), seen[1]["at"], ['a,"b', "4"])]).run()
