@@ -57,7 +57,9 @@ def apply_batch(
         direction="do",
     )
     write = _write(transaction, change)
-    writer = Writer(transaction, owner, write, change.parameters, ordered=attempt > 1)
+    writer = Writer(
+        transaction, owner, write, change.parameters, ordered=attempt > 1, reach=change.reach
+    )
     slices = Slices(
         transaction,
         writer,
@@ -77,6 +79,7 @@ def apply_batch(
         change_digest=digest_of(slices.digests),
         outcomes_digest=outcomes_digest_of(transaction, batch.id, slices.tally),
         sqlstates=dict(slices.sqlstates),
+        reached=dict(slices.reached),
         attempt=attempt,
         worker=worker,
     )

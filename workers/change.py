@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from psycopg import sql
 
+from .reach import Reach
 from .table import Column, Table
 
 Kind = Literal["update", "delete"]
@@ -34,6 +35,8 @@ class Change:
     assignments: tuple[Assignment, ...]
     match: sql.Composable
     parameters: Mapping[str, Any]
+    reach: Reach | None = None
+    """The rows of other tables that it takes along, where they are captured."""
 
     @property
     def acted(self) -> tuple[Column, ...]:
@@ -65,12 +68,16 @@ class Change:
         Generated ones come back by themselves. Those of the key that may be computed anew are captured all the
         same, since they tell where the record went.
         """
-        table = self.table
         if self.kind == "delete":
-            return images_of(table)
-        whole = table.may_swallow("update") or table.may_follow("update")
-        written = images_of(table) if whole else self.acted
-        return (*written, *(c for c in table.computed_from(written) if c in table.key))
+            return images_of(self.table)
+        return images_of_update(self.table, self.acted)
+
+
+def images_of_update(table: Table, acted: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Give the columns of the images of rows in which some columns are set."""
+    whole = table.may_swallow("update") or table.may_follow("update")
+    written = images_of(table) if whole else acted
+    return (*written, *(c for c in table.computed_from(written) if c in table.key))
 
 
 def images_of(table: Table) -> tuple[Column, ...]:

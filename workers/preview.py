@@ -12,12 +12,12 @@ from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.store import Store, Transaction
 
 from .applier import planned_keys
-from .compile import check_request, compile_request, reference_of
+from .compile import check_request, compile_request
 from .cutter import SQL, Cut, Cutter
 from .images import aliases, columns_of, listed, numbered, same_key
 from .planner import cut_selection, whole_size
 from .request import body_of
-from .table import Table
+from .table import Table, reference_of
 
 
 class Preview(BaseModel):

@@ -35,14 +35,13 @@ from .compile import (
     check_key,
     check_request,
     compile_request,
-    reference_of,
 )
 from .cutter import Cut, Cutter
 from .meter import count_request
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
 from .settle import end_of_execution
 from .steps import reached
-from .table import Table
+from .table import Table, reference_of
 
 
 class KeptKeys(NamedTuple):
