@@ -29,6 +29,26 @@ WHERE e.topic = 'batch.compensated' AND convert_from(e.state, 'UTF8')::jsonb ->>
     AND b.execution_id = (SELECT execution_id FROM {undos} WHERE undo_id = %(undo_id)s)
 ORDER BY name
 
+-- name: reached
+-- How many rows of each table foreign keys took along: with an execution, or with one undo of it.
+SELECT r.key AS table, sum(r.value::bigint)::bigint AS records
+FROM {batches} b JOIN {schema}.stored_events e ON e.originator_id = b.batch_id
+CROSS JOIN LATERAL (SELECT convert_from(e.state, 'UTF8')::jsonb AS body) s
+CROSS JOIN LATERAL jsonb_each_text(s.body -> 'reached') r
+WHERE b.execution_id = %(execution_id)s AND e.topic IN ('batch.completed', 'batch.compensated')
+    AND s.body ->> 'undo_id' IS NOT DISTINCT FROM %(undo_id)s::text
+GROUP BY r.key ORDER BY r.key
+
+-- name: children
+-- What became of the rows that had gone along, by table, in one undo.
+SELECT r.key AS table, sum((r.value ->> 'applied')::bigint)::bigint AS applied,
+    sum((r.value ->> 'failed')::bigint)::bigint AS failed, sum((r.value ->> 'skipped')::bigint)::bigint AS skipped
+FROM {batches} b JOIN {schema}.stored_events e ON e.originator_id = b.batch_id
+CROSS JOIN LATERAL (SELECT convert_from(e.state, 'UTF8')::jsonb AS body) s
+CROSS JOIN LATERAL jsonb_each(s.body -> 'children') r
+WHERE b.execution_id = %(execution_id)s AND e.topic = 'batch.compensated' AND s.body ->> 'undo_id' = %(undo_id)s::text
+GROUP BY r.key ORDER BY r.key
+
 -- name: executions
 -- The newest first.
 SELECT *, clock_timestamp() AS now FROM {executions}

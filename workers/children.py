@@ -11,30 +11,13 @@ from typing import Any
 
 from psycopg import sql
 
-from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
-from .change import images_of, images_of_update
-from .images import (
-    aliases,
-    array_of,
-    columns_of,
-    conjunction,
-    decoded,
-    gathered,
-    listed,
-    numbered,
-    same_key,
-    unnested,
-    value,
-)
+from .child_statements import SQL, ChildStatements, captured_of
 from .reach import Link, Reach
-from .statements import statements_of
 from .steps import reached
-from .table import Column, Table, reference_of
+from .table import reference_of
 from .write import Child, ReachDiffers, Write
-
-SQL = read_blocks("action_ledger.workers", "children.sql")
 
 
 @dataclass(slots=True)
@@ -60,6 +43,7 @@ class Children:
         self._transaction = transaction
         self._write = write
         self._reach = reach
+        self._statements = ChildStatements(transaction, write)
         self._values = {**values, "of_part": of_part}
         self._of_part = of_part
         self._part = of_part
@@ -110,6 +94,11 @@ class Children:
         for each in self.captured:
             if not each.link.deletes:
                 self._keep_after(each)
+            elif each.link.child.may_swallow("delete") and (kept := self._still_there(each)):
+                message = (
+                    f"triggers kept {kept} rows of {each.link.child.label} that were to go along"
+                )
+                raise ReachDiffers(message)
 
     def _follow(self, links: Sequence[Link]) -> bool:
         """Follow the links from what is captured by now; say whether there was anything to follow.
@@ -124,14 +113,14 @@ class Children:
                 self._followed[link] = len(known)
                 any_followed = True
                 if fresh[0] == self._of_part:
-                    self._take(link, self._records(link), fresh)
+                    self._take(link, self._statements.records(link), fresh)
                     del fresh[0]
                 if fresh:
-                    self._take(link, self._rows(link), fresh)
+                    self._take(link, self._statements.rows(link), fresh)
         return any_followed
 
     def _take(self, link: Link, parents: sql.Composable, parts: Sequence[int]) -> None:
-        child, captured = link.child, _captured(link)
+        child, captured = link.child, captured_of(link)
         values = {
             **self._values,
             "parts": list(parts),
@@ -143,23 +132,10 @@ class Children:
             "child": reference_of(child),
             "via": None if link.follows else link.reference.constraint,
         }
-        common = {
-            "parents": parents,
-            "table": child.identifier,
-            "key": listed(columns_of("t", child.key)),
-            "refers": conjunction(
-                sql.SQL("{} = {}").format(own, theirs)
-                for own, theirs in zip(
-                    columns_of("t", link.columns),
-                    aliases("p", "c", len(link.columns)),
-                    strict=True,
-                )
-            ),
-        }
         cursor = self._transaction.cursor
-        cursor.execute(self._transaction.compose(SQL["lock_children"], **common), values)
+        cursor.execute(self._statements.lock(link, parents), values)
         reached("children.locked")
-        row = cursor.execute(self._capture(link, captured, common), values).fetchone()
+        row = cursor.execute(self._statements.capture(link, parents), values).fetchone()
         if row is None:
             return
         self._part += 1
@@ -170,130 +146,20 @@ class Children:
             self._parts[child.oid].append(self._part)
         reached("children.captured")
 
-    def _capture(
-        self, link: Link, captured: Sequence[Column], common: Mapping[str, sql.Composable]
-    ) -> sql.Composed:
-        child, root = link.child, self._write.table.key
-        keys, images, roots = (
-            numbered(prefix, count)
-            for prefix, count in (("k", len(child.key)), ("o", len(captured)), ("r", len(root)))
-        )
-        before = array_of([gathered(c, n) for c, n in zip(captured, images, strict=True)])
-        return self._transaction.compose(
-            SQL["capture_children"],
-            **common,
-            columns=listed(
-                [
-                    *_as(columns_of("t", child.key), keys),
-                    *_as(columns_of("t", captured), images),
-                    *aliases("p", "r", len(root)),
-                ]
-            ),
-            besides=sql.SQL(" ").join(self._besides(child)),
-            keys=array_of([gathered(c, n) for c, n in zip(child.key, keys, strict=True)]),
-            before=before,
-            after=sql.SQL("NULL" if link.deletes else "before"),
-            roots=array_of([gathered(c, n) for c, n in zip(root, roots, strict=True)]),
-        )
-
-    def _besides(self, child: Table) -> list[sql.Composable]:
-        key, write = columns_of("t", child.key), self._write
-        found: list[sql.Composable] = [
-            self._transaction.compose(
-                SQL["not_captured"],
-                key=listed(key),
-                others=listed(decoded("w", "k", child.key)),
-                arrays=listed(unnested("d.keys", child.key)),
-                names=listed(numbered("k", len(child.key))),
-            )
-        ]
-        if child.oid == write.table.oid:
-            found.append(
-                self._transaction.compose(
-                    SQL["not_planned"],
-                    key=listed(key),
-                    planned_key=listed(aliases("q", "k", len(child.key))),
-                    **self._planned(),
-                )
-            )
-        return found
-
-    def _planned(self) -> dict[str, sql.Composable]:
-        write = self._write
-        return {
-            "planned": write.planned,
-            "table": write.table.identifier,
-            "located": write.located,
-            "match": write.match,
-        }
-
-    def _records(self, link: Link) -> sql.Composed:
-        """Read the parents among the records themselves."""
-        count = len(self._write.table.key)
-        return self._transaction.compose(
-            SQL["records_of"],
-            referenced=listed(
-                _as(columns_of("t", link.referenced), numbered("c", len(link.referenced)))
-            ),
-            roots=listed(_as(aliases("q", "k", count), numbered("r", count))),
-            **self._planned(),
-        )
-
-    def _rows(self, link: Link) -> sql.Composed:
-        """Read the parents among the children that were captured before."""
-        images, root = images_of(link.parent), self._write.table.key
-        places = [images.index(column) + 1 for column in link.referenced]
-        names = numbered("o", len(images))
-        return self._transaction.compose(
-            SQL["rows_of_parts"],
-            referenced=listed(
-                sql.SQL("{} AS {}").format(
-                    value(column, sql.Identifier("u", f"o{place}")), sql.Identifier(f"c{n}")
-                )
-                for n, (column, place) in enumerate(zip(link.referenced, places, strict=True), 1)
-            ),
-            roots=listed(_as(decoded("u", "r", root), numbered("r", len(root)))),
-            arrays=listed([*unnested("s.before", images), *unnested("s.roots", root)]),
-            names=listed([*names, *numbered("r", len(root))]),
-        )
-
     def _keep_after(self, each: Captured) -> None:
-        child = each.link.child
-        write = Write(
-            table=child,
-            kind="update",
-            planned=sql.SQL(""),
-            located=same_key(columns_of("t", child.key), aliases("q", "k", len(child.key))),
-            at_once=None,
-            match=sql.SQL(""),
-            assignments=(),
-            captured=_captured(each.link),
-            acted=each.link.sets,
-            target=(),
-            recorded=(),
-            reason=sql.SQL(""),
-        )
-        version = self._transaction.connection.info.server_version
-        statement = statements_of(self._transaction.schema_name, version, write).read_again
+        statement = self._statements.read_again(each.link)
         values = {"owner": self._values["owner"], "part": each.part}
         row = self._transaction.cursor.execute(statement, values).fetchone()
         if row is not None:
             each.digest = str(row["digest"])
 
+    def _still_there(self, each: Captured) -> int:
+        statement = self._statements.still_there(each.link.child)
+        values = {"owner": self._values["owner"], "part": each.part}
+        row = self._transaction.cursor.execute(statement, values).fetchone()
+        return int(row["records"]) if row else 0
+
     def _tuples(self) -> list[tuple[int, int]]:
         oids = [table.oid for table in self._reach.tables]
         rows = self._transaction.cursor.execute(SQL["tuples"].format(), {"oids": oids}).fetchall()
         return [(row["deleted"], row["updated"]) for row in rows]
-
-
-def _captured(link: Link) -> tuple[Column, ...]:
-    """Give the columns that are kept of a child: all of them, where it goes or triggers write along."""
-    if link.deletes:
-        return images_of(link.child)
-    return images_of_update(link.child, link.sets)
-
-
-def _as(
-    expressions: Sequence[sql.Composable], names: Sequence[sql.Identifier]
-) -> list[sql.Composable]:
-    return [sql.SQL("{} AS {}").format(e, n) for e, n in zip(expressions, names, strict=True)]

@@ -37,6 +37,12 @@ AND ({key}) NOT IN (
 -- Leaves out the records themselves.
 AND ({key}) NOT IN (SELECT {planned_key} FROM ({planned}) q JOIN {table} t ON {located} WHERE {match})
 
+-- name: still_there
+-- How many rows of a part were not deleted after all.
+SELECT count(*) AS records
+FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) AS u ({names}) JOIN {table} t ON {same_key}
+WHERE s.owner = %(owner)s AND s.part = %(part)s
+
 -- name: tuples
 -- How many rows of each table this transaction has deleted and updated so far, whoever asked: foreign keys too.
 SELECT n, pg_catalog.pg_stat_get_xact_tuples_deleted(oid) AS deleted, pg_catalog.pg_stat_get_xact_tuples_updated(oid) AS updated
