@@ -44,6 +44,10 @@ REASONS = {
     "trigger": ("was kept from it by a trigger", "were kept from it by a trigger"),
     "changed_since": ("was changed since", "were changed since"),
     "gone": ("is no longer in the table", "are no longer in the table"),
+    "parent_not_restored": (
+        "stays away with its parent, which is not back",
+        "stay away with their parents, which are not back",
+    ),
     "taken": (
         "cannot come back, since another row has its key",
         "cannot come back, since other rows have their keys",
@@ -77,6 +81,8 @@ def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle
     view, counts = details.execution, execution.progress()
     terminal.say(Text.assemble(("Execution ", "bold"), str(view.id), "  ", state(view.status)))
     terminal.say(tally(counts, applied=past_tense(view.action)))
+    for table, records in execution.reached().items():
+        terminal.say(f"  and {records:,} of {clean(table)} through foreign keys")
     terminal.say(f"  {pace(counts)}")
     for line in outcome_lines(details.outcomes):
         terminal.say(line, WARN)

@@ -88,10 +88,10 @@ class Result:
 
     tally: Tally = field(default_factory=Tally)
     children: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    reached: Counter[str] = field(default_factory=Counter)
-    sqlstates: Counter[str] = field(default_factory=Counter)
-    digests: list[str] = field(default_factory=list)
-    excepted: set[str] = field(default_factory=set)
+    reached: Counter[str] = field(default_factory=Counter[str])
+    sqlstates: Counter[str] = field(default_factory=Counter[str])
+    digests: list[str] = field(default_factory=list[str])
+    excepted: set[str] = field(default_factory=set[str])
 
     @property
     def applied(self) -> int:

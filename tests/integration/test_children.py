@@ -1,14 +1,17 @@
 """Rows that go along through foreign keys: captured with the batch, and back with the records they went with."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from action_ledger.domain import batch
+from action_ledger.domain import batch, col
 from action_ledger.domain.errors import AlreadyUndone, IrreversibleCascade, UndoConflicts
 from action_ledger.ops import ExecutionHandle, Ledger
+from action_ledger.ops.cli_exit_codes import ExitCode
+from tests.command_line import CommandLine
 from tests.dump import dump_table
 from tests.exact import run
 from tests.invariants import check_invariants
@@ -65,9 +68,9 @@ def delete(ledger: Ledger, table: str, *keys: int, size: int = 100) -> Execution
     return done
 
 
-def check(ledger: Ledger, connection: Connection[DictRow], **options: object) -> None:
+def check(ledger: Ledger, connection: Connection[DictRow], *, touched: Iterable[str] = ()) -> None:
     tables = [f"public.{table}" for table in TABLES]
-    check_invariants(connection, ledger=ledger, tables=tables, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    check_invariants(connection, ledger=ledger, tables=tables, touched=touched)
 
 
 @pytest.mark.parametrize("size", [3, 100])
@@ -290,7 +293,7 @@ def test_a_change_of_keys_and_what_follows_it(
         return [dump_table(connection, table) for table in tables]
 
     before = now()
-    execution = ledger.on("codes").keys(["a", "b"]).update(code=_upper()).by("t").run()
+    execution = ledger.on("codes").keys(["a", "b"]).update(code=col("code").upper()).by("t").run()
     assert execution.reached() == {"public.follows": 2, "public.forgets": 2}
     after = now()
     assert after[1:] == [["(1,A)", "(2,B)", "(3,c)"], ["(1,)", "(2,)", "(3,c)"]]
@@ -302,12 +305,6 @@ def test_a_change_of_keys_and_what_follows_it(
     execution.undo(by="t").run()
     assert now() == before
     check_invariants(connection, ledger=ledger, tables=tables)
-
-
-def _upper() -> object:
-    from action_ledger.domain import col  # noqa: PLC0415 - one test alone computes
-
-    return col("code").upper()
 
 
 REFUSED: dict[str, tuple[str, str]] = {
@@ -377,3 +374,20 @@ def test_a_foreign_key_made_since_is_followed_by_the_redo(
     assert execution.undo(by="t").run().children()["public.gifts"].applied == 1
     assert dump_table(shop, "public.gifts") == ["(1,4)", "(2,5)"]
     check(ledger, shop)
+
+
+def test_the_command_line_tells_of_children(
+    ledger: Ledger, shop: Connection[DictRow], database_url: str
+) -> None:
+    """Both ways are told with numbers, and what stayed behind makes the exit code another."""
+    execution = delete(ledger, "customers", 1)
+    run(shop, "INSERT INTO orders VALUES (1, 2, 'another')")
+    tell = CommandLine(database_url)
+    undone = tell("undo", execution.id, "--by", "t", "--yes")
+    assert undone.code == ExitCode.PARTLY
+    assert "and 2 of public.orders, 1 left as it is" in undone.out
+    assert "public.orders 1" in undone.out
+    listed = tell("outcomes", execution.undos()[0].id, "--kind", "conflict", "--format", "csv")
+    assert "public.orders,1,1,conflict,taken" in listed.out
+    redone = tell("redo", "last", "--by", "t", "--yes")
+    assert "and 2 of public.orders went along" in redone.out
