@@ -82,7 +82,8 @@ class Completed(BatchEvent):
 
     ``change_digest`` is None when no record was applied, ``outcomes_digest`` when all were. ``sqlstates``
     counts the failed ones by SQLSTATE. Of an effect there is no change set, but ``effects_digest``, over what
-    was kept of each call.
+    was kept of each call. ``reached`` counts, by table, the rows that foreign keys took along: they are in the
+    change set too, and not in the tally.
     """
 
     TOPIC = "batch.completed"
@@ -95,6 +96,7 @@ class Completed(BatchEvent):
     outcomes_digest: Digest | None = None
     effects_digest: Digest | None = None
     sqlstates: dict[str, int] = Field(default_factory=dict)
+    reached: dict[str, int] = Field(default_factory=dict)
     attempt: int = Field(ge=1)
     worker: str
 
@@ -120,7 +122,8 @@ class CompensationPlanned(BatchEvent):
     """An undo took it in: ``records`` of it are to be brought back under ``compensation_id``.
 
     What was done last is taken back first: ``ordinal`` is its place in that order, from 1. ``serial`` says that
-    the undo's batches must be worked on one after the other, in it.
+    the undo's batches must be worked on one after the other, in it. Without records, only rows that had gone
+    along with them are to come back.
     """
 
     TOPIC = "batch.compensation_planned"
@@ -128,7 +131,7 @@ class CompensationPlanned(BatchEvent):
     undo_id: UUID
     compensation_id: UUID
     number: int = Field(ge=1)
-    records: int = Field(ge=1)
+    records: int = Field(ge=0)
     ordinal: int = Field(ge=1)
     serial: bool
 
@@ -150,7 +153,8 @@ class Compensated(BatchEvent):
     """Its records were brought back, or left alone for a reason that is listed.
 
     ``tally.skipped`` counts the conflicts. ``excepted`` names columns that did not come back bit for bit,
-    since a trigger wrote them.
+    since a trigger wrote them. ``children`` tells, by table, what became of the rows that foreign keys had taken
+    along, which are not in the tally; ``reached`` counts those that the compensation itself took along.
     """
 
     TOPIC = "batch.compensated"
@@ -166,6 +170,8 @@ class Compensated(BatchEvent):
     effects_digest: Digest | None = None
     excepted: tuple[str, ...] = ()
     sqlstates: dict[str, int] = Field(default_factory=dict)
+    children: dict[str, Tally] = Field(default_factory=dict)
+    reached: dict[str, int] = Field(default_factory=dict)
     attempt: int = Field(ge=1)
     worker: str
 

@@ -174,10 +174,12 @@ class IrreversibleCascade(
     code="irreversible_cascade",
     hint="Deal with those records first, or give up the undo: irreversible() or --irreversible.",
 ):
-    """The change of {table} would reach {referencing} through a foreign key and could not be taken back."""
+    """The change of {table} would reach {referencing} by foreign key {constraint} and could not be taken back: {reason}."""
 
     table: str
     referencing: str
+    constraint: str
+    reason: str
 
 
 class UnknownProjection(InvalidCommand, code="unknown_projection"):

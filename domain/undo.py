@@ -40,7 +40,7 @@ class Requested(UndoEvent):
     of_undo: UUID | None
     policy: ConflictPolicy
     batches: int = Field(ge=1)
-    records: int = Field(ge=1)
+    records: int = Field(ge=0)
     body_digest: Digest
     queue: str
     priority: int

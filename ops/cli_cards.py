@@ -55,6 +55,10 @@ REASONS = {
         "was locked by another execution or undo",
         "were locked by other executions or undos",
     ),
+    "parent_not_restored": (
+        "stays away with its parent, which is not back",
+        "stay away with their parents, which are not back",
+    ),
     "taken": (
         "cannot come back, since another row has its key",
         "cannot come back, since other rows have their keys",
@@ -88,6 +92,8 @@ def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle
     view, counts = details.execution, execution.progress()
     terminal.say(Text.assemble(("Execution ", "bold"), str(view.id), "  ", state(view.status)))
     terminal.say(tally(counts, applied=past_tense(view.action)))
+    for table, records in execution.reached().items():
+        terminal.say(f"  and {records:,} of {clean(table)} through foreign keys")
     terminal.say(f"  {pace(counts)}")
     if view.ended_at is None and (limited := limits(view)):
         terminal.say(f"  {limited}")

@@ -21,7 +21,9 @@ def later_changes(
     found: defaultdict[tuple[UUID, str], list[tuple[str, ...]]] = defaultdict(list)
     for one in conflicts:
         try:
-            history = ledger.history(table, one.key[0] if len(one.key) == 1 else one.key)
+            history = ledger.history(
+                one.table or table, one.key[0] if len(one.key) == 1 else one.key
+            )
         except InvalidCommand:  # the table is another by now, or gone
             return
         if not history or history[-1].execution_id == execution_id:

@@ -20,7 +20,7 @@ SHOWN = 20
 APPLIED, FAILED, SKIPPED, CONFLICT = "applied", "failed", "skipped", "conflict"
 NOT_PROCESSED = "not-processed"
 IMAGES = ("before", "after", "recorded", "current")
-COLUMNS = ("key", "batch", "outcome", "reason", "sqlstate", "constraint", "message")
+COLUMNS = ("table", "key", "batch", "outcome", "reason", "sqlstate", "constraint", "message")
 
 
 def list_outcomes(
@@ -54,7 +54,7 @@ def _found(ledger: Ledger, given: str, kind: str) -> Iterator[Any]:
             NOT_PROCESSED: execution.not_processed,
         }
         if job.kind == "execution"
-        else {CONFLICT: undo.conflicts, FAILED: undo.failures}
+        else {CONFLICT: undo.conflicts, FAILED: undo.failures, SKIPPED: undo.skipped}
     )
     if kind not in readers:
         detail = f"--kind of an {job.kind} is one of {', '.join(readers)}, not {kind}"
@@ -79,7 +79,7 @@ def _row(one: Outcome | Mapping[str, Any]) -> dict[str, Any]:
 
 def _csv(terminal: Terminal, kind: str, rows: Iterable[dict[str, Any]]) -> None:
     columns = {
-        APPLIED: ("key", "batch", "before", "after"),
+        APPLIED: ("table", "key", "batch", "before", "after"),
         CONFLICT: (*COLUMNS, "recorded", "current"),
     }.get(kind, COLUMNS)
     writer = csv.writer(terminal.out.file)

@@ -34,7 +34,7 @@ def keys_text(keys: Iterable[Sequence[str]]) -> str:
 def failures_table(terminal: Terminal, failures: Iterable[Outcome]) -> None:
     """Show records that the database refused."""
     rows = (
-        (key_text(one.key), one.batch, one.sqlstate or one.reason, one.message or "")
+        (_row_text(one), one.batch, one.sqlstate or one.reason, one.message or "")
         for one in failures
     )
     terminal.table(("KEY", "BATCH", "CODE", "MESSAGE"), rows, right=("BATCH",), whole=("KEY",))
@@ -105,8 +105,14 @@ def value(terminal: Terminal, text: str | None, length: int = LONG_TEXT) -> Text
     return cell(None if text is None else Text(terminal.cut(text, length)))
 
 
-def _conflict(terminal: Terminal, one: Outcome) -> Iterator[ChangeRow]:
+def _row_text(one: Outcome) -> str:
+    """Show a record's key; that of a row which had gone along with a record, with its table."""
     key = key_text(one.key)
+    return key if one.table is None else f"{one.table} {key}"
+
+
+def _conflict(terminal: Terminal, one: Outcome) -> Iterator[ChangeRow]:
+    key = _row_text(one)
     if one.reason == "gone" or one.current is None:
         yield (
             key,

@@ -26,7 +26,7 @@ from .cli_lookup import (
 )
 from .cli_outcome_tables import conflicts_table, failures_table, keys_text
 from .cli_running import ask_first, finish
-from .cli_terminal import BAD, WARN, Terminal, ago, state
+from .cli_terminal import BAD, WARN, Terminal, ago, clean, state
 from .cli_wanted import split_keys
 from .handles import UndoHandle, UndoRequest
 from .ledger import Ledger
@@ -102,6 +102,7 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     view, counts = read_undo(ledger.store, undo.id), undo.progress()
     conflicts = read_outcome_counts(ledger.store, view.execution_id, undo.id)
     in_conflict = sum(count.records for count in conflicts if count.outcome == "conflict")
+    failed = sum(count.records for count in conflicts if count.outcome == "failed") or view.failed
     terminal.say(
         Text.assemble(
             (f"{view.kind.capitalize()} ", "bold"), str(view.id), "  ", state(view.status)
@@ -111,6 +112,12 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     done = "restored" if view.kind == "undo" else "done again"
     terminal.say(tally(counts, applied=done, skipped=left(counts.skipped)))
     terminal.say(f"  {pace(counts)}")
+    for table, came in undo.children().items():
+        behind = came.failed + came.skipped
+        rest = f", {behind:,} {left(behind)}" if behind else ""
+        terminal.say(f"  and {came.applied:,} of {clean(table)}{rest}")
+    for table, records in undo.reached().items():
+        terminal.say(f"  and {records:,} of {clean(table)} went along")
     for line in outcome_lines(conflicts):
         terminal.say(line, WARN)
     if view.error:
@@ -125,8 +132,8 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
         conflicts_table(terminal, shown)
         for line in later_changes(ledger, view.execution_id, shown):
             terminal.say(line, WARN)
-    if view.failed and limit:
-        terminal.say(f"\nFailed ({view.failed:,}{_first(view.failed, limit)})", "bold")
+    if failed and limit:
+        terminal.say(f"\nFailed ({failed:,}{_first(failed, limit)})", "bold")
         failures_table(terminal, islice(undo.failures(), limit))
     terminal.say()
     terminal.steps(_next_steps(undo, view, conflicts))
@@ -138,6 +145,8 @@ def undo_as_json(ledger: Ledger, undo: UndoHandle, *, limit: int = SHOWN) -> dic
     return {
         **view.model_dump(mode="json"),
         "outcomes": read_outcome_counts(ledger.store, view.execution_id, undo.id),
+        "children": {table: tally.model_dump() for table, tally in undo.children().items()},
+        "reached": undo.reached(),
         "excepted": undo.excepted,
         "conflicts": list(islice(undo.conflicts(), limit)),
         "skipped_records": list(islice(undo.skipped(), limit)),
@@ -168,7 +177,8 @@ def _take_back(
     else:
         show_undo(terminal, undo, ledger)
     view = read_undo(ledger.store, undo.id)
-    whole = view.status == "completed" and not view.failed and not view.skipped
+    behind = sum(tally.failed + tally.skipped for tally in undo.children().values())
+    whole = view.status == "completed" and not (view.failed or view.skipped or behind)
     return ExitCode.DONE if whole else ExitCode.PARTLY
 
 

@@ -28,6 +28,7 @@ from .checks import check_actor, check_workers, invalid
 from .crew import finish_together
 from .effect_results import EffectResult, read_effects
 from .key_lists import key_list
+from .kin import read_children, read_reached
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .progress import Progress
 from .retry import retry_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from uuid import UUID
 
+    from action_ledger.domain.event import Tally
     from action_ledger.projections.projection import Recorded
 
     from .builder import Request
@@ -195,6 +197,10 @@ class ExecutionHandle(Handle):
             rows = transaction.execute(SQL["undos_of"], {"id": self.id}).fetchall()
         return [UndoHandle(self.ledger, row["undo_id"]) for row in rows]
 
+    def reached(self) -> dict[str, int]:
+        """Count, by table, the rows of other tables that went or changed along through foreign keys."""
+        return read_reached(self.ledger.store, execution_id=self.id)
+
     def failures(self) -> Iterator[Outcome]:
         """Give the records that failed, each with its key and the reason: an SQLSTATE or a stable code."""
         return read_outcomes(self.ledger.store, execution_id=self.id, outcome="failed")
@@ -229,6 +235,16 @@ class UndoHandle(Handle):
     def failures(self) -> Iterator[Outcome]:
         """Give the records that could not be taken back, each with its key and the reason."""
         return read_outcomes(self.ledger.store, undo_id=self.id, outcome="failed")
+
+    def reached(self) -> dict[str, int]:
+        """Count, by table, the rows that went or changed along with what it wrote: in a redo of a delete, say."""
+        execution_id = self.row()["execution_id"]
+        return read_reached(self.ledger.store, execution_id=execution_id, undo_id=self.id)
+
+    def children(self) -> dict[str, Tally]:
+        """Count, by table, what became of the rows that had gone along; they are in no other count."""
+        execution_id = self.row()["execution_id"]
+        return read_children(self.ledger.store, execution_id=execution_id, undo_id=self.id)
 
     @property
     def excepted(self) -> list[str]:

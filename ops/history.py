@@ -12,10 +12,9 @@ from action_ledger.domain.values import encode
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
 from action_ledger.workers.catalog import read_table
-from action_ledger.workers.compile import reference_of
 from action_ledger.workers.images import array_of, array_type, listed, numbered, unnested
 from action_ledger.workers.keys import key_texts, keys_checked
-from action_ledger.workers.table import Table
+from action_ledger.workers.table import Table, reference_of
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
 _COLLATED = frozenset({"text", "character varying", "character", "bpchar", "name", "citext"})

@@ -30,6 +30,8 @@ class Outcome(BaseModel):
     """What the ledger had written, by column; for conflicts."""
     current: dict[str, str | None] | None = None
     """What was found instead, by column; None where the row was gone."""
+    table: str | None = None
+    """The table of a row that had gone along through a foreign key; None for a record of the execution's own."""
 
 
 TEXT_ARRAY = 1009
@@ -69,6 +71,7 @@ def read_outcomes(
                     message=row["message"],
                     recorded=_at(row["columns"], recorded, n),
                     current=_at(row["columns"], current, n),
+                    table=row["child_table"],
                 )
 
 
@@ -86,7 +89,7 @@ def read_not_processed(store: Store, *, execution_id: UUID) -> Iterator[Outcome]
 
 
 def read_changes(store: Store, *, execution_id: UUID) -> Iterator[dict[str, Any]]:
-    """Read what an execution changed: key, before and after of each record."""
+    """Read what an execution changed: table, key, before and after of each row; those of children follow theirs."""
     with store.transaction() as transaction:
         arrays = Arrays(transaction)
         for row in transaction.stream(SQL["changes"], {"execution_id": execution_id}):
@@ -95,6 +98,7 @@ def read_changes(store: Store, *, execution_id: UUID) -> Iterator[dict[str, Any]
             after = arrays.columns(row["after"])
             for n, key in enumerate(zip(*keys, strict=True)):
                 yield {
+                    "table": row["table"],
                     "key": key,
                     "batch": row["number"],
                     "before": _at(row["columns"], before, n),

@@ -30,6 +30,26 @@ WHERE e.topic = 'batch.compensated' AND convert_from(e.state, 'UTF8')::jsonb ->>
     AND b.execution_id = (SELECT execution_id FROM {undos} WHERE undo_id = %(undo_id)s)
 ORDER BY name
 
+-- name: reached
+-- How many rows of each table foreign keys took along: with an execution, or with one undo of it.
+SELECT r.key AS table, sum(r.value::bigint)::bigint AS records
+FROM {batches} b JOIN {schema}.stored_events e ON e.originator_id = b.batch_id
+CROSS JOIN LATERAL (SELECT convert_from(e.state, 'UTF8')::jsonb AS body) s
+CROSS JOIN LATERAL jsonb_each_text(s.body -> 'reached') r
+WHERE b.execution_id = %(execution_id)s AND e.topic IN ('batch.completed', 'batch.compensated')
+    AND s.body ->> 'undo_id' IS NOT DISTINCT FROM %(undo_id)s::text
+GROUP BY r.key ORDER BY r.key
+
+-- name: children
+-- What became of the rows that had gone along, by table, in one undo.
+SELECT r.key AS table, sum((r.value ->> 'applied')::bigint)::bigint AS applied,
+    sum((r.value ->> 'failed')::bigint)::bigint AS failed, sum((r.value ->> 'skipped')::bigint)::bigint AS skipped
+FROM {batches} b JOIN {schema}.stored_events e ON e.originator_id = b.batch_id
+CROSS JOIN LATERAL (SELECT convert_from(e.state, 'UTF8')::jsonb AS body) s
+CROSS JOIN LATERAL jsonb_each(s.body -> 'children') r
+WHERE b.execution_id = %(execution_id)s AND e.topic = 'batch.compensated' AND s.body ->> 'undo_id' = %(undo_id)s::text
+GROUP BY r.key ORDER BY r.key
+
 -- name: executions
 -- The newest first.
 SELECT *, clock_timestamp() AS now FROM {executions}
@@ -39,8 +59,9 @@ ORDER BY requested_at DESC LIMIT %(limit)s
 
 -- name: outcomes
 -- Records that were not changed, in the order in which they were met. One row a reason, columns as arrays.
+-- Children come with the name of their table.
 SELECT o.outcome, o.reason, o.sqlstate, o.constraint_name, o.message, o.records, o.columns, o.keys,
-    o.recorded, o.current, b.number
+    o.recorded, o.current, o.child_table, b.number
 FROM {schema}.record_outcomes o JOIN {batches} b ON b.batch_id = o.batch_id
 WHERE o.outcome = %(outcome)s AND (%(execution_id)s::uuid IS NULL OR (o.execution_id = %(execution_id)s AND o.undo_id IS NULL))
     AND (%(undo_id)s::uuid IS NULL OR o.undo_id = %(undo_id)s)
@@ -64,7 +85,8 @@ WHERE b.execution_id = %(execution_id)s
 ORDER BY b.number, r.owner, r.position
 
 -- name: changes
-SELECT s.kind, s.columns, s.keys, s.before, s.after, b.number
+-- Children come after the records that they went along with.
+SELECT s.kind, s.columns, s.keys, s.before, s.after, b.number, coalesce(s.child_table, b.table_name) AS table
 FROM {schema}.change_sets s JOIN {batches} b ON b.batch_id = s.batch_id
 WHERE b.execution_id = %(execution_id)s AND s.direction = 'do'
 ORDER BY b.number, b.batch_id, s.part
@@ -87,7 +109,7 @@ SELECT * FROM (
 -- name: holding
 -- The change sets of batches whose range of keys holds a key, with what is known of who asked and why.
 -- The range is looked at first, in the server's own order of the key's type; the key itself afterwards. The CASE
--- keeps the server from reading the keys of other tables as values of that type.
+-- keeps the server from reading the keys of other tables as values of that type. Of children there is no range.
 SELECT s.owner, s.part, s.direction, s.kind, s.columns, s.types, b.execution_id, b.number, s.undo_id, e.action,
     coalesce(u.actor, e.actor) AS actor, r.body ->> 'reason' AS reason, v.recorded_at, v.notification_id AS position
 FROM {batches} b
@@ -97,7 +119,8 @@ JOIN {schema}.change_sets s ON s.batch_id = b.batch_id
 LEFT JOIN {undos} u ON u.undo_id = s.undo_id
 JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
 LEFT JOIN {schema}.request_bodies r ON r.owner = coalesce(s.undo_id, b.execution_id)
-WHERE CASE WHEN b.table_name = %(table)s THEN {in_range} ELSE false END
+WHERE s.child_table = %(table)s
+    OR CASE WHEN b.table_name = %(table)s AND s.child_table IS NULL THEN {in_range} ELSE false END
 ORDER BY v.notification_id, s.part
 
 -- name: images_of_key

@@ -32,9 +32,10 @@ def check_records(connection: Connection[DictRow]) -> None:
             "   unnest({keys}) AS u ({names}) WHERE EXISTS (SELECT FROM {schema}.stored_events e"
             "   WHERE e.originator_id = s.owner AND e.topic IN ('batch.completed', 'batch.failed'))),"
             " ended AS (SELECT s.owner AS batch_id, {names} FROM {schema}.change_sets s,"
-            "   unnest({keys}) AS u ({names}) WHERE s.direction = 'do' AND cardinality(s.keys) = {n}"
+            "   unnest({keys}) AS u ({names}) WHERE s.direction = 'do' AND s.child_table IS NULL"
+            "   AND cardinality(s.keys) = {n}"
             "  UNION ALL SELECT s.owner, {names} FROM {schema}.record_outcomes s,"
-            "   unnest({keys}) AS u ({names}) WHERE s.undo_id IS NULL AND cardinality(s.keys) = {n}"
+            "   unnest({keys}) AS u ({names}) WHERE s.undo_id IS NULL AND s.child_table IS NULL AND cardinality(s.keys) = {n}"
             "    AND NOT EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
             "     AND e.topic = 'batch.cancelled')"
             "  UNION ALL SELECT s.owner, {effected} FROM {schema}.effect_results s"
@@ -51,11 +52,12 @@ def check_records(connection: Connection[DictRow]) -> None:
         twice = rows_of(
             connection,
             "SELECT undo_id, batch_id, {names}, count(*) FROM ("
-            "  SELECT s.undo_id, s.batch_id, {names} FROM {schema}.change_sets s, unnest({keys}) AS u ({names})"
-            "  WHERE cardinality(s.keys) = {n}"
-            "  UNION ALL SELECT s.undo_id, s.batch_id, {names} FROM {schema}.record_outcomes s,"
-            "   unnest({keys}) AS u ({names}) WHERE cardinality(s.keys) = {n}) ended"
-            " WHERE undo_id IS NOT NULL GROUP BY undo_id, batch_id, {names} HAVING count(*) > 1 LIMIT 5",
+            "  SELECT s.undo_id, s.batch_id, s.child_table, s.via, {names} FROM {schema}.change_sets s,"
+            "   unnest({keys}) AS u ({names}) WHERE cardinality(s.keys) = {n}"
+            "  UNION ALL SELECT s.undo_id, s.batch_id, s.child_table, NULL, {names} FROM {schema}.record_outcomes s,"
+            "   unnest({keys}) AS u ({names}) WHERE cardinality(s.keys) = {n} AND s.child_table IS NULL) ended"
+            " WHERE undo_id IS NOT NULL GROUP BY undo_id, batch_id, child_table, via, {names}"
+            " HAVING count(*) > 1 LIMIT 5",
             keys=keys,
             names=names,
             n=sql.Literal(n),
@@ -86,10 +88,11 @@ def check_lists(connection: Connection[DictRow]) -> None:
         "    SELECT originator_id, convert_from(state, 'UTF8')::jsonb AS body FROM {schema}.stored_events"
         "    WHERE topic IN ('batch.planned', 'batch.compensation_planned')) e),"
         " changed AS (SELECT owner::text, sum(records) AS applied FROM ("
-        "   SELECT owner, records FROM {schema}.change_sets"
+        "   SELECT owner, records FROM {schema}.change_sets WHERE child_table IS NULL"
         "   UNION ALL SELECT owner, 1 FROM {schema}.effect_results WHERE outcome = 'applied') c GROUP BY 1),"
         " left_out AS (SELECT owner::text, sum(records) FILTER (WHERE outcome = 'failed') AS failed,"
-        "   sum(records) FILTER (WHERE outcome <> 'failed') AS skipped FROM {schema}.record_outcomes GROUP BY 1)"
+        "   sum(records) FILTER (WHERE outcome <> 'failed') AS skipped FROM {schema}.record_outcomes"
+        "   WHERE child_table IS NULL GROUP BY 1)"
         " SELECT s.*, p.records AS planned, c.applied AS changed, o.failed AS listed, o.skipped AS passed FROM said s"
         " LEFT JOIN planned p USING (owner) LEFT JOIN changed c USING (owner) LEFT JOIN left_out o USING (owner)"
         " WHERE (s.applied, s.failed, s.skipped)"
@@ -120,10 +123,10 @@ def check_sums(connection: Connection[DictRow]) -> None:
             " LATERAL (SELECT coalesce(sum(s.records), 0) + (SELECT count(*) FROM {schema}.effect_results s"
             "   JOIN {batches} b USING (batch_id) WHERE s.outcome = 'applied' AND {where} AND NOT EXISTS ("
             "    SELECT FROM {schema}.work_queue w WHERE w.unit_id = s.owner)) AS applied"
-            "  FROM {schema}.change_sets s JOIN {batches} b USING (batch_id) WHERE {where}) c,"
+            "  FROM {schema}.change_sets s JOIN {batches} b USING (batch_id) WHERE s.child_table IS NULL AND {where}) c,"
             " LATERAL (SELECT coalesce(sum(s.records) FILTER (WHERE s.outcome = 'failed'), 0) AS failed,"
             "  coalesce(sum(s.records) FILTER (WHERE s.outcome <> 'failed'), 0) AS skipped"
-            "  FROM {schema}.record_outcomes s JOIN {batches} b USING (batch_id) WHERE {where}) o"
+            "  FROM {schema}.record_outcomes s JOIN {batches} b USING (batch_id) WHERE s.child_table IS NULL AND {where}) o"
             " WHERE v.applied <> c.applied OR v.failed <> o.failed OR v.skipped <> o.skipped",
             key=sql.Identifier(key),
             view=view_of(connection, view),

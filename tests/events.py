@@ -48,6 +48,8 @@ def _value(name: str, annotation: Any) -> object:
     by_name: dict[str, object] = {
         "sqlstates": {"23505": 2},
         "excepted": ("score",),
+        "reached": {"public.visits": 3},
+        "children": {"public.visits": Tally(applied=7, failed=2, skipped=1)},
         "parts": (STREAM, OTHER),
         "steps": (PlannedStep(action="text", table="text", on_failure=OnStepFailure.STOP),),
         "waits_for": (STREAM, OTHER),

@@ -33,8 +33,8 @@ def newest_images(connection: Connection[DictRow], table: str) -> dict[Key, Imag
             "  ON p.originator_id = c.batch_id AND p.topic = 'batch.planned'"
             " JOIN action_ledger.stored_events e"
             "  ON e.originator_id = c.batch_id AND e.originator_version = c.batch_version"
-            " WHERE to_regclass(convert_from(p.state, 'UTF8')::jsonb ->> 'table') = %s::regclass"
-            " ORDER BY e.notification_id, c.part"
+            " WHERE to_regclass(coalesce(c.child_table, convert_from(p.state, 'UTF8')::jsonb ->> 'table'))"
+            "  = %s::regclass ORDER BY e.notification_id, c.part"
         ),
         [table],
     ).fetchall()

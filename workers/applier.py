@@ -58,6 +58,7 @@ def apply_batch(
         change_digest=digest_of(done.digests),
         outcomes_digest=outcomes_digest_of(transaction, batch.id, done.tally),
         sqlstates=dict(done.sqlstates),
+        reached=dict(done.reached) if isinstance(done, Slices) else {},
         attempt=attempt,
         worker=worker,
     )
@@ -74,7 +75,9 @@ def _apply(
 ) -> Slices:
     """Change the records by one statement, or by as few as their faults allow."""
     write = write_of(transaction, change)
-    writer = Writer(transaction, owner, write, change.parameters, ordered=attempt > 1)
+    writer = Writer(
+        transaction, owner, write, change.parameters, ordered=attempt > 1, reach=change.reach
+    )
     slices = Slices(
         transaction,
         writer,

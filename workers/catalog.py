@@ -7,12 +7,19 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg import Cursor
+from psycopg import Cursor, sql
+from psycopg.errors import InsufficientPrivilege
 
-from action_ledger.domain.errors import NoPrimaryKey, UnknownTable, UnsupportedTable
+from action_ledger.domain.errors import (
+    NoPrimaryKey,
+    PermissionDenied,
+    UnknownTable,
+    UnsupportedTable,
+)
 from action_ledger.projections.sql_blocks import Fixed, read_blocks
+from action_ledger.projections.store import Transaction
 
-from .table import TRIGGER_BITS, Column, Reference, Table
+from .table import TRIGGER_BITS, Column, Reference, Table, identifier
 
 SQL = read_blocks("action_ledger.workers", "catalog.sql")
 
@@ -68,6 +75,25 @@ def read_table(
         row_security=row["row_security"],
         partitioned=row["kind"] == "p",
     )
+
+
+def read_for_change(transaction: Transaction, name: str) -> Table:
+    """Read a table that is about to be changed, as it will stay until the end of the transaction.
+
+    The lock is the one that the change itself takes. It holds off ALTER TABLE, new triggers and new foreign keys,
+    which a change compiled a moment before would know nothing of; so the table is read once that is held.
+    """
+    ledger = transaction.schema_name
+    schema, table = find_table(transaction.cursor, name, ledger_schema=ledger)
+    try:
+        lock = SQL["lock_table"].format(table=identifier(schema, table))
+        transaction.cursor.execute(lock, {})
+    except InsufficientPrivilege as error:
+        detail = error.diag.message_primary or "a right is missing"
+        raise PermissionDenied(table=f"{schema}.{table}", detail=detail) from error
+    # By its full name: the name alone might mean another table by now.
+    full = sql.Identifier(schema, table).as_string()
+    return read_table(transaction.cursor, full, ledger_schema=ledger)
 
 
 def _row(cursor: Cursor[dict[str, Any]], block: Fixed, name: str) -> dict[str, Any]:

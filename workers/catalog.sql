@@ -176,6 +176,12 @@ SELECT
                     FROM unnest(f.conkey) WITH ORDINALITY AS part (attnum, place)
                     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = part.attnum
                 ),
+                -- Those that SET NULL and SET DEFAULT write, where they are named.
+                'set', (
+                    SELECT pg_catalog.jsonb_agg(a.attname ORDER BY part.place)
+                    FROM unnest(f.confdelsetcols) WITH ORDINALITY AS part (attnum, place)
+                    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = part.attnum
+                ),
                 'referenced', (
                     SELECT pg_catalog.jsonb_agg(a.attname ORDER BY part.place)
                     FROM unnest(f.confkey) WITH ORDINALITY AS part (attnum, place)

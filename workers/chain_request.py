@@ -10,12 +10,13 @@ from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
 from .bodies import save_body
-from .compile import Compiled, check_request, compile_request, reference_of
+from .compile import Compiled, check_request, compile_request
 from .cutter import Cutter
 from .open_chain import ChainBody
 from .planner import cut_selection
 from .request_body import body_of
 from .steps import reached
+from .table import reference_of
 
 
 class ChainRequest:

@@ -9,6 +9,7 @@ from psycopg import sql
 from action_ledger.domain.actions import Parameters
 from action_ledger.domain.record_actions import RecordAction
 
+from .reach import Reach
 from .table import Column, Table
 
 Kind = Literal["update", "delete"]
@@ -47,6 +48,8 @@ class Change:
     match: sql.Composable
     parameters: Mapping[str, Any]
     by_record: ByRecord | None = None
+    reach: Reach | None = None
+    """The rows of other tables that it takes along, where they are captured."""
 
     @property
     def acted(self) -> tuple[Column, ...]:
@@ -78,12 +81,16 @@ class Change:
         Generated ones come back by themselves. Those of the key that may be computed anew are captured all the
         same, since they tell where the record went.
         """
-        table = self.table
         if self.kind == "delete":
-            return images_of(table)
-        whole = table.may_swallow("update") or table.may_follow("update")
-        written = images_of(table) if whole else self.acted
-        return (*written, *(c for c in table.computed_from(written) if c in table.key))
+            return images_of(self.table)
+        return images_of_update(self.table, self.acted)
+
+
+def images_of_update(table: Table, acted: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Give the columns of the images of rows in which some columns are set."""
+    whole = table.may_swallow("update") or table.may_follow("update")
+    written = images_of(table) if whole else acted
+    return (*written, *(c for c in table.computed_from(written) if c in table.key))
 
 
 def images_of(table: Table) -> tuple[Column, ...]:

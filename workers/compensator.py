@@ -1,28 +1,43 @@
 """The compensator: takes a batch back from its change sets, in the caller's transaction.
 
 What was updated is set back, what was deleted is inserted, and what an undo inserted is deleted again when it
-is redone. Each leaves a change set of its own, so that a redo is an undo like any other.
+is redone. Rows that went along through foreign keys follow the records that they went with. Each leaves a change
+set of its own, so that a redo is an undo like any other.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import assert_never
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from psycopg import sql
+from psycopg.errors import ForeignKeyViolation
 
 from action_ledger.domain.batch import Batch, Compensated
 from action_ledger.domain.event import Metadata, Tally
 from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections.store import Transaction
 
-from .change import Assignment
-from .images import aliases, columns_of, decoded, equal, listed, numbered, same_key, unnested, value
+from .catalog import read_for_change
+from .images import (
+    aliases,
+    array_of,
+    decoded,
+    equal,
+    gathered,
+    listed,
+    numbered,
+    same_key,
+    unnested,
+    value,
+)
+from .inverse import inverse_of
+from .reach import find_reach
 from .slices import Slices, digest_of, outcomes_digest_of
-from .sources import SQL, Reading, find_sources
-from .table import Column, Table
-from .write import Owner, Write
+from .sources import SQL, Reading, Source, find_sources
+from .steps import reached
+from .table import Table
+from .write import Owner
 from .writer import Writer
 
 
@@ -41,36 +56,11 @@ def compensate_batch(
     metadata: Metadata,
 ) -> Compensated:
     """Bring the batch's records back; give the event that says so, to be appended in this transaction."""
-    done: list[tuple[Reading, Slices]] = []
-    part, outcomes = 0, 0
-    for source in find_sources(transaction, batch_id=batch.id, of_undo=of_undo):
-        reading = Reading(transaction, table, source, chosen=chosen)
-        write = compensation(reading, policy)
-        # What takes an undo back does again what it undid: so the redo of a redo is an undo.
-        turned = replace(owner, direction="redo" if source.direction == "undo" else "undo")
-        writer = Writer(
-            transaction,
-            turned,
-            write,
-            reading.parameters,
-            ordered=attempt > 1,
-            part=part,
-            outcomes=outcomes,
-        )
-        slices = Slices(transaction, writer)
-        slices.apply(1, source.records)
-        part, outcomes = writer.part, writer.outcomes
-        done.append((reading, slices))
-    tally, digests, sqlstates = Tally(), list[str](), Counter[str]()
-    excepted: set[str] = set()
-    for reading, slices in done:
-        if reading.inverse != "delete" and table.may_follow(reading.inverse):
-            slices.read_again()
-        if slices.inexact:
-            excepted |= _excepted(transaction, reading, owner.id, slices.parts)
-        tally += slices.tally
-        sqlstates += slices.sqlstates
-        digests += slices.digests
+    compensation = Compensation(
+        transaction, table, owner=owner, policy=policy, chosen=chosen, ordered=attempt > 1
+    )
+    compensation.take_back(find_sources(transaction, batch_id=batch.id, of_undo=of_undo))
+    result = compensation.end()
     return batch.trigger(
         Compensated,
         metadata,
@@ -78,111 +68,204 @@ def compensate_batch(
         undo_id=owner.undo_id,
         compensation_id=owner.id,
         number=number,
-        tally=tally,
-        change_digest=digest_of(digests),
-        outcomes_digest=outcomes_digest_of(transaction, owner.id, tally),
-        excepted=tuple(sorted(excepted)),
-        sqlstates=dict(sqlstates),
+        tally=result.tally,
+        change_digest=digest_of(result.digests),
+        outcomes_digest=outcomes_digest_of(
+            transaction, owner.id, sum(result.children.values(), result.tally)
+        ),
+        excepted=tuple(sorted(result.excepted)),
+        sqlstates=dict(result.sqlstates),
+        children=dict(result.children),
+        reached=dict(result.reached),
         attempt=attempt,
         worker=worker,
     )
 
 
-def compensation(reading: Reading, policy: ConflictPolicy) -> Write:
-    """Give the write that takes a source back."""
-    match reading.inverse:
-        case "update":
-            return _set_back(reading, policy)
-        case "insert":
-            return _insert_again(reading)
-        case "delete":
-            return _delete_again(reading, policy)
-        case _:
-            assert_never(reading.inverse)
+@dataclass(slots=True)
+class Result:
+    """What came of a compensation: of the records, and by table of their children."""
+
+    tally: Tally = field(default_factory=Tally)
+    children: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    reached: Counter[str] = field(default_factory=Counter[str])
+    sqlstates: Counter[str] = field(default_factory=Counter[str])
+    digests: list[str] = field(default_factory=list[str])
+    excepted: set[str] = field(default_factory=set[str])
+
+    @property
+    def applied(self) -> int:
+        """How many rows were taken back, of whatever table."""
+        return sum(self.children.values(), self.tally).applied
+
+    def add(self, child_table: str | None, slices: Slices) -> None:
+        """Count what came of a source."""
+        self.sqlstates += slices.sqlstates
+        if child_table is None:
+            self.tally += slices.tally
+        else:
+            self.children[child_table] += slices.tally
+
+    def forget_outcomes(self) -> None:
+        """Keep only what was taken back."""
+        self.sqlstates.clear()
+        self.tally = Tally(applied=self.tally.applied)
+        for table, tally in self.children.items():
+            self.children[table] = Tally(applied=tally.applied)
 
 
-def unchanged_since(reading: Reading, columns: tuple[Column, ...]) -> sql.Composable:
-    """Compare a row with what the ledger had written to it."""
-    return equal(
-        columns,
-        columns_of("t", columns),
-        [sql.Identifier("q", reading.after_name(column)) for column in columns],
-    )
+class Compensation:
+    """Takes the sources of one batch back, one after the other."""
 
+    def __init__(
+        self,
+        transaction: Transaction,
+        table: Table,
+        *,
+        owner: Owner,
+        policy: ConflictPolicy,
+        chosen: UUID | None,
+        ordered: bool,
+    ) -> None:
+        self._transaction = transaction
+        self._table = table
+        self._owner = owner
+        self._policy = policy
+        self._chosen = chosen
+        self._ordered = ordered
+        self._done: list[tuple[Source, Slices]] = []
+        self._part = 0
+        self._outcomes = 0
+        self._result = Result()
 
-def conflicting(reading: Reading) -> sql.Composable:
-    """Say, for a planned record and its row (if any), whether somebody changed it since."""
-    key = columns_of("t", reading.table.key)[0]
-    if reading.source.kind == "delete":
-        return sql.SQL("{} IS NOT NULL").format(key)
-    return sql.SQL("{} IS NULL OR NOT {}").format(key, unchanged_since(reading, reading.acted))
+    def take_back(self, sources: Sequence[Source]) -> None:
+        """Write the inverse of each part of the batch's change sets, the newest first.
 
+        Rows of one table, or of a circle of tables, may refer to each other in any way. Where they do so that the
+        order in which they went is not enough, those come first that have what they refer to, until none is left.
+        """
+        try:
+            for source in sources:
+                self._take_back(source, referring=True)
+        except ForeignKeyViolation:
+            left = [replace(source, superseded=True) for source in sources]
+            while self._pass(left, referred_there=True):
+                pass
+            self._pass(left)
 
-def _write(reading: Reading, policy: ConflictPolicy) -> Write:
-    match = (
-        sql.SQL("true")
-        if policy is ConflictPolicy.FORCE
-        else unchanged_since(reading, reading.acted)
-    )
-    return Write(
-        table=reading.table,
-        kind="update",
-        planned=reading.planned(),
-        located=reading.located(),
-        at_once=None,
-        match=match,
-        assignments=(),
-        captured=reading.captured,
-        acted=reading.acted,
-        target=tuple(map(reading.before_name, reading.captured)),
-        recorded=tuple(map(reading.after_name, reading.acted)),
-        reason=sql.SQL(
-            "CASE WHEN {key} IS NULL THEN 'gone' WHEN {match} THEN {missed} ELSE 'changed_since' END"
-        ).format(
-            key=columns_of("t", reading.table.key)[0],
-            match=match,
-            missed=_missed(reading, otherwise="changed_since"),
-        ),
-    )
+    def _pass(self, sources: Sequence[Source], *, referred_there: bool = False) -> int:
+        """Take back what is left; give how many rows that were. Only what the last pass leaves out is listed."""
+        self._transaction.execute(SQL["forget_outcomes"], {"owner": self._owner.id})
+        self._result.forget_outcomes()
+        self._outcomes = 0
+        before = self._result.applied
+        for source in sources:
+            self._take_back(source, referred_there=referred_there)
+        return self._result.applied - before
 
+    def _take_back(
+        self, source: Source, *, referring: bool = False, referred_there: bool = False
+    ) -> None:
+        transaction, result = self._transaction, self._result
+        reading = self._reading(source, referred_there=referred_there)
+        write = inverse_of(reading, self._policy)
+        reach = None
+        if source.child_table is None:
+            written = [each.column for each in write.assignments]
+            reach = find_reach(transaction, self._table, write.kind, written)
+        # What takes an undo back does again what it undid: so the redo of a redo is an undo.
+        owner = replace(
+            self._owner,
+            direction="redo" if source.direction == "undo" else "undo",
+            child_table=source.child_table,
+            via=source.via,
+        )
+        writer = Writer(
+            transaction,
+            owner,
+            write,
+            reading.parameters,
+            ordered=self._ordered,
+            part=self._part,
+            outcomes=self._outcomes,
+            reach=reach,
+        )
+        slices = Slices(transaction, writer, referring=referring and write.kind == "insert")
+        self._done.append((source, slices))
+        try:
+            slices.apply(1, source.records)
+        finally:
+            self._part, self._outcomes = writer.part, writer.outcomes
+            result.add(source.child_table, slices)
+        if source.child_table is not None:
+            reached("undo.children_back")
+            self._leave_without_parent(source, owner)
 
-def _missed(reading: Reading, *, otherwise: str) -> sql.Literal:
-    """Say why a record was left that could be changed now: without a trigger, it could not a moment ago."""
-    return sql.Literal("trigger" if reading.table.may_swallow(reading.inverse) else otherwise)
+    def end(self) -> Result:
+        """Look at what triggers made of it, once nothing is written any more."""
+        result = self._result
+        for source, slices in self._done:
+            reading = self._reading(replace(source, superseded=False), parents_back=False)
+            if reading.inverse != "delete" and reading.table.may_follow(reading.inverse):
+                slices.read_again()
+            if slices.inexact:
+                columns = _excepted(self._transaction, reading, self._owner.id, slices.parts)
+                child = source.child_table
+                result.excepted |= columns if child is None else {f"{child}.{c}" for c in columns}
+            result.digests += slices.digests
+            result.reached += slices.reached
+        return result
 
-
-def _set_back(reading: Reading, policy: ConflictPolicy) -> Write:
-    assignments: list[Assignment] = []
-    for column in reading.captured:
-        before = sql.Identifier("q", reading.before_name(column))
-        if column in reading.acted:
-            assignments.append(Assignment(column, before))
-        elif not column.identity_always and not column.generated:
-            # A trigger may have written it along; it goes back only where nobody wrote it since.
-            (current,) = columns_of("t", [column])
-            kept = sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(
-                unchanged_since(reading, (column,)), before, current
+    def _reading(
+        self, source: Source, *, parents_back: bool = True, referred_there: bool = False
+    ) -> Reading:
+        referred_there = referred_there and source.kind == "delete"
+        if source.child_table is None:
+            return Reading(
+                self._transaction,
+                self._table,
+                source,
+                chosen=self._chosen,
+                referred_there=referred_there,
             )
-            assignments.append(Assignment(column, kept))
-    return replace(_write(reading, policy), assignments=tuple(assignments))
+        return Reading(
+            self._transaction,
+            read_for_change(self._transaction, source.child_table),
+            source,
+            chosen=self._chosen,
+            root=self._table,
+            parents_back=parents_back,
+            referred_there=referred_there,
+        )
 
-
-def _insert_again(reading: Reading) -> Write:
-    """Where a row has the key by now, that row stays: to force it out would be another delete."""
-    keys = len(reading.table.key)
-    return replace(
-        _write(reading, ConflictPolicy.FORCE),
-        kind="insert",
-        located=same_key(columns_of("t", reading.table.key), aliases("q", "k", keys)),
-        recorded=tuple(map(reading.before_name, reading.acted)),
-        reason=sql.SQL("CASE WHEN {} IS NULL THEN {} ELSE 'taken' END").format(
-            columns_of("t", reading.table.key)[0], _missed(reading, otherwise="taken")
-        ),
-    )
-
-
-def _delete_again(reading: Reading, policy: ConflictPolicy) -> Write:
-    return replace(_write(reading, policy), kind="delete", target=())
+    def _leave_without_parent(self, source: Source, owner: Owner) -> None:
+        """List the children of records that were left alone."""
+        if self._result.tally.processed == self._result.tally.applied:
+            return
+        reading = self._reading(source, parents_back=False)
+        key, root = reading.table.key, self._table.key
+        statement = self._transaction.compose(
+            SQL["without_parent"],
+            planned=reading.planned(),
+            gathered=array_of(
+                [gathered(c, n) for c, n in zip(key, aliases("q", "k", len(key)), strict=True)]
+            ),
+            roots=listed(aliases("q", "r", len(root))),
+            others=listed(decoded("w", "k", root)),
+            arrays=listed(unnested("o.keys", root)),
+            key_names=listed(numbered("k", len(root))),
+        )
+        values = {
+            **reading.parameters,
+            **owner.values,
+            "part": self._outcomes + 1,
+            "lo": 1,
+            "hi": source.records,
+        }
+        row = self._transaction.cursor.execute(statement, values).fetchone()
+        if row is not None and source.child_table is not None:
+            self._outcomes += 1
+            self._result.children[source.child_table] += Tally(skipped=row["records"])
 
 
 def _excepted(

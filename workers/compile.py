@@ -4,12 +4,9 @@ The same is done when an execution is asked for and before each batch, so a tabl
 is noticed before anything is written.
 """
 
-import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from psycopg import sql
-from psycopg.errors import InsufficientPrivilege
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.actions import Action, Actions, Reversibility, UpdateParameters
@@ -17,8 +14,6 @@ from action_ledger.domain.actions import Parameters as ActionParameters
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
     InvalidParameters,
-    IrreversibleCascade,
-    PermissionDenied,
     SchemaDrift,
     UnsupportedTable,
 )
@@ -28,29 +23,22 @@ from action_ledger.domain.record_lock import OnLocked
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import Selection, predicate_of
 from action_ledger.domain.set_actions import KeptChanges, SetAction, TableShape
-from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .builtin import COMPILERS, EVERY_ROW, both
 from .builtin import Compiled as Parts
-from .catalog import find_table, read_table
-from .change import Assignment, ByRecord, Change
+from .catalog import read_for_change, read_table
+from .change import ByRecord, Change
 from .check import check
 from .compiler import Compiler
 from .literals import Parameters
 from .predicate import compile_predicate
+from .reach import Reach, find_reach
 from .record_columns import columns_for
-from .table import Table, identifier
-
-_TAKES_ALONG = frozenset("cnd")
-"""pg_constraint's letters for cascade, set null and set default."""
-
-SQL = read_blocks("action_ledger.workers", "catalog.sql")
+from .table import Table
 
 MOST_FIELDS = 1_600
 """Of one row in a query; PostgreSQL's own limit is 1,664."""
-_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
-
 
 NOTHING: Parts = ("update", (), EVERY_ROW)
 """What is known of an action that a function does: it reads rows, so an update that sets no column stands for it."""
@@ -111,8 +99,10 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
     values = Parameters("v")
     request = _asked(action, request, parameters, table)
     kind, assignments, guard = _parts(action, request, parameters, table, values)
+    reach: Reach | None = None
     if request.reversible and not isinstance(action, Effect):
-        refuse_irreversible(request.action, Change(table, kind, tuple(assignments), EVERY_ROW, {}))
+        reach = find_reach(transaction, table, kind, [each.column for each in assignments])
+        refuse_too_wide(request.action, Change(table, kind, tuple(assignments), EVERY_ROW, {}))
     condition = predicate_of(request.selection)
     predicate = None if condition is None else compile_predicate(condition, table, "t", values)
     by_record = (
@@ -122,7 +112,9 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
     )
 
     def change(match: sql.Composable) -> Change:
-        return Change(table, kind, tuple(assignments), match, values.values, by_record)
+        return Change(
+            table, kind, tuple(assignments), match, values.values, by_record=by_record, reach=reach
+        )
 
     selected = both(guard, predicate)
     return Compiled(
@@ -166,25 +158,6 @@ def _parts(
     return COMPILERS[request.action](parameters, compiler)
 
 
-def read_for_change(transaction: Transaction, name: str) -> Table:
-    """Read a table that is about to be changed, as it will stay until the end of the transaction.
-
-    The lock is the one that the change itself takes. It holds off ALTER TABLE, new triggers and new foreign keys,
-    which a change compiled a moment before would know nothing of; so the table is read once that is held.
-    """
-    ledger = transaction.schema_name
-    schema, table = find_table(transaction.cursor, name, ledger_schema=ledger)
-    try:
-        lock = SQL["lock_table"].format(table=identifier(schema, table))
-        transaction.cursor.execute(lock, {})
-    except InsufficientPrivilege as error:
-        detail = error.diag.message_primary or "a right is missing"
-        raise PermissionDenied(table=f"{schema}.{table}", detail=detail) from error
-    # By its full name: the name alone might mean another table by now.
-    full = sql.Identifier(schema, table).as_string()
-    return read_table(transaction.cursor, full, ledger_schema=ledger)
-
-
 def check_key(table: Table, request: Request) -> None:
     """Raise SchemaDrift when the table has another key by now than its key sets were made of."""
     key = tuple(column.name for column in table.key)
@@ -209,12 +182,8 @@ def check_request(
         check(transaction.cursor, table, changes.where, changes.values)
 
 
-def refuse_irreversible(action: str, change: Change) -> None:
-    """Refuse what could be done and not be taken back: what a foreign key takes along, and rows that are too wide.
-
-    An undo reads key, before and after side by side.
-    """
-    _refuse_cascades(change.table, change.kind, change.assignments)
+def refuse_too_wide(action: str, change: Change) -> None:
+    """Refuse what could be done and not be taken back: an undo reads key, before and after side by side."""
     width = len(change.table.key) + 3 * len(change.captured)
     if width > MOST_FIELDS:
         detail = (
@@ -222,26 +191,3 @@ def refuse_irreversible(action: str, change: Change) -> None:
             f"PostgreSQL takes {MOST_FIELDS}; irreversible() or --irreversible gives it up"
         )
         raise InvalidParameters(action=action, detail=detail)
-
-
-def _refuse_cascades(table: Table, kind: str, assignments: Sequence[Assignment]) -> None:
-    written = [assignment.column for assignment in assignments]
-    changed = {column.name for column in (*written, *table.computed_from(written))}
-    for reference in table.referenced_by:
-        reached = (
-            reference.on_delete in _TAKES_ALONG
-            if kind == "delete"
-            else reference.on_update in _TAKES_ALONG and changed & set(reference.referenced)
-        )
-        if reached:
-            raise IrreversibleCascade(
-                table=table.label, referencing=f"{reference.schema}.{reference.table}"
-            )
-
-
-def reference_of(table: Table) -> str:
-    """Name a table as events do: with its schema, quoted where SQL needs it."""
-    return ".".join(
-        name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
-        for name in (table.schema, table.name)
-    )

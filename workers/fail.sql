@@ -18,7 +18,7 @@ RETURNING {schema}.digest(''::bytea, ARRAY[{schema}.outcome_digest(record_outcom
 WITH newest AS (
     SELECT DISTINCT ON ({keys}) {keys}, s.part, u.n, s.direction, s.undo_id
     FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) WITH ORDINALITY AS u ({names}, n)
-    WHERE s.batch_id = %(batch_id)s
+    WHERE s.batch_id = %(batch_id)s AND s.child_table IS NULL
     ORDER BY {keys}, s.batch_version DESC
 ),
 chosen AS (

@@ -12,7 +12,7 @@ SELECT p.* FROM ({planned}) p ORDER BY {order}
 -- Leaves out rows that have their key from this change: they are not those of records that had it before.
 AND ({key}) NOT IN (
     SELECT {moved} FROM {schema}.change_sets d CROSS JOIN LATERAL unnest({arrays}) AS w ({names})
-    WHERE d.owner = %(owner)s
+    WHERE d.owner = %(owner)s AND d.child_table IS NULL
 )
 
 -- name: settings

@@ -11,13 +11,13 @@ from action_ledger.domain.errors import InvalidValue, shown
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.store import Store, Transaction
 
-from .compile import check_request, compile_request, reference_of
+from .compile import check_request, compile_request
 from .cutter import SQL, Cut, Cutter
 from .images import aliases, columns_of, listed, numbered, same_key
 from .planned import planned_keys
 from .planner import cut_selection, whole_size
 from .request_body import body_of
-from .table import Table
+from .table import Table, reference_of
 
 
 class Preview(BaseModel):

@@ -6,18 +6,19 @@ from typing import Any
 
 from psycopg import sql
 
-from action_ledger.domain.errors import ColumnNotWritable
+from action_ledger.domain.errors import ColumnNotWritable, IrreversibleCascade
 from action_ledger.domain.values import encode
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .builtin import EVERY_ROW
 from .change import Assignment, ByRecord, Change
-from .compile import refuse_irreversible
+from .compile import refuse_too_wide
 from .expressions import writable
 from .images import aliases, columns_of, listed, numbered, same_key, value
 from .literals import literal_text
 from .planned import write_of
+from .reach import find_reach
 from .slices import Slices
 from .table import Column, Table
 from .write import Owner, Write
@@ -55,7 +56,8 @@ class Writes:
             parameters={},
         )
         if by_record.reversible:
-            refuse_irreversible(by_record.action.name, change)
+            refuse_too_wide(by_record.action.name, change)
+            _refuse_reach(transaction, change)
         self._names = [f"k{n}" for n in range(1, len(table.key) + 1)]
         self._names += [f"v{n}" for n in range(1, len(names) + 1)]
         self._values: dict[str, Any] = {}
@@ -111,6 +113,19 @@ class Writes:
             planned=planned,
             located=same_key(columns_of("t", key), aliases("q", "k", len(key))),
             at_once=None,
+        )
+
+
+def _refuse_reach(transaction: Transaction, change: Change) -> None:
+    """Refuse what would write rows of other tables: of a record action, those are not captured."""
+    reach = find_reach(transaction, change.table, "update", change.acted)
+    if reach is not None:
+        reference = reach.links[0].reference
+        raise IrreversibleCascade(
+            table=change.table.label,
+            referencing=f"{reference.schema}.{reference.table}",
+            constraint=reference.constraint,
+            reason="what a record action takes along is not captured",
         )
 
 

@@ -27,7 +27,6 @@ from .compile import (
     check_key,
     check_request,
     compile_request,
-    reference_of,
 )
 from .cutter import Cut, Cutter
 from .locks import Decision, acquired, claim_of, decide, refuse_locked
@@ -37,6 +36,7 @@ from .request_body import body_of
 from .request_checks import check_retry, irreversible
 from .settle import end_of_execution
 from .steps import reached
+from .table import reference_of
 
 
 class KeptKeys(NamedTuple):

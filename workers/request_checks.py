@@ -15,8 +15,8 @@ from action_ledger.projections.store import Transaction
 
 from .bodies import read_body
 from .claim import SQL as QUEUE
-from .compile import Request, check_key, reference_of
-from .table import Table
+from .compile import Request, check_key
+from .table import Table, reference_of
 
 
 def irreversible(command: RequestExecution) -> RequestExecution:

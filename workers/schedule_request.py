@@ -16,12 +16,13 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .bodies import save_body
-from .compile import Compiled, check_request, compile_request, reference_of
+from .compile import Compiled, check_request, compile_request
 from .cutter import Cut, Cutter
 from .open_schedule import ScheduleBody, Story
 from .planner import MOVED_AT_ONCE, cut_selection
 from .request_body import body_of
 from .steps import reached
+from .table import reference_of
 
 SQL = read_blocks("action_ledger.workers", "schedules.sql")
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from psycopg import Error
-from psycopg.errors import UniqueViolation
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from action_ledger.domain.event import Tally
 from action_ledger.projections.store import Transaction
 
 from .faults import Scope, message_of, scope_of, split_reason
 from .statements import SQL
-from .write import KeyRewritten
+from .write import ChangedElsewhere
 from .writer import Writer
 
 
@@ -32,18 +32,24 @@ class Slices:
         divisible: bool = False,
         unhindered: bool = False,
         most_failures: int | None = None,
+        referring: bool = False,
     ) -> None:
         """``divisible`` says that the batch can be split, so that what is too large for one is not for it to do.
 
         ``unhindered`` says that no statement waited for others when it ran out of time: the record did that. With
-        ``most_failures`` the batch is given up, by the driver's error, when more records fail.
+        ``most_failures`` the batch is given up, by the driver's error, when more records fail. ``referring`` says that
+        what they refer to may come back yet: so a foreign key that has no row to refer to ends it, by that error.
         """
         self._divisible = divisible
         self._unhindered = unhindered
         self._most_failures = most_failures
+        self._referring = referring
         self._transaction = transaction
         self._writer = writer
         self._digests: dict[int, str] = {}
+        self._digests_of_children: dict[int, str] = {}
+        self.reached: Counter[str] = Counter()
+        """How many rows of each table were taken along and captured."""
         self.applied = 0
         self.failed = 0
         self.reasons: Counter[str] = Counter()
@@ -58,11 +64,12 @@ class Slices:
     @property
     def digests(self) -> list[str]:
         """The digests of the change set's parts, in their order."""
-        return list(self._digests.values())
+        every = {**self._digests, **self._digests_of_children}
+        return [every[part] for part in sorted(every)]
 
     @property
     def parts(self) -> list[int]:
-        """The numbers of those parts."""
+        """The numbers of those parts that hold the planned records."""
         return list(self._digests)
 
     def apply(self, lo: int, hi: int) -> None:
@@ -77,7 +84,7 @@ class Slices:
                 written = self._writer.apply(lo, hi)
                 self._transaction.cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 missed = self._writer.record_missed(lo, hi) if written.records < hi - lo + 1 else {}
-        except (Error, KeyRewritten) as error:
+        except (Error, ChangedElsewhere) as error:
             if isinstance(error, Error) and not self._is_of_records(error, alone=lo == hi):
                 raise
             if lo == hi:
@@ -96,6 +103,9 @@ class Slices:
         self.inexact = self.inexact or written.inexact
         if written.digest is not None:
             self._digests[written.part] = written.digest
+        for child in written.children:
+            self._digests_of_children[child.part] = child.digest
+            self.reached[child.table] += child.records
 
     def read_again(self) -> None:
         """Let the after-images be what the rows are by now. Nothing may write to them after this."""
@@ -106,6 +116,8 @@ class Slices:
                 self.inexact = True
 
     def _is_of_records(self, error: Error, *, alone: bool) -> bool:
+        if self._referring and isinstance(error, ForeignKeyViolation):
+            return False
         reason = split_reason(error, ordered=False)
         if reason == "timed_out":
             return alone and self._unhindered
@@ -113,7 +125,7 @@ class Slices:
             return False
         return scope_of(error) is Scope.RECORD
 
-    def _fail(self, at: int, error: Error | KeyRewritten) -> None:
+    def _fail(self, at: int, error: Error | ChangedElsewhere) -> None:
         if self.failed == self._most_failures:
             raise error
         sqlstate, constraint, message = error.sqlstate or "", None, str(error)

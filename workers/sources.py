@@ -24,7 +24,7 @@ from .images import (
     value,
 )
 from .statements import SQL as WRITER
-from .table import Column, Table
+from .table import Column, Table, identifier
 
 SQL = read_blocks("action_ledger.workers", "undo.sql")
 
@@ -53,6 +53,10 @@ class Source:
     version: int
     status: str
     superseded: bool
+    child_table: str | None
+    """The table of children that had gone along with the records; None for the records themselves."""
+    via: str | None
+    """The foreign key that had set columns of theirs."""
 
 
 def find_sources(
@@ -101,11 +105,27 @@ class Reading:
     """How a source's records are read: ``q`` with k1.. (key), b1.. (before), a1.. (after)."""
 
     def __init__(
-        self, transaction: Transaction, table: Table, source: Source, *, chosen: UUID | None
+        self,
+        transaction: Transaction,
+        table: Table,
+        source: Source,
+        *,
+        chosen: UUID | None,
+        root: Table | None = None,
+        parents_back: bool = True,
+        referred_there: bool = False,
     ) -> None:
-        """``chosen`` owns the key set of the records that were asked for; None means all."""
+        """``chosen`` owns the key set of the records that were asked for; None means all.
+
+        Of children, ``root`` is the table of the records that they had gone along with; with ``parents_back`` only
+        those are read whose record is back. With ``referred_there`` only those whose foreign keys, as they were, have
+        a row to refer to.
+        """
         self.source = source
         self.table = table
+        self._root = root
+        self._parents_back = parents_back
+        self._referred_there = referred_there
         self.captured = recorded_columns(table, source)
         self.acted = tuple(column for column in self.captured if column.name in source.acted)
         self.moved = source.kind == "update" and any(
@@ -127,6 +147,8 @@ class Reading:
             "source_part": self.source.part,
             "source_batch": self.source.batch_id,
             "source_version": self.source.batch_version,
+            "source_child": self.source.child_table,
+            "source_via": self.source.via,
             "chosen": self._chosen,
         }
 
@@ -163,6 +185,9 @@ class Reading:
                 continue
             fields += zip(numbered(prefix, len(self.captured)), self.captured, strict=True)
             arrays += unnested(f"s.{field}", self.captured)
+        if self._root is not None:
+            fields += zip(numbered("r", len(self._root.key)), self._root.key, strict=True)
+            arrays += unnested("s.roots", self._root.key)
         return self._transaction.compose(
             WRITER["images_of_part"],
             values=listed(
@@ -190,9 +215,50 @@ class Reading:
                     key=own,
                 )
             )
+        if self._root is not None and self._parents_back:
+            found.append(self._parent_is_back(self._root.key))
         if self._chosen is not None:
-            found.append(_chosen(self._transaction, key))
+            found.append(
+                _chosen(self._transaction, key)
+                if self._root is None
+                else _chosen(self._transaction, self._root.key, prefix="r")
+            )
+        if self._referred_there:
+            found += self._referred_is_there()
         return found
+
+    def _referred_is_there(self) -> list[sql.Composed]:
+        rows = self._transaction.cursor.execute(
+            SQL["foreign_keys"].format(), {"oid": self.table.oid}
+        ).fetchall()
+        names = [column.name for column in self.captured]
+        found: list[sql.Composed] = []
+        for row in rows:
+            if not all(own in names for own, _ in row["columns"]):
+                continue
+            own = [
+                value(self.captured[place], sql.Identifier("u", f"b{place + 1}"))
+                for place in (names.index(column) for column, _ in row["columns"])
+            ]
+            theirs = [sql.SQL("p.{}").format(identifier(column)) for _, column in row["columns"]]
+            found.append(
+                self._transaction.compose(
+                    SQL["referred_is_there"],
+                    own=listed(own),
+                    table=identifier(row["schema"], row["table"]),
+                    same=same_key(theirs, own),
+                )
+            )
+        return found
+
+    def _parent_is_back(self, key: Sequence[Column]) -> sql.Composed:
+        return self._transaction.compose(
+            WRITER["parent_is_back"],
+            roots=listed(decoded("u", "r", key)),
+            others=listed(decoded("w", "k", key)),
+            arrays=listed(unnested("l.keys", key)),
+            key_names=listed(numbered("k", len(key))),
+        )
 
 
 def recorded_columns(table: Table, source: Source) -> tuple[Column, ...]:
@@ -216,13 +282,13 @@ def recorded_columns(table: Table, source: Source) -> tuple[Column, ...]:
     return tuple(found)
 
 
-def _chosen(transaction: Transaction, key: Sequence[Column]) -> sql.Composed:
+def _chosen(transaction: Transaction, key: Sequence[Column], *, prefix: str = "k") -> sql.Composed:
     return transaction.compose(
         WRITER["chosen"],
         arrays=listed(unnested("c.keys", key)),
         key_names=listed(numbered("k", len(key))),
         others=listed(decoded("w", "k", key)),
-        key=listed(decoded("u", "k", key)),
+        key=listed(decoded("u", prefix, key)),
     )
 
 

@@ -1,5 +1,6 @@
 """What a table is to an action: its columns, its key, its triggers, and what refers to it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,8 @@ from action_ledger.domain.errors import UnknownColumn
 
 TRIGGER_BITS = {"insert": 4, "delete": 8, "update": 16}
 """Of pg_trigger.tgtype: what a trigger fires on."""
+
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 def identifier(*names: str) -> sql.Identifier:
@@ -91,7 +94,8 @@ class Reference:
     """A foreign key of some table (it may be the same one) to this table.
 
     ``on_delete`` and ``on_update`` are pg_constraint's letters: a no action, r restrict, c cascade, n set
-    null, d set default. ``columns`` are those of the referencing table, ``referenced`` those of this one.
+    null, d set default. ``columns`` are those of the referencing table, ``referenced`` those of this one;
+    ``set_on_delete`` those that SET NULL and SET DEFAULT write.
     """
 
     schema: str
@@ -101,6 +105,7 @@ class Reference:
     on_update: str
     columns: tuple[str, ...]
     referenced: tuple[str, ...]
+    set_on_delete: tuple[str, ...]
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Self:
@@ -113,7 +118,13 @@ class Reference:
             on_update=row["on_update"],
             columns=tuple(row["columns"]),
             referenced=tuple(row["referenced"]),
+            set_on_delete=tuple(row["set"] or row["columns"]),
         )
+
+    @property
+    def child(self) -> str:
+        """The referencing table, by a name that means no other."""
+        return sql.Identifier(self.schema, self.table).as_string()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +187,11 @@ class Table:
         raise UnknownColumn(
             table=self.label, column=name, suggestions=tuple(folded[match] for match in close)
         )
+
+
+def reference_of(table: Table) -> str:
+    """Name a table as events do: with its schema, quoted where SQL needs it."""
+    return ".".join(
+        name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+        for name in (table.schema, table.name)
+    )

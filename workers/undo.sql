@@ -2,16 +2,20 @@
 -- The change sets that an undo, or the redo of one, would take back; and how many records each still stands for.
 -- What was done last comes first: rows that refer to each other come back in the order in which that is possible.
 -- A record counts where its newest image is: `superseded` says whether a later change set of the batch may hold it.
+-- Children come after the records that they had gone along with, and in the order in which they were reached. Those
+-- that come back with their parents, since the same foreign key takes them, are left out.
 SELECT s.owner, s.part, s.batch_id, s.batch_version, s.direction, s.kind, s.records, s.columns, s.types, s.acted,
-    b.number, b.version, b.status,
+    b.number, b.version, b.status, s.child_table, s.via,
     EXISTS (SELECT FROM {schema}.change_sets l
-        WHERE l.batch_id = s.batch_id AND l.batch_version > s.batch_version) AS superseded
+        WHERE l.batch_id = s.batch_id AND l.batch_version > s.batch_version
+            AND l.child_table IS NOT DISTINCT FROM s.child_table AND l.via IS NOT DISTINCT FROM s.via) AS superseded
 FROM {schema}.change_sets s JOIN {batches} b ON b.batch_id = s.batch_id
 JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
 WHERE (b.execution_id = %(execution_id)s OR b.batch_id = %(batch_id)s)
     AND CASE WHEN %(of_undo)s::uuid IS NULL THEN s.direction IN ('do', 'redo') ELSE s.undo_id = %(of_undo)s END
     AND (%(numbers)s::integer[] IS NULL OR b.number = ANY(%(numbers)s))
-ORDER BY v.notification_id DESC, s.part DESC
+    AND (s.child_table IS NULL OR (s.of_part IS NOT NULL AND (s.kind = 'delete' OR s.via IS NOT NULL)))
+ORDER BY v.notification_id DESC, coalesce(s.of_part, s.part) DESC, s.part
 
 -- name: count_planned
 -- How many records a source stands for.
@@ -43,6 +47,25 @@ FROM {executions} WHERE execution_id = %(execution_id)s
 -- Whether rows of the table refer to rows of the same table.
 SELECT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = %(oid)s AND confrelid = %(oid)s) AS yes
 
+-- name: foreign_keys
+-- What rows of a table refer to.
+SELECT n.nspname::text AS schema, c.relname::text AS table, (
+    SELECT array_agg(ARRAY[a.attname::text, r.attname::text] ORDER BY part.place)
+    FROM unnest(f.conkey, f.confkey) WITH ORDINALITY AS part (own, other, place)
+    JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = part.own
+    JOIN pg_attribute r ON r.attrelid = f.confrelid AND r.attnum = part.other
+) AS columns
+FROM pg_constraint f JOIN pg_class c ON c.oid = f.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE f.contype = 'f' AND f.conparentid = 0 AND f.conrelid = %(oid)s
+
+-- name: referred_is_there
+-- Leaves out rows that refer to one which is not there (yet).
+AND (num_nulls({own}) > 0 OR EXISTS (SELECT FROM {table} p WHERE {same}))
+
+-- name: forget_outcomes
+-- Of records that are looked at once more.
+DELETE FROM {schema}.record_outcomes WHERE owner = %(owner)s
+
 -- name: excepted
 -- The columns in which records did not come back as they had been: a trigger wrote them. An inner join, written as
 -- a full one whose condition the planner cannot see through, so that it is hashed or merged: it takes both sides for
@@ -53,3 +76,17 @@ FROM (
     WHERE n.owner = %(owner)s AND n.part = %(part)s
 ) x FULL JOIN ({planned}) q ON {same_key}
 WHERE num_nulls(x.k1, q.k1) = 0
+
+-- name: without_parent
+-- Children of records that this compensation did not bring back stay behind with them: they are listed too.
+INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason, records, salt, keys,
+    child_table)
+SELECT %(owner)s, %(part)s, %(batch_id)s, %(execution_id)s, %(undo_id)s, 'skipped', 'parent_not_restored', count(*),
+    {schema}.salt(), {gathered}, %(child_table)s
+FROM ({planned}) q
+WHERE ({roots}) IN (
+    SELECT {others} FROM {schema}.record_outcomes o CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE o.owner = %(owner)s AND o.child_table IS NULL
+)
+HAVING count(*) > 0
+RETURNING records

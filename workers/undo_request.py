@@ -1,8 +1,6 @@
 """Takes a requested undo in: finds what it would take back, refuses what cannot be, and records it."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,29 +13,28 @@ from action_ledger.domain.errors import (
     ExecutionNotFound,
     NothingToUndo,
     NotReversible,
-    UndoConflicts,
     UndoExpired,
     UndoInProgress,
 )
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import ExecutionStatus
-from action_ledger.domain.undo import ConflictPolicy, Undo, UndoStatus
+from action_ledger.domain.undo import Undo, UndoStatus
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
 from .bodies import read_body, save_body
 from .catalog import read_table
 from .claim import SQL as QUEUE
-from .compensator import conflicting
 from .compile import Request, check_key
 from .cutter import Cutter
 from .effect_undo import EffectUndo, why_irreversible
 from .keys import key_texts
-from .sources import SQL, Reading, Source, find_sources, write_as_planned
+from .sources import SQL, Source, find_sources, write_as_planned
 from .steps import reached
 from .table import Table
 from .undo_body import UndoBody
 from .undo_lock import lock_for_undo
+from .undo_scope import UndoScope
 
 
 class UndoRequest:
@@ -95,9 +92,10 @@ class UndoRequest:
         )
         if not sources:
             raise self._nothing()
-        counts = self._count(table, sources, chosen)
+        scope = UndoScope(transaction, command, table, chosen)
+        counts = scope.count(sources)
         if not counts:
-            if chosen is not None and not self._ever_held(table, sources, chosen):
+            if chosen is not None and not scope.ever_held(sources):
                 raise self._nothing()
             raise AlreadyUndone(execution_id=command.execution_id, of_undo=command.of_undo)
         digest = self._save_body()
@@ -188,44 +186,10 @@ class UndoRequest:
             )
         return undo_id
 
-    def _count(
-        self, table: Table, sources: Sequence[Source], chosen: UUID | None
-    ) -> dict[UUID, int]:
-        """Count, for each batch, the records that it would bring back; what was done last comes first."""
-        counts: defaultdict[UUID, int] = defaultdict(int)
-        conflicts = 0
-        for source in sources:
-            reading = Reading(self._transaction, table, source, chosen=chosen)
-            whole = chosen is None and not source.superseded
-            counts[source.batch_id] += (
-                source.records if whole else self._ask("count_planned", reading)
-            )
-            if self._command.policy is ConflictPolicy.FAIL:
-                conflicts += self._ask(
-                    "count_conflicts",
-                    reading,
-                    table=table.identifier,
-                    located=reading.located(),
-                    conflicting=conflicting(reading),
-                )
-        if conflicts:
-            raise UndoConflicts(execution_id=self._command.execution_id, conflicts=conflicts)
-        return {batch_id: count for batch_id, count in counts.items() if count}
-
-    def _ever_held(self, table: Table, sources: Sequence[Source], chosen: UUID) -> bool:
-        """Say whether any of the chosen records was ever changed, whatever was undone since."""
-        whole = (replace(source, superseded=False) for source in sources)
-        readings = (Reading(self._transaction, table, one, chosen=chosen) for one in whole)
-        return any(self._ask("count_planned", reading) for reading in readings)
-
-    def _ask(self, block: str, reading: Reading, **parts: Any) -> int:  # noqa: ANN401
-        statement = self._transaction.compose(SQL[block], planned=reading.planned(), **parts)
-        values = {**reading.parameters, "lo": 1, "hi": reading.source.records}
-        row = self._transaction.cursor.execute(statement, values).fetchone()
-        return int(row["records"]) if row else 0
-
     def _is_serial(self, table: Table, sources: Sequence[Source]) -> bool:
-        """Rows that refer to rows of their own table must come back in the order in which they went."""
+        """Rows that refer to each other must come back in the order in which they went."""
+        if any(source.child_table is not None for source in sources):
+            return True
         if all(source.kind == "update" for source in sources):
             return False
         row = self._transaction.cursor.execute(

@@ -14,6 +14,7 @@ from action_ledger.projections.store import Store, Transaction
 
 from .applier import apply_batch
 from .bodies import read_body
+from .catalog import read_for_change
 from .change import Change
 from .claim import Unit, holds
 from .close import ExecutionClosed, require_open
@@ -23,7 +24,6 @@ from .compile import (
     Request,
     check_key,
     compile_request,
-    read_for_change,
 )
 from .effect_lease import EffectLeases
 from .effect_unit import EffectUnit

@@ -1,5 +1,6 @@
 """What a write is: a change of planned records, in the parts that its statement is put together from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
@@ -22,6 +23,22 @@ class Owner:
     undo_id: UUID | None
     batch_version: int
     direction: Literal["do", "undo", "redo"]
+    child_table: str | None = None
+    """The table of captured children that are brought back; None for the records themselves."""
+    via: str | None = None
+    """The foreign key that had set columns of theirs."""
+
+    @property
+    def values(self) -> dict[str, object]:
+        """Its part of a statement's values."""
+        return {
+            "owner": self.id,
+            "batch_id": self.batch_id,
+            "execution_id": self.execution_id,
+            "undo_id": self.undo_id,
+            "child_table": self.child_table,
+            "via": self.via,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +85,29 @@ class Written:
     part: int
     digest: str | None
     inexact: bool
+    children: Sequence["Child"] = ()
 
 
-class KeyRewritten(Exception):  # noqa: N818 - it says what happened, as the errors of the domain do
-    """A trigger gave a row that was inserted again another key, so that nobody would know whose it is."""
+@dataclass(slots=True)
+class Child:
+    """Rows of another table that were captured with it: a part of the change set of their own."""
+
+    table: str
+    part: int
+    records: int
+    digest: str
+
+
+class ChangedElsewhere(Exception):  # noqa: N818 - it says what happened, as the errors of the domain do
+    """Something else than the statement changed rows with it."""
 
     sqlstate = "27000"
     """PostgreSQL's triggered_data_change_violation."""
+
+
+class KeyRewritten(ChangedElsewhere):
+    """A trigger gave a row that was inserted again another key, so that nobody would know whose it is."""
+
+
+class ReachDiffers(ChangedElsewhere):
+    """Other rows went through foreign keys than were captured: a trigger had a hand in it."""

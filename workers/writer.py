@@ -4,13 +4,14 @@ The same statement serves an action and its undo, redo and their batches: they d
 :class:`Write` names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
+from .children import Captured, Children
 from .order import (
     Direction,
     direction_of,
@@ -19,6 +20,7 @@ from .order import (
     moves_keys,
     ordered,
 )
+from .reach import Reach
 from .statements import Statements, statements_of
 from .write import KeyRewritten, Owner, Write, Written
 
@@ -40,12 +42,14 @@ class Writer:
         ordered: bool,
         part: int = 0,
         outcomes: int = 0,
+        reach: Reach | None = None,
     ) -> None:
         """``parameters`` are the values of the write's placeholders, but for lo and hi.
 
         ``ordered`` takes the rows in key order first, as is done after a deadlock.
 
-        ``part`` and ``outcomes`` are how many parts of change set and of outcomes the owner has already.
+        ``part`` and ``outcomes`` are how many parts of change set and of outcomes the owner has already. ``reach``
+        is what the write takes along, which is captured then.
         """
         self._transaction = transaction
         self._owner = owner
@@ -57,10 +61,12 @@ class Writer:
         self._statements = self._statements_of(write)
         self._lock_rows = (
             self._statements.lock_rows
-            if write.kind != "insert" and (ordered or self._statements.reads_first)
+            if write.kind != "insert" and (ordered or reach or self._statements.reads_first)
             else None
         )
         self._in_order: tuple[Direction, Statements] | None = None
+        self._reach = reach
+        self._own_part = part
         self.part = part
         self.outcomes = outcomes
 
@@ -73,7 +79,7 @@ class Writer:
         """Look for an order in which the keys of these records can be moved; from then on it is kept to."""
         if self._in_order is not None or not moves_keys(self._write):
             return False
-        values = {**self._parameters, **self._owned(), "lo": lo, "hi": hi}
+        values = {**self._parameters, **self._owner.values, "lo": lo, "hi": hi}
         if (direction := direction_of(self._transaction, self._write, values)) is None:
             return False
         planned = ordered(self._transaction, self._write, direction)
@@ -91,7 +97,7 @@ class Writer:
         cursor, write = self._transaction.cursor, self._write
         values = {
             **self._parameters,
-            **self._owned(),
+            **self._owner.values,
             "part": self.part + 1,
             "batch_version": self._owner.batch_version,
             "direction": self._owner.direction,
@@ -105,6 +111,12 @@ class Writer:
         with tracing.statement(write.kind.upper(), table=write.table.name):
             if self._lock_rows is not None:
                 cursor.execute(self._lock_rows, values)
+            children = None
+            if self._reach is not None:
+                children = Children(
+                    self._transaction, write, self._reach, values, of_part=self.part + 1
+                )
+                children.capture()
             few = hi - lo < PREPARED_FOR
             cursor.execute(statements.write, values, prepare=None if few else False)
             row = cursor.fetchone()
@@ -113,12 +125,18 @@ class Writer:
             raise AssertionError(message)
         if row["written"] != row["records"]:
             raise KeyRewritten("a trigger gave the row another key")
-        self.part += 1
+        captured: Sequence[Captured] = ()
+        if children is not None:
+            children.settle(row["records"])
+            captured = children.captured
+        self._own_part = self.part + 1
+        self.part += 1 + len(captured)
         return Written(
             records=row["records"],
-            part=self.part,
+            part=self._own_part,
             digest=row["digest"],
             inexact=bool(row["inexact"]),
+            children=captured,
         )
 
     def read_again(self, part: int) -> str | None:
@@ -137,8 +155,8 @@ class Writer:
             self._statements.missed,
             {
                 **self._parameters,
-                **self._owned(),
-                "part": self.part,
+                **self._owner.values,
+                "part": self._own_part,
                 "first_part": self.outcomes,
                 "acted": [column.name for column in self._write.acted],
                 "lo": lo,
@@ -158,7 +176,7 @@ class Writer:
             self._statements.failed,
             {
                 **self._parameters,
-                **self._owned(),
+                **self._owner.values,
                 "first_part": self.outcomes,
                 "sqlstate": sqlstate,
                 "constraint": constraint,
@@ -167,15 +185,6 @@ class Writer:
                 "hi": at,
             },
         )
-
-    def _owned(self) -> dict[str, object]:
-        owner = self._owner
-        return {
-            "owner": owner.id,
-            "batch_id": owner.batch_id,
-            "execution_id": owner.execution_id,
-            "undo_id": owner.undo_id,
-        }
 
     def _statements_of(self, write: Write) -> Statements:
         version = self._transaction.connection.info.server_version

@@ -19,7 +19,15 @@ WHERE s.owner = %(source)s AND s.part = %(source_part)s AND u.n BETWEEN %(lo)s A
 AND ({key}) NOT IN (
     SELECT {others} FROM {schema}.change_sets l CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
     WHERE l.batch_id = %(source_batch)s AND l.batch_version > %(source_version)s
+        AND l.child_table IS NOT DISTINCT FROM %(source_child)s AND l.via IS NOT DISTINCT FROM %(source_via)s
 )
+
+-- name: parent_is_back
+-- Children come back with the record that they went with: this leaves out those of records that have not.
+AND (({roots}) IN (
+    SELECT {others} FROM {schema}.change_sets l CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE l.batch_id = %(source_batch)s AND l.batch_version > %(source_version)s AND l.child_table IS NULL
+)) IS TRUE
 
 -- name: chosen
 -- Leaves out records that the undo was not asked for. IS TRUE keeps it from becoming a join, which the planner
@@ -57,9 +65,9 @@ summary AS (SELECT count(*) AS records, {written} AS written, {keys} AS keys, {b
     FROM {changed}),
 stored AS (
     INSERT INTO {schema}.change_sets (owner, part, batch_id, batch_version, undo_id, direction, kind, records,
-        columns, types, acted, salt, keys, before, after)
+        columns, types, acted, salt, keys, before, after, child_table, via)
     SELECT %(owner)s, %(part)s, %(batch_id)s, %(batch_version)s, %(undo_id)s, %(direction)s, %(kind)s, records,
-        %(columns)s, %(types)s, %(acted)s, {schema}.salt(), keys, before, after
+        %(columns)s, %(types)s, %(acted)s, {schema}.salt(), keys, before, after, %(child_table)s, %(via)s
     FROM summary WHERE records > 0
     RETURNING {schema}.change_digest(change_sets) AS digest
 )
@@ -93,10 +101,10 @@ missed AS (
     WHERE ({planned_key}) NOT IN (SELECT {done_key} FROM done w)
 )
 INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason, records,
-    columns, salt, keys, recorded, current)
+    columns, salt, keys, recorded, current, child_table)
 SELECT %(owner)s, %(first_part)s + row_number() OVER (), %(batch_id)s, %(execution_id)s, %(undo_id)s,
     CASE WHEN reason IN ('changed_since', 'gone', 'taken') THEN 'conflict' ELSE 'skipped' END, reason, count(*),
-    {columns}, {schema}.salt(), {keys}, {recorded}, {found_values}
+    {columns}, {schema}.salt(), {keys}, {recorded}, {found_values}, %(child_table)s
 FROM missed GROUP BY reason
 RETURNING reason, records
 
@@ -104,9 +112,9 @@ RETURNING reason, records
 -- One record that the database would not take.
 WITH planned AS ({planned})
 INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason,
-    sqlstate, constraint_name, message, records, salt, keys)
+    sqlstate, constraint_name, message, records, salt, keys, child_table)
 SELECT %(owner)s, %(first_part)s, %(batch_id)s, %(execution_id)s, %(undo_id)s, 'failed', 'refused_by_database',
-    %(sqlstate)s, %(constraint)s, %(message)s, 1, {schema}.salt(), {keys}
+    %(sqlstate)s, %(constraint)s, %(message)s, 1, {schema}.salt(), {keys}, %(child_table)s
 FROM planned q
 
 -- name: outcomes_digest

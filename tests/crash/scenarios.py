@@ -94,6 +94,27 @@ def _redone(stage: Stage) -> Order:
     return {"job": undo.redo(by="user:2").submit().id}
 
 
+def _taking_along(stage: Stage) -> Order:
+    """A delete that foreign keys carry on to other tables."""
+    stage.connection.execute(
+        "CREATE TABLE visits (id bigint PRIMARY KEY, place bigint REFERENCES places ON DELETE CASCADE);"
+        "CREATE TABLE notes (id bigint PRIMARY KEY, place bigint REFERENCES places ON DELETE SET NULL);"
+        "INSERT INTO visits SELECT i, i FROM generate_series(1, 60) i;"
+        "INSERT INTO notes SELECT i, i FROM generate_series(1, 60) i"
+    )
+    return {"job": planned(stage, _all_gone(stage)).id}
+
+
+def _brought_along(stage: Stage) -> Order:
+    execution = stage.ledger.execution(_taking_along(stage)["job"])
+    execution.finish()
+    return {"job": execution.undo(by="user:2").submit().id}
+
+
+def _all_gone(stage: Stage) -> Request:
+    return stage.ledger.on("places").all().delete(hard=True).by("user:1").batch_size(BATCH)
+
+
 def _steered(task: str) -> Callable[[Stage], Order]:
     def prepare(stage: Stage) -> Order:
         execution = planned(stage)
@@ -224,6 +245,10 @@ def set_up(stage: Stage) -> None:
 
 PLAN = ("plan.claimed", "plan.cut", "plan.before_append", "plan.appended", "plan.before_commit")
 BATCHES = ("batch.claimed", "batch.applied", "batch.appended", "batch.before_commit")
+CHILDREN = (
+    *("children.parents_locked", "children.locked", "children.captured", "children.gone"),
+    "batch.applied",
+)
 COMPENSATIONS = tuple(step.replace("batch.", "compensation.") for step in BATCHES)
 RECORDS_DONE = ("records.locked", "records.called", "records.written")
 ENDS = ("settle.before_append", "settle.appended")
@@ -269,6 +294,8 @@ SCENARIOS: dict[str, Scenario] = {
     "pause": Scenario(_steered("pause"), STEER, ONE),
     "resume": Scenario(_steered("resume"), STEER, ONE),
     "retune": Scenario(_steered("retune"), STEER, ONE),
+    "children go along": Scenario(_taking_along, CHILDREN, {}),
+    "children come back": Scenario(_brought_along, ("undo.children_back", *COMPENSATIONS), NONE),
     "units left open": Scenario(_left_open, (*SWEEP, *CLOSE), NONE, adds_up=False),
     "rollback": Scenario(_rolled_back, (*ENDS, *ROLLBACK, *UNDO, *COMPENSATIONS, *UNDO_ENDS), NONE),
     "rollback of nothing": Scenario(

@@ -250,8 +250,8 @@ def test_references(cursor: Cursor[DictRow]) -> None:
         "CREATE TABLE out (id int PRIMARY KEY)",
     )
     assert read_table(cursor, "t").referenced_by == (
-        Reference("public", "t", "t_up_fkey", "n", "a", ("up",), ("b",)),
-        Reference("s", "c %", "k %s", "c", "r", ("x {}", "y"), ("a", "b")),
+        Reference("public", "t", "t_up_fkey", "n", "a", ("up",), ("b",), ("up",)),
+        Reference("s", "c %", "k %s", "c", "r", ("x {}", "y"), ("a", "b"), ("x {}", "y")),
     )
     assert read_table(cursor, "out").referenced_by == ()
 
