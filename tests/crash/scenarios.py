@@ -142,6 +142,17 @@ def _drifted_before(stage: Stage) -> Order:
     return {"job": execution.id}
 
 
+def _put_off(stage: Stage) -> Order:
+    """Four serialization failures, which a sequence counts: it forgets nothing with a transaction."""
+    stage.connection.execute("CREATE SEQUENCE faults")
+    stage.connection.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('faults') <= 4 THEN"
+        " RAISE serialization_failure; END IF; RETURN NULL; END $$"
+    )
+    stage.connection.execute("CREATE TRIGGER fail AFTER UPDATE ON places EXECUTE FUNCTION fail()")
+    return {"job": planned(stage).id}
+
+
 def _followed(stage: Stage) -> Order:
     add_one(stage).run().undo(by="user:2").run()
     return {"task": "follow"}
@@ -172,6 +183,7 @@ SWEEP = ("sweep.found", "sweep.locked", "sweep.closed")
 ROLLBACK = ("rollback.found", "rollback.requested")
 UNDO = ("undo.begun", "undo.before_append", "undo.before_commit")
 FAIL = ("fail.listed", "fail.appended")
+PUT_OFF = ("fault.met", "fault.put_off")
 FOLLOW = ("follow.locked", "follow.tracked", "follow.written", "follow.before_commit")
 REBUILD = (
     *("rebuild.begun", "rebuild.prepared", "rebuild.held_up", "rebuild.folded"),
@@ -200,6 +212,7 @@ SCENARIOS: dict[str, Scenario] = {
     "ended by nobody": Scenario(
         _ended_by_nobody, ("sweep.found", "sweep.before_settle", "sweep.settled", *ENDS), ONE
     ),
+    "put off": Scenario(_put_off, PUT_OFF, ONE),
     "drift": Scenario(_drifted, (*FAIL, *ENDS), {}),
     "drift before planning": Scenario(_drifted_before, ("fail.planning_ended", *ENDS), {}),
     "follow": Scenario(_followed, FOLLOW, NONE),

@@ -55,6 +55,11 @@ class TestOrder:
             )
         assert set(tallies(connection).values()) == {3}
 
+    def test_a_block_is_taken_in_once(self, ledger: Ledger) -> None:
+        append(ledger.store, *story())
+        follower = Follower(ledger.store, Journal())
+        assert [follower._take() for _ in range(2)] == [3, 0]
+
     def test_a_block_that_reaches_further_is_no_second_reading(
         self, ledger: Ledger, connection: Connection[DictRow]
     ) -> None:
