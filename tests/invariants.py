@@ -129,11 +129,18 @@ def check_digests(connection: Connection[DictRow]) -> None:
     """Key sets, change sets and outcomes are what their events fixed."""
     wrong = rows_of(
         connection,
-        "SELECT k.owner FROM {schema}.stored_events e JOIN {schema}.key_sets k ON k.owner = e.originator_id"
+        "SELECT e.originator_id FROM {schema}.stored_events e"
+        " LEFT JOIN {schema}.key_sets k ON k.owner = e.originator_id"
         " WHERE e.topic = 'batch.planned' AND convert_from(e.state, 'UTF8')::jsonb ->> 'keys_digest'"
-        " <> {schema}.digest(k.salt, k.keys)",
+        " IS DISTINCT FROM {schema}.digest(k.salt, k.keys)",
     )
-    assert not wrong, f"key sets altered: {wrong}"
+    assert not wrong, f"key sets altered or gone: {wrong}"
+    orphans = rows_of(
+        connection,
+        "SELECT k.owner FROM {schema}.key_sets k WHERE NOT EXISTS (SELECT FROM {schema}.stored_events e"
+        " WHERE e.originator_id = k.execution_id)",
+    )
+    assert not orphans, f"I1: key sets that no event tells of: {orphans}"
     told = rows_of(
         connection,
         "SELECT coalesce(body ->> 'compensation_id', originator_id::text) AS owner,"
@@ -176,7 +183,7 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
     """I7: no queue row, lock, open transaction or temporary table is left by a job that has ended."""
     queue = rows_of(
         connection,
-        "SELECT w.* FROM {schema}.work_queue w LEFT JOIN {executions} e ON e.execution_id = w.job_id"
+        "SELECT w.unit_id, w.kind, w.job_id FROM {schema}.work_queue w LEFT JOIN {executions} e ON e.execution_id = w.job_id"
         " LEFT JOIN {undos} u ON u.undo_id = w.job_id"
         " WHERE e.ended_at IS NOT NULL OR u.ended_at IS NOT NULL OR (e.execution_id IS NULL AND u.undo_id IS NULL)",
         executions=view_of(connection, "executions"),
@@ -191,7 +198,10 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
     )
     assert not paces, f"I7: paces left: {paces}"
     if not open_jobs:
-        still = rows_of(connection, "SELECT * FROM {schema}.work_queue")
+        still = rows_of(
+            connection,
+            "SELECT unit_id, kind, job_id, attempts, last_error FROM {schema}.work_queue",
+        )
         assert not still, f"I7: work is left: {still}"
     deadline = time.monotonic() + PATIENCE
     while left := _left_in_sessions(connection):

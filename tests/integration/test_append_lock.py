@@ -13,6 +13,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain.errors import UndoInProgress
 from action_ledger.ops import ExecutionHandle, open_ledger
+from action_ledger.projections.audit import Audit
 from action_ledger.workers import steps
 from action_ledger.workers.close import ExecutionClosed
 from action_ledger.workers.sweep import sweep
@@ -178,6 +179,37 @@ def test_a_second_undo_is_told_of_the_first(stage: Stage) -> None:
     assert scores(stage.connection) == {0: RECORDS}
 
 
+def test_an_undo_that_was_looked_for_before_another_ended(stage: Stage) -> None:
+    """Meanwhile the other has taken everything back: what was found is not there any more."""
+    execution = add_one(stage).run()
+    with (
+        pytest.raises(UndoInProgress),
+        standing("undo.before_append", lambda: execution.undo(by="user:2").submit()),
+    ):
+        execution.undo(by="user:3").run()
+    assert [undo.status for undo in execution.undos()] == ["completed"]
+    assert scores(stage.connection) == {0: RECORDS}
+
+
+def test_a_follower_that_parks_a_stream_comes_before_a_rebuild_or_not_at_all(stage: Stage) -> None:
+    """The rebuild takes in what the follower could not: no stream of the new view is left out from then on."""
+    add_one(stage).run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Audit, "project", refused)
+
+        def rebuild() -> None:
+            patch.undo()
+            stage.ledger.projections.rebuild(["audit"])
+
+        in_turn(stage, stage.ledger.catch_up, "follow.before_commit", rebuild)
+    parked = stage.connection.execute("SELECT FROM action_ledger.parked_streams").fetchall()
+    assert parked == []
+
+
+def refused(*_: object) -> None:
+    raise LookupError
+
+
 def test_who_has_looked_at_a_view_writes_to_the_one_that_took_its_place(stage: Stage) -> None:
     """A retry reads the execution before it appends."""
     execution = planned(stage)
@@ -189,6 +221,7 @@ def test_who_has_looked_at_a_view_writes_to_the_one_that_took_its_place(stage: S
         "rebuild.before_commit",
         retry.submit,
     )
+    assert again.status == "requested", "or the new view does not know it"
     again.finish()
     assert again.progress().applied == RECORDS
 

@@ -147,7 +147,7 @@ def test_a_fault_says_nothing_of_a_unit_that_another_has_done_since(
     fault: str,
     topic: str,
 ) -> None:
-    execution = planned(ledger, places, batches=1)
+    execution = planned(ledger, places, batches=2)
 
     def refused(*_: object, **__: object) -> NoReturn:
         raise errors.lookup(fault)
@@ -161,7 +161,8 @@ def test_a_fault_says_nothing_of_a_unit_that_another_has_done_since(
 
         with struck("fault.met", 1, meanwhile):
             assert ledger.worker().step(execution.id)
-    assert execution.status == "completed"
+    execution.finish()
+    assert (execution.status, execution.progress().applied) == ("completed", PLACES)
     assert topics(connection).get(topic, 0) == 0
     assert not caplog.records
     check_invariants(connection, ledger=ledger, tables=["places"])

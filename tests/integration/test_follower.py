@@ -11,7 +11,7 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import DictRow
 
 from action_ledger.ops import Ledger
-from action_ledger.projections.follower import Follower
+from action_ledger.projections.follower import Follower, follow_alone
 from action_ledger.projections.projection import Recorded
 from tests.journal import Journal, append, status, story, tallies
 
@@ -192,6 +192,13 @@ class TestFaults:
         assert status(ledger).parked == 0, "it is no event's fault"
         assert ledger.catch_up() > 0
         assert set(tallies(connection).values()) == {3}
+
+    def test_one_that_falls_silent_is_ended_by_the_server(self, ledger: Ledger) -> None:
+        """Frozen within a block it would keep every other follower from getting on."""
+        with ledger.store.transaction() as transaction:
+            follow_alone(ledger.store, transaction, Journal())
+            shown = transaction.connection.execute("SHOW idle_in_transaction_session_timeout")
+            assert shown.fetchone() == {"idle_in_transaction_session_timeout": "10s"}
 
     def test_a_passing_fault_parks_nobody(
         self, ledger: Ledger, connection: Connection[DictRow]
