@@ -81,13 +81,20 @@ def check_streams(connection: Connection[DictRow]) -> None:
 
 
 def check_closed(connection: Connection[DictRow]) -> None:
-    """Nothing of an execution is completed after the event that closed it."""
+    """Nothing of an execution is done after the event that closed it, nor anything of an undo after its end."""
     late = rows_of(
         connection,
         "SELECT b.notification_id, b.topic FROM {schema}.stored_events e JOIN {schema}.stored_events b"
         " ON b.notification_id > e.notification_id AND b.topic IN ('batch.completed', 'batch.failed')"
         " AND convert_from(b.state, 'UTF8')::jsonb ->> 'execution_id' = e.originator_id::text"
-        " WHERE e.topic IN ('execution.cancelled', 'execution.rollback_started', 'execution.failed')",
+        " WHERE e.topic IN ('execution.completed', 'execution.cancelled', 'execution.rollback_started',"
+        "  'execution.failed')"
+        " UNION ALL"
+        " SELECT b.notification_id, b.topic FROM {schema}.stored_events e JOIN {schema}.stored_events b"
+        " ON b.notification_id > e.notification_id"
+        " AND b.topic IN ('batch.compensated', 'batch.compensation_failed')"
+        " AND convert_from(b.state, 'UTF8')::jsonb ->> 'undo_id' = e.originator_id::text"
+        " WHERE e.topic IN ('undo.completed', 'undo.failed')",
     )
     assert not late, f"after the end: {late}"
 
