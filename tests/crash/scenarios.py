@@ -128,6 +128,15 @@ def _ended_by_nobody(stage: Stage) -> Order:
     return {"task": "sweep"}
 
 
+def _undo_ended_by_nobody(stage: Stage) -> Order:
+    undo = add_one(stage).run().undo(by="user:2").submit()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("action_ledger.workers.work.settle", lambda *_, **__: False)
+        while stage.ledger.worker().step(undo.id):
+            pass
+    return {"task": "sweep"}
+
+
 def _drifted(stage: Stage) -> Order:
     execution = planned(stage)
     stage.ledger.worker().step(execution.id)
@@ -211,6 +220,9 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "ended by nobody": Scenario(
         _ended_by_nobody, ("sweep.found", "sweep.before_settle", "sweep.settled", *ENDS), ONE
+    ),
+    "undo ended by nobody": Scenario(
+        _undo_ended_by_nobody, ("sweep.found", "sweep.settled", *UNDO_ENDS), NONE
     ),
     "put off": Scenario(_put_off, PUT_OFF, ONE),
     "drift": Scenario(_drifted, (*FAIL, *ENDS), {}),

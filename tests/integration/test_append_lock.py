@@ -231,6 +231,7 @@ def test_who_has_looked_at_a_view_writes_to_the_one_that_took_its_place(stage: S
     [
         ("units left open", "sweep.closed"),
         ("ended by nobody", "sweep.settled"),
+        ("undo ended by nobody", "sweep.settled"),
         ("rollback of nothing", "rollback.ended"),
     ],
 )
