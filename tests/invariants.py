@@ -85,13 +85,20 @@ def check_streams(connection: Connection[DictRow]) -> None:
 
 
 def check_closed(connection: Connection[DictRow]) -> None:
-    """Nothing of an execution is completed after the event that closed it."""
+    """Nothing of an execution is done after the event that closed it, nor anything of an undo after its end."""
     late = rows_of(
         connection,
         "SELECT b.notification_id, b.topic FROM {schema}.stored_events e JOIN {schema}.stored_events b"
         " ON b.notification_id > e.notification_id AND b.topic IN ('batch.completed', 'batch.failed')"
         " AND convert_from(b.state, 'UTF8')::jsonb ->> 'execution_id' = e.originator_id::text"
-        " WHERE e.topic IN ('execution.cancelled', 'execution.rollback_started', 'execution.failed')",
+        " WHERE e.topic IN ('execution.completed', 'execution.cancelled', 'execution.rollback_started',"
+        "  'execution.failed')"
+        " UNION ALL"
+        " SELECT b.notification_id, b.topic FROM {schema}.stored_events e JOIN {schema}.stored_events b"
+        " ON b.notification_id > e.notification_id"
+        " AND b.topic IN ('batch.compensated', 'batch.compensation_failed')"
+        " AND convert_from(b.state, 'UTF8')::jsonb ->> 'undo_id' = e.originator_id::text"
+        " WHERE e.topic IN ('undo.completed', 'undo.failed')",
     )
     assert not late, f"after the end: {late}"
 
@@ -133,11 +140,18 @@ def check_digests(connection: Connection[DictRow]) -> None:
     """Key sets, change sets and outcomes are what their events fixed."""
     wrong = rows_of(
         connection,
-        "SELECT k.owner FROM {schema}.stored_events e JOIN {schema}.key_sets k ON k.owner = e.originator_id"
+        "SELECT e.originator_id FROM {schema}.stored_events e"
+        " LEFT JOIN {schema}.key_sets k ON k.owner = e.originator_id"
         " WHERE e.topic = 'batch.planned' AND convert_from(e.state, 'UTF8')::jsonb ->> 'keys_digest'"
-        " <> {schema}.digest(k.salt, k.keys)",
+        " IS DISTINCT FROM {schema}.digest(k.salt, k.keys)",
     )
-    assert not wrong, f"key sets altered: {wrong}"
+    assert not wrong, f"key sets altered or gone: {wrong}"
+    orphans = rows_of(
+        connection,
+        "SELECT k.owner FROM {schema}.key_sets k WHERE NOT EXISTS (SELECT FROM {schema}.stored_events e"
+        " WHERE e.originator_id = k.execution_id)",
+    )
+    assert not orphans, f"I1: key sets that no event tells of: {orphans}"
     told = rows_of(
         connection,
         "SELECT coalesce(body ->> 'compensation_id', originator_id::text) AS owner,"
@@ -180,7 +194,7 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
     """I7: no queue row, lock, open transaction or temporary table is left by a job that has ended."""
     queue = rows_of(
         connection,
-        "SELECT w.* FROM {schema}.work_queue w LEFT JOIN {executions} e ON e.execution_id = w.job_id"
+        "SELECT w.unit_id, w.kind, w.job_id FROM {schema}.work_queue w LEFT JOIN {executions} e ON e.execution_id = w.job_id"
         " LEFT JOIN {undos} u ON u.undo_id = w.job_id"
         " WHERE e.ended_at IS NOT NULL OR u.ended_at IS NOT NULL OR (e.execution_id IS NULL AND u.undo_id IS NULL)",
         executions=view_of(connection, "executions"),
@@ -195,7 +209,10 @@ def check_nothing_left(connection: Connection[DictRow], *, open_jobs: bool = Fal
     )
     assert not paces, f"I7: paces left: {paces}"
     if not open_jobs:
-        still = rows_of(connection, "SELECT * FROM {schema}.work_queue")
+        still = rows_of(
+            connection,
+            "SELECT unit_id, kind, job_id, attempts, last_error FROM {schema}.work_queue",
+        )
         assert not still, f"I7: work is left: {still}"
     deadline = time.monotonic() + PATIENCE
     while left := _left_in_sessions(connection):

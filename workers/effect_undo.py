@@ -39,7 +39,8 @@ class EffectUndo:
         if self._command.of_undo is not None:
             reason = "an effect is not done again by a redo; ask for the action anew"
             raise NotReversible(execution_id=execution_id, reason=reason)
-        if self._transaction.execute(SQL["leased"], {"execution_id": execution_id}).fetchone():
+        leased = self._transaction.execute(SQL["leased"], {"execution_id": execution_id}).fetchone()
+        if leased is not None:  # a row without columns is falsy
             reason = "a batch of it is still at work; wait for that"
             raise NotReversible(execution_id=execution_id, reason=reason)
         found = self._look(ever=False)

@@ -214,6 +214,7 @@ class Worker:
             log.error(
                 "unit %s (%s) met an unexpected fault", unit.unit_id, unit.kind, exc_info=error
             )
+        reached("fault.met")
         with self._store.transaction(silence=self._silence) as transaction:
             if isinstance(error, SplitInstead):
                 self._bench.split_in_two(transaction, unit, error, error=code)
@@ -224,6 +225,7 @@ class Worker:
                 delay, own = _delay(unit.attempt), not is_waited_out(error)
                 if postpone(transaction, unit, error=code, delay=delay, own=own):
                     count_retry(transaction, tracing.error_type(error))
+                reached("fault.put_off")
                 return None
             fail_unit(transaction, unit, error=code, worker=self.name, cause=error)
         return tracing.error_type(error)

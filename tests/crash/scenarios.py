@@ -165,6 +165,15 @@ def _ended_by_nobody(stage: Stage) -> Order:
     return {"task": "sweep"}
 
 
+def _undo_ended_by_nobody(stage: Stage) -> Order:
+    undo = add_one(stage).run().undo(by="user:2").submit()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("action_ledger.workers.work.settle", lambda *_, **__: False)
+        while stage.ledger.worker().step(undo.id):
+            pass
+    return {"task": "sweep"}
+
+
 def _drifted(stage: Stage) -> Order:
     execution = planned(stage)
     stage.ledger.worker().step(execution.id)
@@ -177,6 +186,17 @@ def _drifted_before(stage: Stage) -> Order:
     execution = add_one(stage).submit()
     stage.connection.execute("ALTER TABLE places RENAME score TO points")
     return {"job": execution.id}
+
+
+def _put_off(stage: Stage) -> Order:
+    """Four serialization failures, which a sequence counts: it forgets nothing with a transaction."""
+    stage.connection.execute("CREATE SEQUENCE faults")
+    stage.connection.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('faults') <= 4 THEN"
+        " RAISE serialization_failure; END IF; RETURN NULL; END $$"
+    )
+    stage.connection.execute("CREATE TRIGGER fail AFTER UPDATE ON places EXECUTE FUNCTION fail()")
+    return {"job": planned(stage).id}
 
 
 def _followed(stage: Stage) -> Order:
@@ -260,6 +280,7 @@ LOCK = ("lock.turn_taken", "lock.released")
 ROLLBACK = ("rollback.found", "rollback.requested")
 UNDO = ("undo.begun", "undo.before_append", "undo.before_commit")
 FAIL = ("fail.listed", "fail.appended")
+PUT_OFF = ("fault.met", "fault.put_off")
 FOLLOW = ("follow.locked", "follow.tracked", "follow.written", "follow.before_commit")
 REBUILD = (
     *("rebuild.begun", "rebuild.prepared", "rebuild.held_up", "rebuild.folded"),
@@ -304,6 +325,10 @@ SCENARIOS: dict[str, Scenario] = {
     "ended by nobody": Scenario(
         _ended_by_nobody, ("sweep.found", "sweep.before_settle", "sweep.settled", *ENDS), ONE
     ),
+    "undo ended by nobody": Scenario(
+        _undo_ended_by_nobody, ("sweep.found", "sweep.settled", *UNDO_ENDS), NONE
+    ),
+    "put off": Scenario(_put_off, PUT_OFF, ONE),
     "drift": Scenario(_drifted, (*FAIL, *ENDS), {}),
     "drift before planning": Scenario(_drifted_before, ("fail.planning_ended", *ENDS), {}),
     "chain asked for": Scenario(

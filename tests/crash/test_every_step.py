@@ -1,4 +1,4 @@
-"""Every step point there is: a process is killed there, and the next one too, at the same point of its recovery."""
+"""Every step point there is: a process is killed there, the next one at the same point of its recovery, a third one later."""
 
 import pytest
 from psycopg import Connection
@@ -31,9 +31,14 @@ def test_no_point_is_without_a_case() -> None:
     assert in_sources() == ELSEWHERE | {step for _, step in CASES}
 
 
+def further(steps: tuple[str, ...], step: str) -> tuple[str, ...]:
+    """Give the point after one, if there is another."""
+    return steps[steps.index(step) + 1 :][:1]
+
+
 @pytest.mark.crash
 @pytest.mark.parametrize(("name", "step"), CASES)
-def test_killed_once_and_twice(
+def test_killed_again_and_again(
     database_url: str, connection: Connection[DictRow], name: str, step: str
 ) -> None:
     scenario = SCENARIOS[name]
@@ -43,8 +48,9 @@ def test_killed_once_and_twice(
         set_up(stage)
         with Watcher(database_url):
             order = {"url": database_url, **scenario.prepare(stage)}
-            for _ in range(2):
-                killed({**order, "step": step})
+            for at in (step, step, *further(scenario.steps, step)):
+                killed({**order, "step": at})
+                injected(7, name == "put off")
                 injected(12, name.startswith(("follow", "rebuild")))
                 if scenario.adds_up:
                     check_invariants(

@@ -9,6 +9,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.workers import loop
+from action_ledger.workers.claim import claim
 from tests.crash.harness import Watcher, make_places, scores, topics, until
 from tests.crash.test_connections import struck
 from tests.crash.test_contention import add_one, attempts, default, foreign, waiting, working
@@ -147,9 +148,10 @@ def test_nothing_waits_for_a_queue_row_under_the_append_lock(
         ledger.worker().step(execution.id)
 
         def meanwhile() -> None:
-            if (
-                step == "batch.appended"
-            ):  # it holds the append lock: nobody may hold what it needs next
+            if step == "batch.appended":  # it has the append lock: the others get as far as that
+                with ledger.store.rehearsal() as transaction:
+                    actions = [action.name for action in ledger.actions]
+                    assert claim(transaction, job=execution.id, queues=None, actions=actions)
                 return
             with working(*[lambda: drain(ledger, execution.id)] * 2):
                 pass

@@ -1,6 +1,7 @@
-"""What befalls the server and not the work: a full disk, a move to another cluster, a transaction left open."""
+"""What befalls the server and not the work: a backend killed, a full disk, a move elsewhere, a transaction left open."""
 
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -16,9 +17,10 @@ from psycopg.rows import DictRow, dict_row
 
 from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger, open_ledger
-from action_ledger.ops.handles import ExecutionHandle
+from action_ledger.ops.handles import ExecutionHandle, Handle
 from tests import servers
 from tests.crash.harness import Watcher, make_places, scores, topics, until
+from tests.crash.test_connections import struck
 from tests.faults import injected, not_here
 from tests.invariants import check_invariants
 from tests.servers import TestServer
@@ -35,6 +37,79 @@ def add_one(ledger: Ledger, batch: int, table: str = "places") -> ExecutionHandl
 def looking(url: str) -> Generator[Connection[DictRow]]:
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
         yield connection
+
+
+# ---- 4: one backend is killed, so that the server ends all of them and recovers
+
+
+@pytest.mark.crash
+def test_a_backend_is_killed() -> None:
+    """At each step of a batch and of a compensation: what was acknowledged is there, and the rest is done once."""
+    with (
+        servers.running(servers.chosen()[0], synchronous_commit="on") as server,
+        server.database() as url,
+    ):
+        with looking(url) as connection:
+            make_places(connection, 1_000)
+        with open_ledger(url) as ledger:
+            execution = add_one(ledger, 100)
+            work_on(url, execution, "batch")
+            with looking(url) as connection:
+                assert scores(connection) == {1: 1_000}
+                check_invariants(connection, ledger=ledger, tables=["places"])
+            undo = execution.undo(by="user:2").submit()
+            work_on(url, undo, "compensation")
+            with looking(url) as connection:
+                assert scores(connection) == {0: 1_000}
+                check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def work_on(url: str, job: Handle, kind: str) -> None:
+    """Do a job whose backend is killed at each step of one of its units."""
+    worker = job.ledger.worker()
+    if kind == "batch":
+        assert worker.step(job.id)  # the plan
+    for step in ("claimed", "applied", "appended", "before_commit"):
+        done = job.progress().applied
+        with struck(f"{kind}.{step}", 1, lambda: kill_backend(url)):
+            assert worker.step(job.id)
+        with looking(url) as connection:
+            assert job.progress().applied == done, "what was not committed is not there"
+            check_invariants(connection, tables=["places"], open_jobs=True)
+        until(lambda: worker.step(job.id), "the next unit")
+        assert job.progress().applied > done
+    job.finish()
+    assert job.status == "completed"
+
+
+def kill_backend(url: str) -> None:
+    """Kill the backend of the transaction at hand, and wait until the server has recovered from that."""
+    with looking(url) as connection:
+        (row,) = connection.execute(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'action-ledger'"
+            " AND state <> 'idle'"
+        ).fetchall()
+        os.kill(row["pid"], signal.SIGKILL)
+        injected(4)
+        until(lambda: not answers(connection), "the end of all sessions")
+    until(lambda: connects(url), "the recovery")
+
+
+def answers(connection: Connection[DictRow]) -> bool:
+    try:
+        connection.execute("SELECT")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def connects(url: str) -> bool:
+    try:
+        with looking(url):
+            return True
+    except psycopg.OperationalError:
+        return False
 
 
 # ---- 11: the disk is full

@@ -11,7 +11,7 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import DictRow
 
 from action_ledger.ops import Ledger
-from action_ledger.projections.follower import Follower
+from action_ledger.projections.follower import Follower, follow_alone
 from action_ledger.projections.projection import Recorded
 from tests.journal import Journal, append, status, story, tallies
 
@@ -54,6 +54,11 @@ class TestOrder:
                 "nothing is folded twice, or too late"
             )
         assert set(tallies(connection).values()) == {3}
+
+    def test_a_block_is_taken_in_once(self, ledger: Ledger) -> None:
+        append(ledger.store, *story())
+        follower = Follower(ledger.store, Journal())
+        assert [follower._take() for _ in range(2)] == [3, 0]
 
     def test_a_block_that_reaches_further_is_no_second_reading(
         self, ledger: Ledger, connection: Connection[DictRow]
@@ -187,6 +192,13 @@ class TestFaults:
         assert status(ledger).parked == 0, "it is no event's fault"
         assert ledger.catch_up() > 0
         assert set(tallies(connection).values()) == {3}
+
+    def test_one_that_falls_silent_is_ended_by_the_server(self, ledger: Ledger) -> None:
+        """Frozen within a block it would keep every other follower from getting on."""
+        with ledger.store.transaction() as transaction:
+            follow_alone(ledger.store, transaction, Journal())
+            shown = transaction.connection.execute("SHOW idle_in_transaction_session_timeout")
+            assert shown.fetchone() == {"idle_in_transaction_session_timeout": "10s"}
 
     def test_a_passing_fault_parks_nobody(
         self, ledger: Ledger, connection: Connection[DictRow]

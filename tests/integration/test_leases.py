@@ -11,9 +11,14 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from psycopg import Connection
 from psycopg.rows import DictRow
+from uuid_utils.compat import uuid7
 
+from action_ledger.domain.commands import CancelExecution
+from action_ledger.domain.errors import NotReversible
 from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
 from action_ledger.workers.claim import claim
+from action_ledger.workers.close import ExecutionClosed
+from action_ledger.workers.effect_calls import Answer
 from action_ledger.workers.effect_unit import EffectUnit
 from action_ledger.workers.lease import LeaseLost
 from action_ledger.workers.steps import strike
@@ -147,6 +152,104 @@ def test_who_keeps_waits_for_who_takes(
     assert epochs(connection) == {}
     units[0].run()
     assert epochs(connection) == {2: PLACES}
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_who_ends_waits_for_who_takes(
+    execution: ExecutionHandle, connection: Connection[DictRow]
+) -> None:
+    first = take(execution)
+    assert first._work_through() is None
+    expire(connection)
+    units: list[EffectUnit] = []
+    taker = threading.Thread(target=lambda: units.append(take(execution, hold=1)))
+    taker.start()
+    time.sleep(0.5)
+    with pytest.raises(LeaseLost):
+        first._end(None)
+    taker.join()
+    units[0].run()
+    assert execution.progress().applied == PLACES
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_who_slept_through_his_lease_asks_before_he_goes_on(
+    execution: ExecutionHandle, connection: Connection[DictRow], log: Path
+) -> None:
+    first = take(execution)
+    expire(connection)
+    second = take(execution)
+    first._lease._confirmed -= 60
+    first.run()
+    assert calls(log) == {}
+    second.run()
+    assert set(calls(log).values()) == {1}
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_who_knows_that_his_lease_is_lost_calls_for_nobody(
+    execution: ExecutionHandle, connection: Connection[DictRow], log: Path
+) -> None:
+    first = take(execution)
+    first._lease.lost.set()
+    first.run()
+    assert calls(log) == {}
+    expire(connection)
+    take(execution).run()
+    assert execution.progress().applied == PLACES
+
+
+def test_what_was_kept_and_is_told_again_stays_as_it_is(
+    execution: ExecutionHandle, connection: Connection[DictRow]
+) -> None:
+    """The answer to its COMMIT was lost."""
+    unit = take(execution)
+    told: list[Answer] = []
+
+    def again(step: str) -> None:
+        if step == "effect.before_keep" and not told:
+            told.extend(unit._answers)
+        elif step == "effect.before_end":
+            unit._answers += told
+            unit._keep()
+
+    token = strike.set(again)
+    try:
+        unit.run()
+    finally:
+        strike.reset(token)
+    assert told
+    assert execution.progress().applied == PLACES
+    check_invariants(connection, ledger=execution.ledger, tables=["places"])
+
+
+def test_no_undo_while_a_cancelled_batch_is_at_work(
+    execution: ExecutionHandle, connection: Connection[DictRow]
+) -> None:
+    """What it keeps from then on would not be taken back."""
+    unit = take(execution)
+    refusals: list[NotReversible] = []
+
+    def cancel(step: str) -> None:
+        if step == "effect.kept" and not refusals:
+            execution.ledger.handle(
+                CancelExecution(command_id=uuid7(), actor="user:2", execution_id=execution.id)
+            )
+            try:
+                execution.undo(by="user:2").submit()
+            except NotReversible as refusal:
+                refusals.append(refusal)
+
+    token = strike.set(cancel)
+    try:
+        with pytest.raises(ExecutionClosed):
+            unit.run()
+    finally:
+        strike.reset(token)
+    assert refusals
+    applied = execution.progress().applied
+    assert 0 < applied < PLACES
+    assert execution.undo(by="user:2").run().progress().applied == applied
     check_invariants(connection, ledger=execution.ledger, tables=["places"])
 
 

@@ -2,12 +2,14 @@
 
 import pytest
 from psycopg import Connection
+from psycopg.errors import QueryCanceled
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
 from action_ledger.domain.errors import ExecutionNotEnded, InvalidParameters, InvalidValue
 from action_ledger.domain.selection import Unfinished
 from action_ledger.ops import Ledger
+from tests.crash.harness import until
 from tests.integration.conftest import PLACES
 from tests.integration.test_steering import changed, submitted
 from tests.invariants import check_invariants
@@ -26,6 +28,10 @@ def forbidden(connection: Connection[DictRow], places: str) -> str:
 def test_only_what_failed(ledger: Ledger, forbidden: str, connection: Connection[DictRow]) -> None:
     first = ledger.on(forbidden).all().update(score=col("score") + 1000).by("user:1").run()
     assert first.progress().failed == 3
+    undo = first.undo(by="user:1").keys([1]).submit()
+    connection.execute("ALTER TABLE places ADD CONSTRAINT kept CHECK (id <> 1 OR score > 1000)")
+    undo.finish()
+    assert undo.progress().failed == 1, "which is no failure of the execution"
     connection.execute("ALTER TABLE places DROP CONSTRAINT forbidden")
     again = first.retry(by="user:2", reason="the rule is gone").run()
     assert (again.status, again.progress().total, again.progress().applied) == ("completed", 3, 3)
@@ -34,6 +40,33 @@ def test_only_what_failed(ledger: Ledger, forbidden: str, connection: Connection
     check_invariants(connection, ledger=ledger, tables=["places"])
     assert again.undo(by="user:2").run().progress().applied == 3
     check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def test_what_was_skipped_did_not_fail(ledger: Ledger, forbidden: str) -> None:
+    request = ledger.on(forbidden).keys([15, PLACES + 1]).update(score=1015)
+    first = request.by("user:1").run()
+    assert (first.progress().failed, first.progress().skipped) == (1, 1)
+    assert first.retry(by="user:2").run().progress().total == 1
+
+
+def test_what_a_part_of_a_split_batch_has_done_is_done(
+    ledger: Ledger, places: str, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ledger.on(places).all().update(score=col("score") + 1000).by("user:1").submit()
+    worker = ledger.worker()
+    assert worker.step(first.id)
+    with monkeypatch.context() as patch:
+        patch.setattr("action_ledger.workers.work.apply_batch", too_slow)
+        assert worker.step(first.id)
+    until(lambda: worker.step(first.id), "a part's turn")
+    first.cancel(by="user:1")
+    again = first.retry(by="user:1", not_processed=True).run()
+    assert (first.progress().applied, again.progress().total) == (PLACES / 2, PLACES / 2)
+    check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def too_slow(*_: object, **__: object) -> None:
+    raise QueryCanceled
 
 
 def test_the_condition_is_repeated(

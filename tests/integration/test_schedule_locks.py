@@ -159,6 +159,32 @@ def test_firing_and_steering_at_once_end_in_one_order(
     check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+def test_a_refusal_says_nothing_of_an_occurrence_that_another_has_fired_since(
+    ledger: Ledger, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = hourly(ledger, catch_up="all")
+    overdue(ledger, schedule.id, hours_ago(ledger, 0))
+    code_of = scheduling.code_of
+
+    def refused(*_: object, **__: object) -> None:
+        raise psycopg.errors.UndefinedTable
+
+    with monkeypatch.context() as patch:
+
+        def meanwhile(error: Exception) -> str:
+            patch.undo()
+            assert ledger.scheduler().step()
+            return code_of(error)
+
+        patch.setattr(scheduling, "request_execution", refused)
+        patch.setattr(scheduling, "code_of", meanwhile)
+        assert ledger.scheduler().step()
+    assert (schedule.view().fired, schedule.view().failed) == (1, 0)
+    work(ledger)
+    assert score(connection) == 1
+    check_invariants(connection, ledger=ledger, tables=["places"])
+
+
 def test_a_schedule_of_which_nothing_can_be_said_is_put_aside(
     ledger: Ledger, connection: Connection[DictRow]
 ) -> None:

@@ -1,8 +1,11 @@
 """Stores that are not as they should be: unmigrated, out of reach, in another schema, with sessions that ended."""
 
+import time
+
 import psycopg
 import pytest
 from psycopg import Connection
+from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.rows import DictRow
 
 from action_ledger.domain.errors import ActionLedgerError, StoreNotMigrated, StoreUnavailable
@@ -55,6 +58,27 @@ class TestStores:
             assert execution.status == "completed"
             assert ledger.history(places, 1)
             assert ledger.on(places).keys([2]).update(note="x").by("a").run().status == "completed"
+
+    @pytest.mark.parametrize("default", ["repeatable read", "serializable"])
+    def test_transactions_see_what_was_committed_before_each_statement(
+        self, database_url: str, connection: Connection[DictRow], default: str
+    ) -> None:
+        """Whatever the database's default: what is read after a lock must not be older than the lock."""
+        connection.execute(
+            f"ALTER DATABASE {connection.info.dbname}"
+            f" SET default_transaction_isolation = '{default}'".encode()
+        )
+        with open_ledger(database_url) as ledger, ledger.store.transaction() as transaction:
+            row = transaction.connection.execute("SHOW transaction_isolation").fetchone()
+            assert row == {"transaction_isolation": "read committed"}
+
+    def test_who_falls_silent_under_the_append_lock_is_ended(self, ledger: Ledger) -> None:
+        """Also right after a pipeline, at whose end the server forgets the time-out."""
+        with ledger.store.transaction(silence=0.3) as transaction:
+            transaction.lock()
+            time.sleep(1)
+            with pytest.raises(IdleInTransactionSessionTimeout):
+                transaction.connection.execute("SELECT")
 
     def test_the_tables_of_a_ledger_in_another_schema_are_its_own_too(
         self, empty_database_url: str

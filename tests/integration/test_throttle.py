@@ -15,6 +15,8 @@ from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
 from action_ledger.ops.views import ExecutionView
 from action_ledger.workers import throttle
+from action_ledger.workers.admission import Admission
+from action_ledger.workers.claim import claim
 from tests.command_line import CommandLine
 from tests.crash.harness import until
 from tests.invariants import check_invariants
@@ -94,6 +96,20 @@ def test_a_run_of_one_batch_is_held_too(
     thread.join(20)
     assert handles[0].status == "completed"
     check_invariants(connection, ledger=held, tables=["places"])
+
+
+def test_what_is_taken_back_is_not_held(held: Ledger, probe: Probe) -> None:
+    probe.reason = None
+    execution = add_one(held).run()
+    probe.reason = "the replica lags"
+    undo = execution.undo(by="heavy").submit()
+    gate = Admission(throttle.Throttle(held.store, lambda _: "always"))
+    with held.store.rehearsal() as transaction:
+        unit = claim(transaction, job=undo.id, queues=None, actions=["update"])
+        assert unit is not None
+        gate.admit(transaction, unit)
+    undo.finish()
+    assert undo.progress().applied == 100
 
 
 def test_a_probe_that_raises_holds_nothing_back(

@@ -85,6 +85,7 @@ def test_while_another_is_at_work(ledger: Ledger, items: Connection[DictRow]) ->
         execution.undo(by="tester").keys([1]),
         execution.undo(by="tester").on_conflict("force").batches([1, 2]),
     ]
+    requests.append(first.redo(by="tester"))  # also of the batches that it has done
     seen: list[str] = []
 
     def try_again(step: str) -> None:

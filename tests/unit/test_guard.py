@@ -1,54 +1,95 @@
-"""A thread that is guarded waits for a lost store as long as the outage makes sensible, and no longer."""
+"""The guard of a service's threads: which faults end the service, which are waited out, and for how long."""
 
+import logging
 import threading
+from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
-from typing_extensions import override
 
-from action_ledger.domain.errors import StoreUnavailable
-from action_ledger.ops.guard import LONGEST_LOOK, SHORTEST_LOOK, Guard
+from action_ledger.ops import guard
+from action_ledger.ops.guard import RESTARTS, Guard
+from action_ledger.ops.outage import Outage
 
 
-class Clock(threading.Event):
-    """Notes how long it would have waited, and goes on at once."""
+class Over(threading.Event):
+    """The sign to stop, on which no time is spent; it keeps what would have been."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[float] = []
 
-    @override
     def wait(self, timeout: float | None = None) -> bool:
-        self.waits.append(timeout or 0)
+        assert timeout is not None
+        self.waits.append(timeout)
         return self.is_set()
 
 
-def waits(away: list[float]) -> list[float]:
-    """Give the waits of a thread that meets the store out of reach after each of these seconds of an outage."""
-    left, clock = list(away), Clock()
+def guarded(faults: Iterator[Exception], *, away: float = 0.0) -> tuple[list[BaseException], Over]:
+    """Run a body that meets one fault after the other, and then ends; give what ended the service, and the waits."""
+    over, ended = Over(), list[BaseException]()
+
+    def fail(error: BaseException) -> None:
+        ended.append(error)
+        over.set()
 
     def body() -> None:
-        if left:
-            raise StoreUnavailable(reason="it is away")
+        if (fault := next(faults, None)) is not None:
+            raise fault
 
-    guard = Guard("w", met=lambda _: left.pop(0), fail=lambda error: pytest.fail(repr(error)))
-    thread = guard.thread("worker", body, clock)
+    thread = Guard("w", met=lambda _: away, fail=fail).thread("t", body, over)
     thread.start()
-    thread.join()
-    return clock.waits
+    thread.join(10)
+    assert not thread.is_alive()
+    return ended, over
 
 
-def test_many_short_outages_do_not_add_up() -> None:
-    waited = waits([0.0] * 20)
-    assert len(waited) == 20
-    assert max(waited) <= SHORTEST_LOOK
+def many(make: Callable[[], Exception], count: int) -> Iterator[Exception]:
+    return (make() for _ in range(count))
 
 
-def test_a_long_outage_is_looked_at_ever_more_seldom() -> None:
-    waited = waits([0, 1, 4, 16, 600])
-    assert 0.25 <= waited[1] <= 0.5
-    assert 1 <= waited[2] <= 2
-    assert LONGEST_LOOK / 2 <= waited[4] <= LONGEST_LOOK
+def test_a_few_unforeseen_faults_are_borne_and_one_more_is_not() -> None:
+    assert guarded(many(KeyError, RESTARTS))[0] == []
+    (error,), over = guarded(many(KeyError, RESTARTS + 5))
+    assert isinstance(error, KeyError)
+    assert len(over.waits) == RESTARTS + 1, "it is not started once more"
 
 
-def test_threads_do_not_look_in_step() -> None:
-    assert len({round(waits([8])[0], 6) for _ in range(8)}) > 1
+def test_old_faults_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "RESTARTS_WITHIN", 0.0)
+    assert guarded(many(KeyError, 5 * RESTARTS))[0] == []
+
+
+def test_an_outage_is_waited_out_however_long_it_is() -> None:
+    ended, over = guarded(many(lambda: psycopg.OperationalError("away"), 50), away=8.0)
+    assert ended == []
+    assert len(over.waits) == 50
+    assert all(2.0 <= wait <= 4.0 for wait in over.waits), "in proportion to the outage"
+    assert len(set(over.waits)) > 10, "never in step with others"
+
+
+@pytest.mark.parametrize(("away", "longest"), [(0.0, 0.1), (1.0, 0.5), (3600.0, 10.0)])
+def test_the_next_look_is_neither_at_once_nor_too_late(away: float, longest: float) -> None:
+    _, over = guarded(many(lambda: psycopg.InterfaceError("away"), 50), away=away)
+    assert longest / 2 <= min(over.waits) <= max(over.waits) <= longest
+
+
+def test_an_outage_begins_anew_after_its_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("action_ledger.ops.outage.time.monotonic", lambda: now)
+    outage, lost = Outage(), psycopg.OperationalError("away")
+    assert outage.met(lost) == 0.0
+    now += 30
+    assert outage.met(lost) == 30.0
+    outage.over()
+    outage.over()
+    now += 30
+    assert outage.met(lost) == 0.0
+    told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert told == [
+        "The store is out of reach: away",
+        "The store is back after 30.0 s",
+        "The store is out of reach: away",
+    ]
