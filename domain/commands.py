@@ -126,6 +126,8 @@ class RequestExecution(WorkCommand):
     adaptive: Adaptive | None = None
     """None leaves it to the ledger's settings, which only make smaller what takes far too long."""
     retry_of: UUID | None = None
+    confirmation: Annotated[Text, Field(max_length=100)] | None = None
+    """The token of a preview of the same, by the same actor: then the plan must be the previewed one. Good once."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

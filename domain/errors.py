@@ -44,6 +44,9 @@ ActionLedgerError
 │   ├── RebuildRunning
 │   ├── PermissionDenied
 │   ├── ConfirmationRequired
+│   ├── ConfirmationInvalid
+│   ├── SelectionDrifted
+│   ├── PreviewBlocked
 │   ├── ExtraMissing
 │   ├── SchemaTaken
 │   ├── SchemaDrift
@@ -68,6 +71,12 @@ A value that the caller wrote may appear in a message, cut short; data read from
 
 # a caller reads "except UndoExpired"; each name says that it is an error
 
+from .error_confirmation import (
+    ConfirmationInvalid,
+    ConfirmationRequired,
+    PreviewBlocked,
+    SelectionDrifted,
+)
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
@@ -90,7 +99,6 @@ from .error_invalid import (
 from .error_refused import (
     AlreadyUndone,
     CommandReused,
-    ConfirmationRequired,
     ExecutionEnded,
     ExecutionNotEnded,
     ExecutionNotFound,
@@ -146,6 +154,7 @@ __all__ = [
     "ColumnNotWritable",
     "CommandReused",
     "CommandTimedOut",
+    "ConfirmationInvalid",
     "ConfirmationRequired",
     "DatabaseRefused",
     "EffectAbandoned",
@@ -171,6 +180,7 @@ __all__ = [
     "NotReversible",
     "NothingToUndo",
     "PermissionDenied",
+    "PreviewBlocked",
     "ProjectionBlocked",
     "RebuildRunning",
     "Refused",
@@ -178,6 +188,7 @@ __all__ = [
     "ScheduleNotFound",
     "SchemaDrift",
     "SchemaTaken",
+    "SelectionDrifted",
     "SelectionMissing",
     "SelectionTwice",
     "StoreError",

@@ -45,6 +45,8 @@ class Requested(Event):
     """Batches at work at a time, at most."""
     retry_of: UUID | None
     """The execution whose failed records are tried again."""
+    preview_id: UUID | None = None
+    """The preview that confirmed it."""
 
 
 class Planned(Event):

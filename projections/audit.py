@@ -5,6 +5,7 @@ from uuid import UUID
 
 from action_ledger.domain.batch import BatchEvent
 from action_ledger.domain.event import Event
+from action_ledger.domain.preview import Used
 from action_ledger.domain.record_lock import LockEvent
 from action_ledger.domain.schedule import Fired
 from action_ledger.domain.undo import UndoEvent
@@ -43,12 +44,12 @@ class Audit:
 
 
 def _apart(event: Event) -> set[str]:
-    """Name the fields that have columns of their own; the execution that a schedule fired has none."""
-    return _APART - {"execution_id"} if isinstance(event, Fired) else _APART
+    """Name the fields that have columns of their own; an execution that is not what the event is about has none."""
+    return _APART - {"execution_id"} if isinstance(event, Fired | Used) else _APART
 
 
 def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
-    """Find the execution (or the schedule), the batch and the undo that an event is about."""
+    """Find the execution (or the schedule, or the preview), the batch and the undo that an event is about."""
     match event:
         case BatchEvent():
             return event.execution_id, event.originator_id, getattr(event, "undo_id", None)

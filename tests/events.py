@@ -47,6 +47,8 @@ def _value(name: str, annotation: Any) -> object:
         "sqlstates": {"23505": 2},
         "excepted": ("score",),
         "parts": (STREAM, OTHER),
+        "plan_hash": "0f" * 32,
+        "skipped": {"no_longer_matches": 1},
     }
     by_type: dict[object, object] = {
         Tally: Tally(applied=7, failed=2, skipped=1),

@@ -7,6 +7,7 @@ is noticed before anything is written.
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
@@ -73,6 +74,8 @@ class Request(BaseModel):
     """Whether the action was an effect by then."""
     reversibility: Reversibility = Reversibility.REVERSIBLE
     """The action's, by then."""
+    preview_id: UUID | None = None
+    """The preview that confirmed it."""
 
 
 class Compiled(NamedTuple):

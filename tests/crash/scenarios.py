@@ -80,6 +80,10 @@ def _undoing(stage: Stage) -> Order:
     return {"task": "undo", "of": add_one(stage).run().id}
 
 
+def _looked_first(_: Stage) -> Order:
+    return {"task": "preview", "of": "places"}
+
+
 def _undone(stage: Stage) -> Order:
     return {"job": add_one(stage).run().undo(by="user:2").submit().id}
 
@@ -171,6 +175,7 @@ CLOSE = ("close.before_append", "close.appended")
 SWEEP = ("sweep.found", "sweep.locked", "sweep.closed")
 ROLLBACK = ("rollback.found", "rollback.requested")
 UNDO = ("undo.begun", "undo.before_append", "undo.before_commit")
+PREVIEW = ("preview.rolled_back", "preview.before_append", "preview.before_commit")
 FAIL = ("fail.listed", "fail.appended")
 FOLLOW = ("follow.locked", "follow.tracked", "follow.written", "follow.before_commit")
 REBUILD = (
@@ -186,6 +191,7 @@ SCENARIOS: dict[str, Scenario] = {
     "streaming": Scenario(_streaming, (*PLAN, *BATCHES, *ENDS), ONE),
     "batches": Scenario(_batches, BATCHES, ONE),
     "undo asked": Scenario(_undoing, UNDO, NONE),
+    "preview": Scenario(_looked_first, PREVIEW, NONE),
     "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS), NONE),
     "redo": Scenario(_redone, (*COMPENSATIONS, *UNDO_ENDS), ONE),
     "cancel": Scenario(_steered("cancel"), (*STEER, *CLOSE), PART),
