@@ -124,7 +124,7 @@ class _Look:
         records = _sample(self._transaction, table, cuts, sample)
         slices = [] if self._effect else slices_of(cuts, most, divisible=not change.moves_keys)
         trying = Trying(self._transaction, command, change, self._id)
-        trial = trying.run(slices, total=count, show=sample)
+        trial = _scaled(trying.run(slices, total=count, show=sample), count)
         request = request_digest(command, reference_of(table))
         whole = not self._effect and trial.held is None
         exact = whole and sum(slice_.records for slice_ in slices) == count
@@ -141,7 +141,7 @@ class _Look:
             "tally": trial.tally,
             "skipped": trial.skipped,
             "sqlstates": trial.sqlstates,
-            "change_bytes": _scaled(trial, count),
+            "change_bytes": trial.change_bytes,
         }
         return _Seen(
             id=self._id,
@@ -172,7 +172,6 @@ class _Look:
 def _record(store: Store, seen: _Seen, limits: PreviewLimits) -> Preview:
     """Append the event, in a transaction of its own, and tell what was seen."""
     command = seen.command
-    tried: dict[str, Any] = dict(seen.trial)
     with store.transaction(silence=limits.silence) as transaction:
         made = PreviewStream.new(seen.id).trigger(
             Made,
@@ -199,7 +198,7 @@ def _record(store: Store, seen: _Seen, limits: PreviewLimits) -> Preview:
         count=made.records,
         batches=seen.batches,
         exact=made.exact,
-        **tried | {"change_bytes": made.change_bytes},
+        **seen.trial.model_dump(),
         expected_seconds=seen.seconds,
         undo_seconds=undo,
         undo_until=None if undo is None else at + timedelta(seconds=undo + (seen.seconds or 0)),
@@ -209,11 +208,11 @@ def _record(store: Store, seen: _Seen, limits: PreviewLimits) -> Preview:
     )
 
 
-def _scaled(trial: Trial, count: int) -> int | None:
-    """Give the size of the whole change set by that of what was tried."""
-    if trial.change_bytes is None or not trial.tried:
-        return trial.change_bytes
-    return trial.change_bytes if trial.tried == count else trial.change_bytes * count // trial.tried
+def _scaled(trial: Trial, count: int) -> Trial:
+    """Let the size of the change set be that of the whole, by what was tried."""
+    if trial.change_bytes is None or not trial.tried or trial.stopped:
+        return trial
+    return trial.model_copy(update={"change_bytes": trial.change_bytes * count // trial.tried})
 
 
 def _sample(

@@ -80,7 +80,8 @@ def _undoing(stage: Stage) -> Order:
     return {"task": "undo", "of": add_one(stage).run().id}
 
 
-def _looked_first(_: Stage) -> Order:
+def _looked_first(stage: Stage) -> Order:
+    add_one(stage).run()
     return {"task": "preview", "of": "places"}
 
 
@@ -191,7 +192,7 @@ SCENARIOS: dict[str, Scenario] = {
     "streaming": Scenario(_streaming, (*PLAN, *BATCHES, *ENDS), ONE),
     "batches": Scenario(_batches, BATCHES, ONE),
     "undo asked": Scenario(_undoing, UNDO, NONE),
-    "preview": Scenario(_looked_first, PREVIEW, NONE),
+    "preview": Scenario(_looked_first, PREVIEW, ONE),
     "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS), NONE),
     "redo": Scenario(_redone, (*COMPENSATIONS, *UNDO_ENDS), ONE),
     "cancel": Scenario(_steered("cancel"), (*STEER, *CLOSE), PART),
