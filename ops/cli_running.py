@@ -66,9 +66,12 @@ def run_request(
     run = partial(_run, ledger, terminal, workers=workers, submit=submit)
     again = again or (lambda: request)
     if not confirmed:
-        ledger.ask_to_confirm(ledger.settings.cli_confirmation)
+        policy = ledger.settings.cli_confirmation
+        ledger.ask_to_confirm(policy)
+        destructive = ledger.actions.get(request.options["action"]).destructive
         # In a script --all has been said, and there is nobody to ask; a slip of the hand happens on a terminal.
-        if isinstance(request.target.selection, Everything) and terminal.can_ask():
+        everything = isinstance(request.target.selection, Everything)
+        if (everything or policy.wants(destructive=destructive)) and terminal.can_ask():
             return run(again().confirm(confirm(terminal, again)))
     try:
         return run(request)
