@@ -173,6 +173,10 @@ def test_a_sample_comes_from_all_over_the_plan(ledger: Ledger, places: str) -> N
     assert [change.key[0] for change in preview.changes] == [
         str(n) for start in range(1, 100, 10) for n in (start, start + 1)
     ]
+    small = ledger.on(places).all().update(note="x").by("a").batch_size(2).preview(100, records=20)
+    assert [int(change.key[0]) for change in small.changes] == [
+        2 * (n * 50 // 20) + 1 for n in range(20)
+    ]
     nothing = ledger.on(places).all().update(note="x").by("a").preview(records=0)
     assert (nothing.tried, nothing.exact, nothing.changes) == (0, False, ())
 

@@ -49,8 +49,24 @@ def test_rows_that_foreign_keys_take_along(ledger: Ledger, connection: Connectio
     request.run()
     after = [dump_table(connection, table) for table in tables]
     assert [len(b) - len(a) for a, b in zip(after, before, strict=True)] == [20, 40, 40, 0]
-    again = ledger.on("places").keys([30]).update(note="x").by("a").preview()
-    assert again.along == (), "of a preview before, nothing is told"
+
+
+@pytest.mark.usefixtures("visits")
+def test_of_a_preview_before_nothing_is_told(database_url: str) -> None:
+    """The server's counts are the session's: those of earlier transactions may not be passed on yet."""
+    settings = Settings.model_validate({"pool_max_size": 1})
+    with open_ledger(database_url, settings=settings) as ledger:
+        target = ledger.on("places").keys([5])
+        found = [
+            [(one.table, one.deleted) for one in preview.along or ()]
+            for _ in range(3)
+            for preview in (
+                target.delete(hard=True).irreversible().by("a").preview(),
+                target.update(note="x").by("a").preview(),
+            )
+        ]
+    with_visits = [("public.guides", 0), ("public.photos", 2), ("public.visits", 2)]
+    assert [sorted(one) for one in found] == [with_visits, []] * 3
 
 
 def test_rows_of_the_table_itself_that_go_along(
