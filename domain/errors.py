@@ -54,6 +54,9 @@ ActionLedgerError
 │   ├── RebuildRunning
 │   ├── PermissionDenied
 │   ├── ConfirmationRequired
+│   ├── ConfirmationInvalid
+│   ├── SelectionDrifted
+│   ├── PreviewBlocked
 │   ├── ExtraMissing
 │   ├── SchemaTaken
 │   ├── SchemaDrift
@@ -86,6 +89,12 @@ from .error_chain import (
     StepNotCompensable,
     UnknownHook,
 )
+from .error_confirmation import (
+    ConfirmationInvalid,
+    ConfirmationRequired,
+    PreviewBlocked,
+    SelectionDrifted,
+)
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
@@ -109,7 +118,6 @@ from .error_locks import LockNotHeld, RecordsLocked
 from .error_refused import (
     AlreadyUndone,
     CommandReused,
-    ConfirmationRequired,
     ExecutionEnded,
     ExecutionNotEnded,
     ExecutionNotFound,
@@ -170,6 +178,7 @@ __all__ = [
     "ColumnNotWritable",
     "CommandReused",
     "CommandTimedOut",
+    "ConfirmationInvalid",
     "ConfirmationRequired",
     "DatabaseRefused",
     "EffectAbandoned",
@@ -199,6 +208,7 @@ __all__ = [
     "NotReversible",
     "NothingToUndo",
     "PermissionDenied",
+    "PreviewBlocked",
     "ProjectionBlocked",
     "RebuildRunning",
     "RecordsLocked",
@@ -207,6 +217,7 @@ __all__ = [
     "ScheduleNotFound",
     "SchemaDrift",
     "SchemaTaken",
+    "SelectionDrifted",
     "SelectionMissing",
     "SelectionTwice",
     "StepNotCompensable",

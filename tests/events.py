@@ -54,6 +54,8 @@ def _value(name: str, annotation: Any) -> object:
         "steps": (PlannedStep(action="text", table="text", on_failure=OnStepFailure.STOP),),
         "waits_for": (STREAM, OTHER),
         "owners": (str(OTHER),),
+        "plan_hash": "0f" * 32,
+        "skipped": {"no_longer_matches": 1},
     }
     by_type: dict[object, object] = {
         Tally: Tally(applied=7, failed=2, skipped=1),

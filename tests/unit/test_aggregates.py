@@ -6,12 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from action_ledger.domain import batch, chain, execution, record_lock, schedule, undo
+from action_ledger.domain import batch, chain, execution, preview, record_lock, schedule, undo
 from action_ledger.domain.aggregate import Aggregate, InvalidTransition
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.chain import Chain, ChainStatus
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.preview import PreviewStatus, PreviewStream
 from action_ledger.domain.record_lock import RecordLock, RecordLockStatus, record_lock_id
 from action_ledger.domain.schedule import Schedule, ScheduleStatus
 from action_ledger.domain.topics import TOPICS
@@ -25,6 +26,7 @@ AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
     (RecordLock, RecordLockStatus),
     (Schedule, ScheduleStatus),
     (Chain, ChainStatus),
+    (PreviewStream, PreviewStatus),
 ]
 
 # The tables written out a second time: a change of one is a change of what may happen, and is meant.
@@ -112,6 +114,10 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (RecordLockStatus.HELD, record_lock.Extended, RecordLockStatus.HELD),
         (RecordLockStatus.HELD, record_lock.Released, RecordLockStatus.RELEASED),
         (RecordLockStatus.HELD, record_lock.Broken, RecordLockStatus.BROKEN),
+    },
+    PreviewStream: {
+        (None, preview.Made, PreviewStatus.MADE),
+        (PreviewStatus.MADE, preview.Used, PreviewStatus.USED),
     },
     Schedule: {
         (None, schedule.Created, ScheduleStatus.ACTIVE),
