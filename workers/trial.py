@@ -22,7 +22,7 @@ from .change import Change
 from .cutter import Cut
 from .images import array_of, unnested
 from .in_the_way import HELD, Held, look_in_the_way
-from .table import Column
+from .table import Column, reference_of
 
 SQL = read_blocks("action_ledger.workers", "preview.sql")
 PLACES = 20
