@@ -180,6 +180,8 @@ def test_a_refusal_says_nothing_of_an_occurrence_that_another_has_fired_since(
         patch.setattr(scheduling, "code_of", meanwhile)
         assert ledger.scheduler().step()
     assert (schedule.view().fired, schedule.view().failed) == (1, 0)
+    row = connection.execute(f"SELECT attempts FROM {QUEUE}".encode()).fetchone()
+    assert row == {"attempts": 0}, "it is not put off either"
     work(ledger)
     assert score(connection) == 1
     check_invariants(connection, ledger=ledger, tables=["places"])
