@@ -58,7 +58,11 @@ MAX_UNDO_SECONDS = 90 * DAY
 
 
 class Command(BaseModel):
-    """What all commands share. ``command_id`` makes a repeated send harmless: it becomes the stream's id."""
+    """What all commands share. ``command_id`` makes a repeated send harmless: it becomes the stream's id.
+
+    ``once`` is a key of the caller's own that does the same: what is sent under it again has the id that it had at
+    first, and must be the same command.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,6 +70,7 @@ class Command(BaseModel):
     actor: Actor
     reason: Text | None = None
     correlation_id: UUID | None = None
+    once: Name | None = None
 
     @property
     def subject(self) -> UUID:

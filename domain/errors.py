@@ -47,6 +47,7 @@ ActionLedgerError
 │   ├── ExtraMissing
 │   ├── SchemaTaken
 │   ├── SchemaDrift
+│   ├── InHostTransaction
 │   └── LedgerClosed
 └── StoreError
     ├── StoreNotMigrated
@@ -95,6 +96,7 @@ from .error_refused import (
     ExecutionNotEnded,
     ExecutionNotFound,
     ExtraMissing,
+    InHostTransaction,
     LedgerClosed,
     NothingToUndo,
     NotReversible,
@@ -154,6 +156,7 @@ __all__ = [
     "ExecutionNotEnded",
     "ExecutionNotFound",
     "ExtraMissing",
+    "InHostTransaction",
     "InvalidAction",
     "InvalidCommand",
     "InvalidCondition",

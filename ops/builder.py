@@ -196,6 +196,13 @@ class Request:
         """Choose the queue that workers find it in; a higher priority goes first."""
         return self._with(queue=name, priority=priority)
 
+    def once(self, key: str) -> Request:
+        """Make it harmless to send twice, by a key of yours: what is sent under it again is the one of before.
+
+        A key is the ledger's, for ever, and for whoever asks. Another command under it raises CommandReused.
+        """
+        return self._with(once=key)
+
     def command(self) -> RequestExecution:
         """Build the command that this chain stands for. Raises what is missing or wrong in it."""
         if self.target.selection is None:

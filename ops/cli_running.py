@@ -59,7 +59,7 @@ def run_request(
     confirmed: bool,
 ) -> ExitCode:
     """Run a request, or leave it to the workers. ``again`` gives another one like it, to look at before."""
-    command = request.command()
+    command = ledger.named(request.command())
     if not confirmed:
         destructive = ledger.actions.get(command.action).destructive
         everything = isinstance(command.selection, Everything)

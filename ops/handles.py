@@ -30,6 +30,7 @@ from .key_lists import key_list
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .progress import Progress
 from .retry import retry_of
+from .waiting import ACCEPTED, REJECTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -63,9 +64,10 @@ class Handle:
         """Read its row of the progress view. Raises ExecutionNotFound."""
         with self.ledger.store.transaction() as transaction:
             found = transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
-        if found is None:
+        row = found or self.ledger.waiting(self.id)
+        if row is None:
             raise ExecutionNotFound(execution_id=self.id)
-        return found
+        return dict(row)
 
     @property
     def status(self) -> str:
@@ -77,6 +79,11 @@ class Handle:
         """Why it failed: a stable code of the error tree, or an SQLSTATE; None while it has not."""
         code: str | None = self.row()["error"]
         return code
+
+    @property
+    def rejection(self) -> str | None:
+        """Why it was rejected, in words; None for what was not, and for all that was not sent in a host's transaction."""
+        return self.row().get("detail")
 
     def progress(self) -> Progress:
         """Read how far it has come, in one consistent look."""
@@ -97,6 +104,9 @@ class Handle:
     def finish(self, *, workers: int = 1, watch: Callable[[Any], None] | None = None) -> None:
         """Work on it in this process, with so many workers in threads, until it has ended."""
         check_workers(workers)
+        while self.status == ACCEPTED:
+            if not self.ledger.take_in():
+                time.sleep(POLL_SECONDS)  # it is in other hands
         if workers == 1 or self.row()["status"] in self.ended:
             self._finish(watch)
             return
@@ -116,7 +126,7 @@ class ExecutionHandle(Handle):
     """One run of one action."""
 
     block = "execution"
-    ended = frozenset(status for status in ExecutionStatus if status.ended)
+    ended = frozenset({*(status for status in ExecutionStatus if status.ended), REJECTED})
 
     def undo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
         """Begin to take it back; ``.run()`` or ``.submit()`` ends the chain."""
@@ -264,6 +274,10 @@ class UndoRequest:
         """Take only some records back."""
         return self._with(keys=tuple(key_list(keys)))
 
+    def once(self, key: str) -> UndoRequest:
+        """Make it harmless to send twice, by a key of yours: see :meth:`Request.once`."""
+        return self._with(once=key)
+
     def command(self) -> RequestUndo:
         """Build the command. Raises what is missing or wrong in it."""
         check_actor(self.options.get("actor"))
@@ -277,7 +291,7 @@ class UndoRequest:
     ) -> UndoHandle:
         """Take it back now, in this process."""
         check_workers(workers)
-        undo = self.submit()
+        undo = UndoHandle(self.ledger, self.ledger.handle(self.command(), now=True))
         undo.finish(workers=workers, watch=watch)
         return undo
 

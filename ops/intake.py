@@ -2,8 +2,11 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, repeat
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 import psycopg
 from psycopg.errors import InsufficientPrivilege
@@ -12,9 +15,8 @@ from uuid_utils.compat import uuid7
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.commands import (
     AnyCommand,
-    AnyScheduleSteering,
-    AnySteering,
     CancelExecution,
+    Command,
     CreateSchedule,
     RequestExecution,
     RequestUndo,
@@ -28,7 +30,7 @@ from action_ledger.domain.errors import (
 from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections import tracing
-from action_ledger.projections.store import Store
+from action_ledger.projections.store import Store, Transaction
 from action_ledger.workers.claim import is_known
 from action_ledger.workers.faults import Scope, message_of, scope_of
 from action_ledger.workers.request import ExecutionRequest, is_same_request
@@ -38,12 +40,34 @@ from action_ledger.workers.steer import steer
 from action_ledger.workers.sweep import sweep
 from action_ledger.workers.undo_request import UndoRequest
 
+from .once import under_key
 from .translation import translated
+from .waiting import waiting
+
+C = TypeVar("C", bound=Command)
 
 TRIES = 6
 FIRST_PAUSE = 0.05
 """Seconds before the second try at most; twice as long before each further one."""
 _NEVER = "the last try returns or raises"
+
+
+class WayIn(Protocol):
+    """How commands get into the ledger: in transactions of its own, or in one of the host's."""
+
+    def accept(
+        self, command: AnyCommand, *, now: bool, keys: Iterable[KeyValue] | None = None
+    ) -> bool:
+        """Take a command in; say whether anything of it is still to be done."""
+        ...
+
+    def named(self, command: C) -> C:
+        """Give the command the id that its key has had before."""
+        ...
+
+    def waiting(self, command_id: UUID) -> Mapping[str, Any] | None:
+        """Give a command that is in the inbox, in the form of a row of the progress view."""
+        ...
 
 
 class Intake:
@@ -83,70 +107,78 @@ class Intake:
         once = keys is not None and iter(keys) is keys
         # What meets a fault at once is left to a worker, which can split it.
         at_once = chain([self.at_once], repeat(False))  # noqa: FBT003 - values to be given out
-        match command:
-            case RequestExecution():
-                with tracing.send(
-                    command.action,
-                    queue=command.queue,
-                    execution_id=command.command_id,
-                    correlation_id=command.correlation_id or command.command_id,
-                ):
-                    return self._try(
-                        command,
-                        lambda: self._execution(command, now=now, keys=keys, at_once=next(at_once)),
-                        once=once,
-                    )
-            case RequestUndo():
-                return self._try(command, lambda: self._undo(command), once=False)
-            case CreateSchedule():
-                return self._try(command, lambda: self._schedule(command, keys=keys), once=once)
-            case SteerExecution():
-                return self._try(command, lambda: self._steer(command), once=False)
-            case _:
-                return self._try(command, lambda: self._steer_schedule(command), once=False)
-
-    def _execution(
-        self,
-        command: RequestExecution,
-        *,
-        now: bool,
-        keys: Iterable[KeyValue] | None,
-        at_once: bool,
-    ) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            request = ExecutionRequest(
-                transaction, self._actions, command, self._worker, sizes=self._sizes
+        with sending(command):
+            unfinished = self._try(
+                command,
+                lambda: self._taken(command, now=now, keys=keys, at_once=next(at_once)),
+                once=once,
             )
-            return request.accept(now=now, streamed=keys, at_once=at_once)
-
-    def _undo(self, command: RequestUndo) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            UndoRequest(transaction, command, uuid7).accept()
-        return True
-
-    def _steer(self, command: AnySteering) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            steer(transaction, command)
         if isinstance(command, CancelExecution):
             sweep(self._store, command.execution_id)
-        return False
+        return unfinished
 
-    def _schedule(self, command: CreateSchedule, *, keys: Iterable[KeyValue] | None) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            request = ScheduleRequest(transaction, self._actions, command, self._max_days_ahead)
-            request.accept(streamed=keys)
-        return True
+    def named(self, command: C) -> C:
+        """Give the command the id that its key has had before; the first one gives its own to the key.
 
-    def _steer_schedule(self, command: AnyScheduleSteering) -> bool:
+        Raises StoreUnavailable, and what else the database says.
+        """
+        if command.once is None:
+            return command
+        for tried in range(1, TRIES + 1):
+            try:
+                with self._store.transaction(silence=self._silence) as transaction:
+                    return under_key(transaction.cursor, self._store.schema, command)
+            except psycopg.Error as error:
+                if scope_of(error) is not Scope.PASSING or tried == TRIES:
+                    raise translated(error) from error
+            _pause(tried)
+        raise AssertionError(_NEVER)
+
+    def waiting(self, command_id: UUID) -> Mapping[str, Any] | None:
+        """Give a command that is in the inbox, in the form of a row of the progress view."""
+        return waiting(self._store, command_id)
+
+    def take(
+        self,
+        transaction: Transaction,
+        command: AnyCommand,
+        *,
+        now: bool = False,
+        keys: Iterable[KeyValue] | None = None,
+        at_once: bool = False,
+    ) -> bool:
+        """Make a command into events, in a transaction; say whether anything of it is still to be done."""
+        match command:
+            case RequestExecution():
+                request = ExecutionRequest(
+                    transaction, self._actions, command, self._worker, sizes=self._sizes
+                )
+                return request.accept(now=now, streamed=keys, at_once=at_once)
+            case RequestUndo():
+                UndoRequest(transaction, command, uuid7).accept()
+                return True
+            case CreateSchedule():
+                schedule = ScheduleRequest(
+                    transaction, self._actions, command, self._max_days_ahead
+                )
+                schedule.accept(streamed=keys)
+                return True
+            case SteerExecution():
+                steer(transaction, command)
+                return False
+            case _:
+                ScheduleSteering(
+                    transaction,
+                    self._actions,
+                    command,
+                    worker=self._worker,
+                    max_days=self._max_days_ahead,
+                ).accept()
+                return True
+
+    def _taken(self, command: AnyCommand, **how: Any) -> bool:  # noqa: ANN401 - as take has them
         with self._store.transaction(silence=self._silence) as transaction:
-            ScheduleSteering(
-                transaction,
-                self._actions,
-                command,
-                worker=self._worker,
-                max_days=self._max_days_ahead,
-            ).accept()
-        return True
+            return self.take(transaction, command, **how)
 
     def _try(self, command: AnyCommand, accept: Callable[[], bool], *, once: bool) -> bool:
         """Try again what passes by itself; after a lost answer to COMMIT, look instead of guessing.
@@ -198,6 +230,18 @@ class Intake:
                     ) from error
             _pause(tried)
         raise AssertionError(_NEVER)
+
+
+def sending(command: AnyCommand) -> AbstractContextManager[object]:
+    """Cover the sending of a command, as a part of the caller's own trace; executions have a span for it."""
+    if not isinstance(command, RequestExecution):
+        return nullcontext()
+    return tracing.send(
+        command.action,
+        queue=command.queue,
+        execution_id=command.command_id,
+        correlation_id=command.correlation_id or command.command_id,
+    )
 
 
 def _pause(tried: int) -> None:

@@ -4,11 +4,12 @@
 command goes through ``ledger.handle``.
 """
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from psycopg import Connection
@@ -29,6 +30,7 @@ from action_ledger.projections.schedule_queue import ScheduleQueue
 from action_ledger.projections.schedules import Schedules
 from action_ledger.projections.store import Store
 from action_ledger.projections.work_queue import WorkQueue
+from action_ledger.workers.inbox import Inbox
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
@@ -38,7 +40,7 @@ from .checks import check_workers
 from .database import Database
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
-from .intake import Intake
+from .intake import C, Intake, WayIn
 from .plan import Plan, worker_name
 from .roster import WorkerView, read_workers
 from .schedule_handles import ScheduleHandle
@@ -52,6 +54,8 @@ from .schedule_views import (
 from .service import Service
 from .settings import Settings
 from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
+from .waiting import InboxEntry, read_inbox
+from .within import HostIntake
 
 Probe = Callable[[ExecutionView], str | None]
 """Says why an execution is to be held back for now, or None."""
@@ -84,6 +88,7 @@ class Ledger:
             sizes=settings.sizes,
             max_days_ahead=settings.schedule_max_days_ahead,
         )
+        self._way_in: WayIn = self._intake
         self._throttle: Throttle | None = None
         self._patience = Patience(
             timedelta(seconds=settings.schedule_grace_seconds), settings.schedule_catch_up_limit
@@ -109,8 +114,49 @@ class Ledger:
         travel beside a command whose selection is ``Keys(keys=None)``. A command that is sent twice, with one
         ``command_id``, is taken in once.
         """
-        self._intake.accept(command, now=now, keys=keys)
+        command = self._way_in.named(command)
+        self._way_in.accept(command, now=now, keys=keys)
         return command.subject
+
+    def within(self, connection: Connection[Any]) -> Self:
+        """Send commands in a transaction of the host's, on its psycopg connection: they stand or fall with that.
+
+        Workers take them in after its COMMIT; until then the handle's status is ``accepted``, and ``rejected`` when
+        they turn out to be wrong. What would have to be done at once raises InHostTransaction. The connection's role
+        needs the rights that the guide lists.
+        """
+        inside = copy.copy(self)
+        inside._way_in = HostIntake(self.store, connection)  # noqa: SLF001 - of its own kind
+        return inside
+
+    def named(self, command: C) -> C:
+        """Give a command that has a key (``once``) the id under which that key's command is known, for ever."""
+        return self._way_in.named(command)
+
+    def waiting(self, command_id: UUID) -> Mapping[str, Any] | None:
+        """Give a command that was sent in a host's transaction and is not taken in, as a row of the progress view."""
+        return self._way_in.waiting(command_id)
+
+    def inbox(self, *, rejected: bool = False, limit: int = 20) -> list[InboxEntry]:
+        """List the commands that wait to be taken in, and those that were rejected; the newest first."""
+        return read_inbox(self.store, rejected=rejected, limit=limit)
+
+    def take_in(self) -> int:
+        """Take in, in this process, what hosts left in the inbox, until nothing is there that nobody is at.
+
+        Workers do it by themselves. Gives the number of commands, those among them that were rejected.
+        """
+        if isinstance(self._way_in, HostIntake):
+            self._way_in.require_end()
+        inbox = self._inbox(self.store)
+        taken = 0
+        while inbox.step():
+            taken += 1
+        return taken
+
+    def _inbox(self, store: Store) -> Inbox:
+        silence = self.settings.lease_seconds / 2
+        return Inbox(store, self.actions, self._intake.take, silence=silence)
 
     def run(
         self,
@@ -122,7 +168,8 @@ class Ledger:
     ) -> ExecutionHandle:
         """Take an execution in and work on it, in this process, until it has ended."""
         check_workers(workers)
-        unfinished = self._intake.accept(command, now=True, keys=keys)
+        command = self._way_in.named(command)
+        unfinished = self._way_in.accept(command, now=True, keys=keys)
         execution = ExecutionHandle(self, command.command_id)
         if unfinished:
             execution.finish(workers=workers, watch=watch)
@@ -233,6 +280,7 @@ class Ledger:
             plan,
             throttle=self._throttle,
             patience=self._patience,
+            inbox=self._inbox,
         )
 
     def work(
@@ -258,6 +306,8 @@ class Ledger:
 
         The embedded server stays up for others, and stops with the last process that uses it.
         """
+        if self._way_in is not self._intake:
+            return  # the ledger as it is in a host's transaction is not the host's to close
         self._closed = True
         self._database.close()
 

@@ -16,6 +16,7 @@ from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.errors import StoreUnavailable, WorkerFailed
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
+from action_ledger.workers.inbox import Inbox
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.sweep import sweep
@@ -57,6 +58,7 @@ class Service:
         *,
         throttle: Throttle | None = None,
         patience: Patience,
+        inbox: Callable[[Store], Inbox],
     ) -> None:
         """Open nothing yet."""
         self.plan = plan
@@ -95,6 +97,7 @@ class Service:
             lease_seconds=settings.lease_seconds,
             patience=patience,
         )
+        self._inbox = inbox(self._swept)
         self._sweep_seconds = settings.lease_seconds
         self._projections = Projections(store.over(followed.connection))
         self._attendant = Attendant(
@@ -212,11 +215,15 @@ class Service:
             self.stop(Ended.LIMIT)
 
     def _keep(self) -> None:
-        """Fire what is due, when that was announced or has come; and once in a lease period mend what dead workers left."""
+        """Take in what hosts left, and fire what is due, when that was announced or has come.
+
+        And once in a lease period mend what dead workers left.
+        """
         while not self._stopping.is_set():
             heard = self._work.rings
-            while not self._stopping.is_set() and self._scheduler.step():
-                pass
+            for step in (self._inbox.step, self._scheduler.step):
+                while not self._stopping.is_set() and step():
+                    pass
             if sweep(self._swept):
                 self._work.ring()
             self._kept = True

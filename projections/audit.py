@@ -4,6 +4,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from action_ledger.domain.batch import BatchEvent
+from action_ledger.domain.command import Rejected
 from action_ledger.domain.event import Event
 from action_ledger.domain.record_lock import LockEvent
 from action_ledger.domain.schedule import Fired
@@ -13,7 +14,10 @@ from .projection import Recorded
 from .rows import Rows
 
 TABLE = "audit"
-_APART = {"originator_id", "originator_version", "metadata", "execution_id", "undo_id"}
+_APART = {
+    *("originator_id", "originator_version", "metadata"),
+    *("execution_id", "undo_id", "subject"),
+}
 
 
 class Audit:
@@ -48,7 +52,7 @@ def _apart(event: Event) -> set[str]:
 
 
 def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
-    """Find the execution (or the schedule), the batch and the undo that an event is about."""
+    """Find the execution (or the schedule, or what a rejected command was about), the batch and the undo that an event is about."""
     match event:
         case BatchEvent():
             return event.execution_id, event.originator_id, getattr(event, "undo_id", None)
@@ -56,5 +60,7 @@ def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
             return event.execution_id, None, event.originator_id
         case LockEvent():
             return event.execution_id, None, None
+        case Rejected():
+            return event.subject, None, None
         case _:
             return event.originator_id, None, None

@@ -98,6 +98,8 @@ FROM (
     FROM {schema}.work_queue w LEFT JOIN {schema}.paces p ON p.job_id = w.job_id
     UNION ALL
     SELECT greatest(q.due_at, q.available_at) FROM {schema}.schedule_queue q WHERE q.status = 'active'
+    UNION ALL
+    SELECT i.available_at FROM {schema}.command_inbox i WHERE i.rejected_at IS NULL
 ) AS unit
 
 -- name: execution

@@ -157,6 +157,21 @@ def _rebuilt(name: str) -> Callable[[Stage], Order]:
     return prepare
 
 
+def _sent_by_host(stage: Stage) -> Order:
+    with Connection[DictRow].connect(stage.url) as host:
+        ledger = stage.ledger.within(host)
+        ledger.on("places").all().update(score=col("score") + 1).by("user:1").once("k").submit()
+    return {"task": "take in"}
+
+
+def _sent_by_host_in_vain(stage: Stage) -> Order:
+    add_one(stage).run()
+    with Connection[DictRow].connect(stage.url) as host:
+        ledger = stage.ledger.within(host)
+        ledger.on("gone").all().update(score=1).by("user:1").submit()
+    return {"task": "take in"}
+
+
 def set_up(stage: Stage) -> None:
     make_places(stage.connection, RECORDS)
 
@@ -177,6 +192,8 @@ REBUILD = (
     *("rebuild.begun", "rebuild.prepared", "rebuild.held_up", "rebuild.folded"),
     *("rebuild.before_commit", "rebuild.switched"),
 )
+
+INBOX = ("inbox.claimed", "request.before_append", "inbox.before_commit")
 
 ONE, NONE = {1: RECORDS}, {0: RECORDS}
 PART = {0: RECORDS - BATCH, 1: BATCH}
@@ -202,6 +219,8 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "drift": Scenario(_drifted, (*FAIL, *ENDS), {}),
     "drift before planning": Scenario(_drifted_before, ("fail.planning_ended", *ENDS), {}),
+    "inbox": Scenario(_sent_by_host, INBOX, ONE),
+    "inbox in vain": Scenario(_sent_by_host_in_vain, ("inbox.claimed", "inbox.rejected"), ONE),
     "follow": Scenario(_followed, FOLLOW, NONE),
     "rebuild progress": Scenario(_rebuilt("progress"), REBUILD, {2: RECORDS}),
     "rebuild audit": Scenario(_rebuilt("audit"), REBUILD, {2: RECORDS}),

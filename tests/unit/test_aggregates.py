@@ -6,9 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from action_ledger.domain import batch, execution, record_lock, schedule, undo
+from action_ledger.domain import batch, command, execution, record_lock, schedule, undo
 from action_ledger.domain.aggregate import Aggregate, InvalidTransition
 from action_ledger.domain.batch import Batch, BatchStatus
+from action_ledger.domain.command import Rejection, RejectionStatus
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.record_lock import RecordLock, RecordLockStatus, record_lock_id
@@ -23,6 +24,7 @@ AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
     (Undo, UndoStatus),
     (RecordLock, RecordLockStatus),
     (Schedule, ScheduleStatus),
+    (Rejection, RejectionStatus),
 ]
 
 # The tables written out a second time: a change of one is a change of what may happen, and is meant.
@@ -100,6 +102,7 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (ScheduleStatus.ACTIVE, schedule.FailedToFire, ScheduleStatus.ACTIVE),
         (ScheduleStatus.ACTIVE, schedule.Ended, ScheduleStatus.ENDED),
     },
+    Rejection: {(None, command.Rejected, RejectionStatus.REJECTED)},
 }
 EVENTS = list(TOPICS.values())
 PAIRS = [
