@@ -47,6 +47,8 @@ ActionLedgerError
 │   ├── ExtraMissing
 │   ├── SchemaTaken
 │   ├── SchemaDrift
+│   ├── LimitReached
+│   ├── TooManyRecords
 │   ├── InHostTransaction
 │   └── LedgerClosed
 └── StoreError
@@ -88,6 +90,7 @@ from .error_invalid import (
     UnsupportedComparison,
     UnsupportedTable,
 )
+from .error_limits import LimitReached, TooManyRecords
 from .error_refused import (
     AlreadyUndone,
     CommandReused,
@@ -169,6 +172,7 @@ __all__ = [
     "InvalidValue",
     "IrreversibleCascade",
     "LedgerClosed",
+    "LimitReached",
     "MigrationAltered",
     "NoPrimaryKey",
     "NotReversible",
@@ -189,6 +193,7 @@ __all__ = [
     "StoreUnavailable",
     "TimeInPast",
     "TimeTooFar",
+    "TooManyRecords",
     "UndoConflicts",
     "UndoExpired",
     "UndoInProgress",

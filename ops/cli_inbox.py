@@ -29,4 +29,4 @@ def inbox(
 
     state = state_of(context)
     with state.ledger() as ledger:
-        list_inbox(state.terminal(), ledger.inbox(rejected=rejected, limit=limit))
+        list_inbox(state.terminal(), ledger.inbox.entries(rejected=rejected, limit=limit))

@@ -3,8 +3,8 @@
 from rich.text import Text
 
 from .cli_terminal import BAD, WARN, Terminal, ago, clean
+from .inbox import REJECTED, InboxEntry
 from .ledger import Ledger
-from .waiting import REJECTED, InboxEntry
 
 
 def list_inbox(terminal: Terminal, found: list[InboxEntry]) -> None:
@@ -22,7 +22,8 @@ def show_in_inbox(ledger: Ledger, terminal: Terminal, given: str) -> bool:
     """Show a command that is in the inbox still, by its id or the beginning of it; False when there is none."""
     text = given.strip().lower()
     entry = next(
-        (one for one in ledger.inbox(limit=1_000) if str(one.command_id).startswith(text)), None
+        (one for one in ledger.inbox.entries(limit=1_000) if str(one.command_id).startswith(text)),
+        None,
     )
     if entry is None:
         return False

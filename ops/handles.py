@@ -26,11 +26,11 @@ from action_ledger.projections.sql_blocks import read_blocks
 from .checks import check_actor, check_workers, invalid
 from .crew import finish_together
 from .effect_results import EffectResult, read_effects
+from .inbox import ACCEPTED, REJECTED
 from .key_lists import key_list
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .progress import Progress
 from .retry import retry_of
-from .waiting import ACCEPTED, REJECTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -64,7 +64,7 @@ class Handle:
         """Read its row of the progress view. Raises ExecutionNotFound."""
         with self.ledger.store.transaction() as transaction:
             found = transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
-        row = found or self.ledger.waiting(self.id)
+        row = found or self.ledger.inbox.row(self.id)
         if row is None:
             raise ExecutionNotFound(execution_id=self.id)
         return dict(row)
@@ -105,7 +105,7 @@ class Handle:
         """Work on it in this process, with so many workers in threads, until it has ended."""
         check_workers(workers)
         while self.status == ACCEPTED:
-            if not self.ledger.take_in():
+            if not self.ledger.inbox.take_in():
                 time.sleep(POLL_SECONDS)  # it is in other hands
         if workers == 1 or self.row()["status"] in self.ended:
             self._finish(watch)

@@ -2,11 +2,10 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, repeat
 from typing import Any, Protocol, TypeVar
-from uuid import UUID
 
 import psycopg
 from psycopg.errors import InsufficientPrivilege
@@ -28,12 +27,14 @@ from action_ledger.domain.errors import (
     StoreUnavailable,
 )
 from action_ledger.domain.pace import Adaptive
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Store, Transaction
+from action_ledger.workers.bodies import is_same_request
 from action_ledger.workers.claim import is_known
 from action_ledger.workers.faults import Scope, message_of, scope_of
-from action_ledger.workers.request import ExecutionRequest, is_same_request
+from action_ledger.workers.request import ExecutionRequest
 from action_ledger.workers.schedule_request import ScheduleRequest
 from action_ledger.workers.schedule_steering import ScheduleSteering
 from action_ledger.workers.steer import steer
@@ -42,7 +43,6 @@ from action_ledger.workers.undo_request import UndoRequest
 
 from .once import under_key
 from .translation import translated
-from .waiting import waiting
 
 C = TypeVar("C", bound=Command)
 
@@ -65,10 +65,6 @@ class WayIn(Protocol):
         """Give the command the id that its key has had before."""
         ...
 
-    def waiting(self, command_id: UUID) -> Mapping[str, Any] | None:
-        """Give a command that is in the inbox, in the form of a row of the progress view."""
-        ...
-
 
 class Intake:
     """The way in for every command."""
@@ -82,6 +78,7 @@ class Intake:
         lease_seconds: float = 10,
         sizes: Adaptive,
         max_days_ahead: int = 365,
+        policy: Policy = EVERYTHING_GOES,
     ) -> None:
         """``worker`` is the name under which batches are recorded that are applied on the way in.
 
@@ -95,6 +92,7 @@ class Intake:
         self._worker = worker
         self._silence = lease_seconds / 2
         self._max_days_ahead = max_days_ahead
+        self._policy = policy
 
     def accept(
         self, command: AnyCommand, *, now: bool, keys: Iterable[KeyValue] | None = None
@@ -134,10 +132,6 @@ class Intake:
             _pause(tried)
         raise AssertionError(_NEVER)
 
-    def waiting(self, command_id: UUID) -> Mapping[str, Any] | None:
-        """Give a command that is in the inbox, in the form of a row of the progress view."""
-        return waiting(self._store, command_id)
-
     def take(
         self,
         transaction: Transaction,
@@ -151,7 +145,12 @@ class Intake:
         match command:
             case RequestExecution():
                 request = ExecutionRequest(
-                    transaction, self._actions, command, self._worker, sizes=self._sizes
+                    transaction,
+                    self._actions,
+                    command,
+                    self._worker,
+                    sizes=self._sizes,
+                    policy=self._policy,
                 )
                 return request.accept(now=now, streamed=keys, at_once=at_once)
             case RequestUndo():
@@ -173,6 +172,7 @@ class Intake:
                     command,
                     worker=self._worker,
                     max_days=self._max_days_ahead,
+                    policy=self._policy,
                 ).accept()
                 return True
 

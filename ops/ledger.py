@@ -5,7 +5,7 @@ command goes through ``ledger.handle``.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
@@ -20,6 +20,7 @@ from action_ledger.domain.actions import BUILT_IN, Action, Actions
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import AnyCommand, RequestExecution
 from action_ledger.domain.errors import LedgerClosed, UnknownTable, shown
+from action_ledger.domain.policy import Policy
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.audit import Audit
@@ -30,7 +31,6 @@ from action_ledger.projections.schedule_queue import ScheduleQueue
 from action_ledger.projections.schedules import Schedules
 from action_ledger.projections.store import Store
 from action_ledger.projections.work_queue import WorkQueue
-from action_ledger.workers.inbox import Inbox
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
@@ -40,6 +40,7 @@ from .checks import check_workers
 from .database import Database
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
+from .inbox import CommandInbox, SeenWithin
 from .intake import C, Intake, WayIn
 from .plan import Plan, worker_name
 from .roster import WorkerView, read_workers
@@ -54,7 +55,6 @@ from .schedule_views import (
 from .service import Service
 from .settings import Settings
 from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
-from .waiting import InboxEntry, read_inbox
 from .within import HostIntake
 
 Probe = Callable[[ExecutionView], str | None]
@@ -80,6 +80,7 @@ class Ledger:
             lock_timeout_ms=settings.append_lock_timeout_ms,
         )
         self.projections = Projections(self.store)
+        self._policy = Policy(settings.limits)
         self._intake = Intake(
             self.store,
             self.actions,
@@ -87,8 +88,12 @@ class Ledger:
             lease_seconds=settings.lease_seconds,
             sizes=settings.sizes,
             max_days_ahead=settings.schedule_max_days_ahead,
+            policy=self._policy,
         )
         self._way_in: WayIn = self._intake
+        self.inbox = CommandInbox(
+            self.store, self.actions, self._intake.take, silence=settings.lease_seconds / 2
+        )
         self._throttle: Throttle | None = None
         self._patience = Patience(
             timedelta(seconds=settings.schedule_grace_seconds), settings.schedule_catch_up_limit
@@ -127,36 +132,12 @@ class Ledger:
         """
         inside = copy.copy(self)
         inside._way_in = HostIntake(self.store, connection)  # noqa: SLF001 - of its own kind
+        inside.inbox = SeenWithin(self.inbox, connection)
         return inside
 
     def named(self, command: C) -> C:
         """Give a command that has a key (``once``) the id under which that key's command is known, for ever."""
         return self._way_in.named(command)
-
-    def waiting(self, command_id: UUID) -> Mapping[str, Any] | None:
-        """Give a command that was sent in a host's transaction and is not taken in, as a row of the progress view."""
-        return self._way_in.waiting(command_id)
-
-    def inbox(self, *, rejected: bool = False, limit: int = 20) -> list[InboxEntry]:
-        """List the commands that wait to be taken in, and those that were rejected; the newest first."""
-        return read_inbox(self.store, rejected=rejected, limit=limit)
-
-    def take_in(self) -> int:
-        """Take in, in this process, what hosts left in the inbox, until nothing is there that nobody is at.
-
-        Workers do it by themselves. Gives the number of commands, those among them that were rejected.
-        """
-        if isinstance(self._way_in, HostIntake):
-            self._way_in.require_end()
-        inbox = self._inbox(self.store)
-        taken = 0
-        while inbox.step():
-            taken += 1
-        return taken
-
-    def _inbox(self, store: Store) -> Inbox:
-        silence = self.settings.lease_seconds / 2
-        return Inbox(store, self.actions, self._intake.take, silence=silence)
 
     def run(
         self,
@@ -213,6 +194,7 @@ class Ledger:
             name=worker_name(),
             lease_seconds=self.settings.lease_seconds,
             patience=self._patience,
+            policy=self._policy,
         )
 
     def schedule(self, schedule_id: UUID | str) -> ScheduleHandle:
@@ -280,7 +262,8 @@ class Ledger:
             plan,
             throttle=self._throttle,
             patience=self._patience,
-            inbox=self._inbox,
+            inbox=self.inbox.over,
+            policy=self._policy,
         )
 
     def work(

@@ -14,6 +14,7 @@ from psycopg import OperationalError
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.errors import StoreUnavailable, WorkerFailed
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.workers.inbox import Inbox
@@ -59,6 +60,7 @@ class Service:
         throttle: Throttle | None = None,
         patience: Patience,
         inbox: Callable[[Store], Inbox],
+        policy: Policy = EVERYTHING_GOES,
     ) -> None:
         """Open nothing yet."""
         self.plan = plan
@@ -96,6 +98,7 @@ class Service:
             name=plan.name,
             lease_seconds=settings.lease_seconds,
             patience=patience,
+            policy=policy,
         )
         self._inbox = inbox(self._swept)
         self._sweep_seconds = settings.lease_seconds

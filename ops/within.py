@@ -4,7 +4,7 @@ Nothing else happens on the host's connection: no planning, no change of a recor
 take the command in once the host has committed.
 """
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
@@ -24,7 +24,6 @@ from .intake import C, sending
 from .key_lists import SMALL
 from .once import SQL, under_key
 from .translation import rights_named
-from .waiting import waiting
 
 NEEDED = "GRANT USAGE ON SCHEMA {0} TO {1}; GRANT SELECT, INSERT, UPDATE ON {0}.command_inbox, {0}.command_keys TO {1}"
 
@@ -67,18 +66,6 @@ class HostIntake:
             return command
         with self._cursor() as cursor:
             return under_key(cursor, self._store.schema, command)
-
-    def waiting(self, command_id: object) -> Mapping[str, Any] | None:
-        """Look in the inbox, with the host's own eyes while its transaction is open."""
-        if self._connection.info.transaction_status is TransactionStatus.INTRANS:
-            with self._cursor() as cursor:
-                return cursor.execute(self._compose("waiting"), {"id": str(command_id)}).fetchone()
-        return waiting(self._store, command_id)
-
-    def require_end(self) -> None:
-        """Raise InHostTransaction while the host's transaction is open: nobody else sees what it sent."""
-        if self._connection.info.transaction_status is not TransactionStatus.IDLE:
-            raise InHostTransaction(instead="commit first")
 
     @contextmanager
     def _cursor(self) -> Generator[Cursor[dict[str, Any]]]:

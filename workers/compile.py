@@ -73,6 +73,8 @@ class Request(BaseModel):
     """Whether the action was an effect by then."""
     reversibility: Reversibility = Reversibility.REVERSIBLE
     """The action's, by then."""
+    max_records: int | None = None
+    """How many records it may have, by the limits of then."""
 
 
 class Compiled(NamedTuple):

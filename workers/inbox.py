@@ -24,9 +24,9 @@ from action_ledger.projections import tracing
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
 
+from .bodies import is_same_request
 from .claim import is_known
 from .faults import UNEXPECTED, Scope, code_of, message_of, scope_of, tries_of
-from .request import is_same_request
 from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "inbox.sql")

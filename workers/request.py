@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
 from action_ledger.domain.actions import Actions, Reversibility
 from action_ledger.domain.batch import Batch, BatchStatus
-from action_ledger.domain.commands import AnyCommand, RequestExecution
+from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
     ExecutionNotEnded,
@@ -20,6 +20,7 @@ from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.failure import OnFailure
 from action_ledger.domain.pace import Adaptive, Sizing
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.domain.selection import Keys, KeyValue, Unfinished
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
@@ -38,6 +39,7 @@ from .compile import (
     reference_of,
 )
 from .cutter import Cut, Cutter
+from .limits import check_records, require_room
 from .meter import count_request
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
 from .settle import end_of_execution
@@ -64,12 +66,15 @@ class ExecutionRequest:
         *,
         sizes: Adaptive | None = None,
         causation_id: UUID | None = None,
+        policy: Policy = EVERYTHING_GOES,
     ) -> None:
         """``sizes`` are those of batches where the command asks for none; needed where one may be applied.
 
         ``causation_id`` names what led to it, where that is not the command itself.
         """
         self._sizes = sizes
+        self._limits = policy.limits
+        self._most = policy.limits.records(command.action)
         self._transaction = transaction
         self._actions = actions
         self._command = command
@@ -98,11 +103,14 @@ class ExecutionRequest:
         always gated, and one batch.
         """
         started = time.monotonic()
-        body = body_of(self._command)
+        require_room(self._transaction, self._command, self._limits)
+        body = body_of(self._command).model_copy(update={"max_records": self._most})
         compiled = compile_request(self._transaction, self._actions, body)
         if compiled.change.moves_keys:
             gated = {"planning": "gated", "batch_size": MOVED_AT_ONCE}
             self._command = self._command.model_copy(update=gated)
+        elif self._most is not None:  # nothing is written before the total is known
+            self._command = self._command.model_copy(update={"planning": "gated"})
         command = self._command
         table = compiled.change.table
         action = self._actions.get(command.action)
@@ -158,6 +166,7 @@ class ExecutionRequest:
                 else cutter.copied(kept.owner)
             )
             tracing.planned(span, keys=sum(cut.records for cut in cuts), batches=len(cuts))
+        check_records(cuts, action=command.action, most=self._most)
         return cuts
 
     def _requested(self, digest: str, table: str) -> execution.Requested:
@@ -286,12 +295,3 @@ def body_of(command: RequestExecution) -> Request:
         fingerprint=command.fingerprint,
         adaptive=command.adaptive,
     )
-
-
-def is_same_request(transaction: Transaction, command: AnyCommand) -> bool:
-    """Say whether the request that is in the ledger under a command's id is that command's.
-
-    Keys that were streamed beside it are not compared.
-    """
-    stored: Any = read_body(transaction, command.command_id)
-    return bool(stored["fingerprint"] == command.fingerprint)

@@ -29,6 +29,7 @@ from .cutter import Cutter
 from .effect_lease import EffectLeases
 from .effect_unit import EffectUnit
 from .faults import split_reason
+from .limits import check_records
 from .meter import count_records
 from .pace import SQL as PACE
 from .pace import keep_pace, sizing_of
@@ -232,6 +233,7 @@ class Workbench:
         cutter = Cutter(transaction, compiled.change.table, unit.execution_id, size)
         if unit.planning == "gated":
             cuts = cut_selection(cutter, compiled.select, request.selection, None)
+            check_records(cuts, action=unit.action, most=request.max_records)
             ended = True
         else:
             number, last = cutter.last()

@@ -40,7 +40,7 @@ def _rebuild(ledger: Ledger, name: Any) -> None:
 
 
 def _take_in(ledger: Ledger, _: Any) -> None:
-    ledger.take_in()
+    ledger.inbox.take_in()
 
 
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {

@@ -53,15 +53,15 @@ def test_it_stands_with_the_hosts_writes(
         execution = add_one(ledger.within(host)).submit()
         assert execution.status == "accepted"
         assert execution.progress().total == 0
-        assert ledger.inbox() == []
-        assert ledger.take_in() == 0
+        assert ledger.inbox.entries() == []
+        assert ledger.inbox.take_in() == 0
     assert (execution.status, ledger.execution(execution.id).status) == ("accepted", "accepted")
     assert topics(connection) == {}
-    assert ledger.take_in() == 1
+    assert ledger.inbox.take_in() == 1
     assert ledger.execution(execution.id).status == "requested"
     execution.finish()
     assert (execution.status, execution.rejection, total(connection)) == ("completed", None, 50)
-    assert ledger.inbox() == []
+    assert ledger.inbox.entries() == []
     assert topics(connection)["execution.requested"] == 1
     check_invariants(connection, ledger=ledger, tables=["places"])
 
@@ -72,7 +72,7 @@ def test_it_falls_with_them(
     host.execute("INSERT INTO orders VALUES (1)")
     execution = add_one(ledger.within(host)).once("order-1").submit()
     host.rollback()
-    assert (ledger.take_in(), topics(connection)) == (0, {})
+    assert (ledger.inbox.take_in(), topics(connection)) == (0, {})
     with pytest.raises(ExecutionNotFound):
         _ = ledger.execution(execution.id).status
     again = add_one(ledger, below=7).once("order-1").run()
@@ -100,7 +100,7 @@ def test_nothing_is_done_at_once(ledger: Ledger, host: Connection[Any]) -> None:
     with pytest.raises(InHostTransaction):
         inside.on("places").keys(iter([1, 2])).update(score=0).by("user:1").submit()
     host.commit()
-    assert ledger.inbox() == []
+    assert ledger.inbox.entries() == []
 
 
 def test_undo_and_steering_go_the_same_way(
@@ -114,7 +114,7 @@ def test_undo_and_steering_go_the_same_way(
         cancelled.pause(by="user:1")
         cancelled.cancel(by="user:1")
         assert undo.status == "accepted"
-    assert ledger.take_in() == 4
+    assert ledger.inbox.take_in() == 4
     undo.finish()
     assert (undo.status, cancelled.status, total(connection)) == ("completed", "cancelled", 0)
     assert topics(connection)["execution.paused"] == 1
@@ -133,9 +133,9 @@ def test_of_one_execution_they_are_taken_in_one_after_the_other(
             "SELECT FROM action_ledger.command_inbox WHERE command_id = %s FOR UPDATE",
             [execution.id],
         )
-        assert ledger.take_in() == 0
+        assert ledger.inbox.take_in() == 0
         other.rollback()
-    assert ledger.take_in() == 2
+    assert ledger.inbox.take_in() == 2
     assert execution.status == "cancelled"
 
 
@@ -146,8 +146,8 @@ def test_what_turns_out_to_be_wrong_is_rejected_with_the_reason(
     execution.cancel(by="user:1")
     host.commit()
     connection.execute("ALTER TABLE places RENAME score TO points")
-    assert ledger.take_in() == 2
-    assert ledger.take_in() == 0, "not tried for ever"
+    assert ledger.inbox.take_in() == 2
+    assert ledger.inbox.take_in() == 0, "not tried for ever"
     assert (execution.status, execution.error) == ("rejected", "unknown_column")
     assert "score" in (execution.rejection or "")
     execution.wait(timeout=1)
@@ -177,12 +177,12 @@ def test_one_key_in_several_transactions_is_one_execution(
     with pytest.raises(CommandReused):
         add_one(ledger.within(host), below=7).once("k").submit()
     host.rollback()
-    ledger.take_in()
+    ledger.inbox.take_in()
     for below, error in ((50, None), (7, "command_reused"), (50, None)):
         ids.add(add_one(ledger.within(host), below=below).once("k").submit().id)
         host.commit()
-        assert ledger.take_in() == 1
-        assert [entry.error for entry in ledger.inbox()] == ([error] if error else [])
+        assert ledger.inbox.take_in() == 1
+        assert [entry.error for entry in ledger.inbox.entries()] == ([error] if error else [])
     assert len(ids) == 1
     ledger.execution(*ids).finish()
     assert total(connection) == 50
@@ -203,9 +203,9 @@ def test_a_command_that_is_in_the_ledger_already_is_not_taken_in_again(
     )
     ledger.within(host).handle(other)
     host.commit()
-    assert ledger.take_in() == 2
+    assert ledger.inbox.take_in() == 2
     assert total(connection) == 100
-    assert [entry.error for entry in ledger.inbox()] == ["command_reused"]
+    assert [entry.error for entry in ledger.inbox.entries()] == ["command_reused"]
 
 
 @pytest.mark.parametrize("how", ["search_path", "autocommit", "row factory", "repeatable read"])
@@ -232,7 +232,7 @@ def test_whatever_the_hosts_connection_is_like(
     execution = add_one(ledger.within(host)).once("k").submit()
     assert execution.status == "accepted"
     if how == "autocommit":
-        assert len(ledger.inbox()) == 1, "it is its own transaction"
+        assert len(ledger.inbox.entries()) == 1, "it is its own transaction"
     host.commit()
     execution.finish()
     assert total(connection) == 50
@@ -323,7 +323,7 @@ def test_what_was_rejected_can_be_sent_again(
     def send() -> Any:
         execution = add_one(ledger.within(host)).once("k").submit()
         host.commit()
-        ledger.take_in()
+        ledger.inbox.take_in()
         return execution
 
     connection.execute("ALTER TABLE places RENAME score TO points")
