@@ -49,6 +49,7 @@ ActionLedgerError
 │   ├── SchemaDrift
 │   ├── LimitReached
 │   ├── TooManyRecords
+│   ├── NotAuthorized
 │   ├── InHostTransaction
 │   └── LedgerClosed
 └── StoreError
@@ -90,7 +91,7 @@ from .error_invalid import (
     UnsupportedComparison,
     UnsupportedTable,
 )
-from .error_limits import LimitReached, TooManyRecords
+from .error_policy import LimitReached, NotAuthorized, TooManyRecords
 from .error_refused import (
     AlreadyUndone,
     CommandReused,
@@ -175,6 +176,7 @@ __all__ = [
     "LimitReached",
     "MigrationAltered",
     "NoPrimaryKey",
+    "NotAuthorized",
     "NotReversible",
     "NothingToUndo",
     "PermissionDenied",

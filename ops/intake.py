@@ -42,6 +42,7 @@ from action_ledger.workers.sweep import sweep
 from action_ledger.workers.undo_request import UndoRequest
 
 from .once import under_key
+from .rights import require_right
 from .translation import translated
 
 C = TypeVar("C", bound=Command)
@@ -102,6 +103,7 @@ class Intake:
         A command that is in the ledger already is left as it is. Raises CommandReused when another one is
         there under its id, and what is wrong with the command itself.
         """
+        require_right(self._store, self._policy, command)
         once = keys is not None and iter(keys) is keys
         # What meets a fault at once is left to a worker, which can split it.
         at_once = chain([self.at_once], repeat(False))  # noqa: FBT003 - values to be given out
@@ -175,6 +177,11 @@ class Intake:
                     policy=self._policy,
                 ).accept()
                 return True
+
+    def take_left(self, transaction: Transaction, command: AnyCommand) -> None:
+        """Take a command in that a host left: what the actor may do is asked again, by whoever takes it in."""
+        self._policy.require(command)
+        self.take(transaction, command)
 
     def _taken(self, command: AnyCommand, **how: Any) -> bool:  # noqa: ANN401 - as take has them
         with self._store.transaction(silence=self._silence) as transaction:

@@ -20,7 +20,7 @@ from action_ledger.domain.actions import BUILT_IN, Action, Actions
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import AnyCommand, RequestExecution
 from action_ledger.domain.errors import LedgerClosed, UnknownTable, shown
-from action_ledger.domain.policy import Policy
+from action_ledger.domain.policy import Authorize, Policy
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.audit import Audit
@@ -65,7 +65,12 @@ class Ledger:
     """One ledger over one database. Thread-safe; close it, or use it in a ``with`` statement."""
 
     def __init__(
-        self, database: Database, settings: Settings, *, actions: Iterable[Action] = ()
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        actions: Iterable[Action] = (),
+        authorize: Authorize | None = None,
     ) -> None:
         """Wire it over an open pool; ``open_ledger`` is the usual way. Raises InvalidAction for a name that is taken."""
         self.settings = settings
@@ -80,7 +85,7 @@ class Ledger:
             lock_timeout_ms=settings.append_lock_timeout_ms,
         )
         self.projections = Projections(self.store)
-        self._policy = Policy(settings.limits)
+        self._policy = Policy(settings.limits, authorize)
         self._intake = Intake(
             self.store,
             self.actions,
@@ -92,7 +97,7 @@ class Ledger:
         )
         self._way_in: WayIn = self._intake
         self.inbox = CommandInbox(
-            self.store, self.actions, self._intake.take, silence=settings.lease_seconds / 2
+            self.store, self.actions, self._intake.take_left, silence=settings.lease_seconds / 2
         )
         self._throttle: Throttle | None = None
         self._patience = Patience(
@@ -131,7 +136,7 @@ class Ledger:
         needs the rights that the guide lists.
         """
         inside = copy.copy(self)
-        inside._way_in = HostIntake(self.store, connection)  # noqa: SLF001 - of its own kind
+        inside._way_in = HostIntake(self.store, self._policy, connection)  # noqa: SLF001 - of its own kind
         inside.inbox = SeenWithin(self.inbox, connection)
         return inside
 
@@ -167,6 +172,7 @@ class Ledger:
             batch_timeout=self.settings.batch_timeout_seconds or None,
             sizes=self.settings.sizes,
             throttle=self._throttle,
+            policy=self._policy,
         )
 
     def workers(self) -> list[WorkerView]:

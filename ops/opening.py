@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from action_ledger.domain.actions import Action
 from action_ledger.domain.errors import InvalidSetting
+from action_ledger.domain.policy import Authorize
 
 from .database import Database
 from .embedded import embedded_url
@@ -22,11 +23,14 @@ def open_ledger(
     settings: Settings | None = None,
     actions: Iterable[Action] = (),
     throttle: Probe | None = None,
+    authorize: Authorize | None = None,
 ) -> Ledger:
     """Open the ledger of a database; without a URL, that of the settings, or else the embedded server's.
 
     ``actions`` are known to it beside the built-in ones: workers take up what they know, and leave the rest to
-    others. ``throttle`` is a function that can hold executions back, see :meth:`Ledger.throttle`.
+    others. ``throttle`` is a function that can hold executions back, see :meth:`Ledger.throttle`. ``authorize`` is asked
+    whether an actor may do what a command says, when it comes, before each batch and for an undo: anything but True
+    is a no. Workers need it too.
 
     The embedded server's schema is migrated here. On a server of yours that is ``action-ledger migrate``.
 
@@ -47,7 +51,7 @@ def open_ledger(
                 migrate(connection, settings.db_schema)
             require_current(connection, settings.db_schema)
         undone.pop_all()
-    ledger = Ledger(database, settings, actions=actions)
+    ledger = Ledger(database, settings, actions=actions, authorize=authorize)
     ledger.throttle(throttle)
     return ledger
 

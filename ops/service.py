@@ -88,6 +88,7 @@ class Service:
                 batch_timeout=settings.batch_timeout_seconds or None,
                 sizes=settings.sizes,
                 throttle=throttle,
+                policy=policy,
             )
             for direct in theirs
         ]

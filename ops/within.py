@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from action_ledger.domain.command import subject_of
 from action_ledger.domain.commands import AnyCommand
 from action_ledger.domain.errors import CommandReused, InHostTransaction, InvalidValue, shown
+from action_ledger.domain.policy import Policy
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Store
@@ -23,6 +24,7 @@ from action_ledger.projections.work_queue import WORK
 from .intake import C, sending
 from .key_lists import SMALL
 from .once import SQL, under_key
+from .rights import require_right
 from .translation import rights_named
 
 NEEDED = "GRANT USAGE ON SCHEMA {0} TO {1}; GRANT SELECT, INSERT, UPDATE ON {0}.command_inbox, {0}.command_keys TO {1}"
@@ -31,9 +33,10 @@ NEEDED = "GRANT USAGE ON SCHEMA {0} TO {1}; GRANT SELECT, INSERT, UPDATE ON {0}.
 class HostIntake:
     """The way in for commands that are sent in a host's transaction."""
 
-    def __init__(self, store: Store, connection: Connection[Any]) -> None:
+    def __init__(self, store: Store, policy: Policy, connection: Connection[Any]) -> None:
         """Raises InvalidValue for what is no open connection of psycopg 3."""
         self._store = store
+        self._policy = policy
         self._connection = _checked(connection)
 
     def accept(
@@ -45,6 +48,7 @@ class HostIntake:
         if keys is not None:
             detail = f"give a list of at most {SMALL:,} keys, or choose them by a condition"
             raise InHostTransaction(instead=detail)
+        require_right(self._store, self._policy, command)
         with sending(command), self._cursor() as cursor:
             values = {
                 "command_id": str(command.command_id),
@@ -87,7 +91,9 @@ class HostIntake:
 
 
 def _checked(connection: object) -> Connection[Any]:
-    if isinstance(connection, Connection) and not connection.closed:
-        return cast("Connection[Any]", connection)
+    if isinstance(connection, Connection):
+        given = cast("Connection[Any]", connection)
+        if not given.closed:
+            return given
     detail = "an open connection of psycopg 3 is needed, the one of the host's transaction"
-    raise InvalidValue(value=shown(connection), detail=detail)
+    raise InvalidValue(value=shown(cast("object", connection)), detail=detail)

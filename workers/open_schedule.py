@@ -129,6 +129,7 @@ def request_execution(
     command = body.execution.model_copy(
         update={"command_id": execution_id, "correlation_id": schedule.correlation_id}
     )
+    policy.require(command)
     with tracing.send(
         command.action,
         queue=command.queue,

@@ -40,14 +40,45 @@ def settle(
     event = end_of_execution(current, row, metadata, error=_error(transaction, row))
     if event is None:
         return False
+    _append_end(transaction, row, current, event)
+    return True
+
+
+def stop(transaction: Transaction, execution_id: UUID, *, error: str) -> None:
+    """End an execution whatever is open of it, for a reason that concerns all of it; take the append lock for it.
+
+    What is done stays, or is taken back where its policy for failures says so. One that is closed stays as it is.
+    """
+    transaction.lock()
+    row = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
+    if row is None:
+        return
+    current = Execution(execution_id, row["version"], ExecutionStatus(row["status"]))
+    if current.closed:
+        return
+    metadata = Metadata(
+        actor=row["actor"],
+        correlation_id=row["correlation_id"],
+        causation_id=execution_id,
+        traceparent=row["traceparent"],
+    )
+    kind = _failure_of(OnFailure(row["on_failure"]))
+    _append_end(
+        transaction, row, current, current.trigger(kind, metadata, error=error, tally=tally_of(row))
+    )
+
+
+def _append_end(
+    transaction: Transaction, row: Mapping[str, Any], current: Execution, event: Event
+) -> None:
     reached("settle.before_append")
     (ended,) = transaction.append(event)
     reached("settle.appended")
-    measure_execution(transaction, row, current.mutate(event).status, ended.recorded_at)
-    forget_pace(transaction, execution_id)
+    closed = current.mutate(event)
+    measure_execution(transaction, row, closed.status, ended.recorded_at)
+    forget_pace(transaction, current.id)
     if not _is_done(row):
-        close_units(transaction, current.mutate(event), metadata)
-    return True
+        close_units(transaction, closed, event.metadata)
 
 
 def end_of_execution(
@@ -69,8 +100,11 @@ def end_of_execution(
         return None
     if error is None:
         return current.trigger(execution.Completed, metadata, tally=tally)
-    kind = execution.RollbackStarted if policy is OnFailure.ROLLBACK else execution.Failed
-    return current.trigger(kind, metadata, error=error, tally=tally)
+    return current.trigger(_failure_of(policy), metadata, error=error, tally=tally)
+
+
+def _failure_of(policy: OnFailure) -> type[execution.RollbackStarted | execution.Failed]:
+    return execution.RollbackStarted if policy is OnFailure.ROLLBACK else execution.Failed
 
 
 def _is_done(row: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Errors of limits: somebody asked for more, or more often, than is allowed. See ``errors``."""
+"""Errors of a host's policy: somebody asked for what he may not do, or for more than is allowed. See ``errors``."""
 
 from datetime import datetime
 
@@ -51,3 +51,15 @@ class TooManyRecords(
     action: str
     records: int
     allowed: int
+
+
+class NotAuthorized(
+    Refused,
+    code="not_authorized",
+    hint="What was done before stays, and whoever may can undo it.",
+):
+    """Actor {actor} may not do that: {command}, asked at its {phase}."""
+
+    actor: str
+    command: str
+    phase: str
