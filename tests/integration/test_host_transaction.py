@@ -21,6 +21,7 @@ from action_ledger.domain.errors import (
 from action_ledger.ops import Ledger
 from action_ledger.ops.builder import Request
 from action_ledger.ops.plan import Plan, worker_name
+from action_ledger.ops.views import count_open
 from tests.command_line import CommandLine
 from tests.crash.harness import topics, until
 from tests.integration.test_once import total
@@ -304,6 +305,7 @@ def test_a_worker_that_ends_when_all_is_done_takes_them_in_first(
 ) -> None:
     execution = add_one(ledger.within(host)).submit()
     host.commit()
+    assert count_open(ledger.store, None) == 1
     said = CommandLine(database_url)("worker", "--until-idle")
     assert said.code == 0, said
     assert execution.status == "completed"
