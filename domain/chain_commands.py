@@ -35,9 +35,12 @@ class RequestChain(Command):
     notify: Notify | None = None
 
     @model_validator(mode="after")
-    def _one_actor(self) -> Self:
+    def _one_whole(self) -> Self:
         if any(step.execution.actor != self.actor for step in self.steps):
             message = "who asks for a chain asks for its steps: the actors must be the same"
+            raise ValueError(message)
+        if any(step.execution.once is not None for step in self.steps):
+            message = "a step has no key of its own (once): the chain has one"
             raise ValueError(message)
         return self
 

@@ -60,7 +60,11 @@ MAX_UNDO_SECONDS = 90 * DAY
 
 
 class Command(BaseModel):
-    """What all commands share. ``command_id`` makes a repeated send harmless: it becomes the stream's id."""
+    """What all commands share. ``command_id`` makes a repeated send harmless: it becomes the stream's id.
+
+    ``once`` is a key of the caller's own that does the same: what is sent under it again has the id that it had at
+    first, and must be the same command.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,6 +72,7 @@ class Command(BaseModel):
     actor: Actor
     reason: Text | None = None
     correlation_id: UUID | None = None
+    once: Name | None = None
 
     @property
     def subject(self) -> UUID:
@@ -78,13 +83,14 @@ class Command(BaseModel):
     def fingerprint(self) -> str:
         """SHA-256 over everything that the command says, to tell it from another under the same id.
 
-        What is as by default is left out, so that an option of a later release does not make it another.
+        What is as by default is left out, so that an option of a later release does not make it another; and so is
+        what confirms it, since whoever sends it again may have looked again.
         """
-        said = self.model_dump(mode="json")
+        said = self.model_dump(mode="json", exclude={"confirmation"})
         for name, field in type(self).model_fields.items():
             default = field.get_default(call_default_factory=True)
             if name != "type" and getattr(self, name) == default:
-                del said[name]
+                said.pop(name, None)
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

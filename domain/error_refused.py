@@ -180,6 +180,16 @@ class SchemaDrift(
     detail: str
 
 
+class InHostTransaction(
+    Refused,
+    code="in_host_transaction",
+    hint="Use the ledger itself for what is to be done at once.",
+):
+    """That cannot be done in a transaction of the host's: {instead}."""
+
+    instead: str
+
+
 class LedgerClosed(
     Refused, code="ledger_closed", hint="Open it again with open_ledger(), and close it last."
 ):

@@ -60,6 +60,10 @@ ActionLedgerError
 │   ├── ExtraMissing
 │   ├── SchemaTaken
 │   ├── SchemaDrift
+│   ├── LimitReached
+│   ├── TooManyRecords
+│   ├── NotAuthorized
+│   ├── InHostTransaction
 │   └── LedgerClosed
 └── StoreError
     ├── StoreNotMigrated
@@ -115,6 +119,7 @@ from .error_invalid import (
     UnsupportedTable,
 )
 from .error_locks import LockNotHeld, RecordsLocked
+from .error_policy import LimitReached, NotAuthorized, TooManyRecords
 from .error_refused import (
     AlreadyUndone,
     CommandReused,
@@ -122,6 +127,7 @@ from .error_refused import (
     ExecutionNotEnded,
     ExecutionNotFound,
     ExtraMissing,
+    InHostTransaction,
     LedgerClosed,
     NothingToUndo,
     NotReversible,
@@ -187,6 +193,7 @@ __all__ = [
     "ExecutionNotEnded",
     "ExecutionNotFound",
     "ExtraMissing",
+    "InHostTransaction",
     "InvalidAction",
     "InvalidApp",
     "InvalidChain",
@@ -202,9 +209,11 @@ __all__ = [
     "InvalidValue",
     "IrreversibleCascade",
     "LedgerClosed",
+    "LimitReached",
     "LockNotHeld",
     "MigrationAltered",
     "NoPrimaryKey",
+    "NotAuthorized",
     "NotReversible",
     "NothingToUndo",
     "PermissionDenied",
@@ -227,6 +236,7 @@ __all__ = [
     "StoreUnavailable",
     "TimeInPast",
     "TimeTooFar",
+    "TooManyRecords",
     "UndoConflicts",
     "UndoExpired",
     "UndoInProgress",

@@ -16,7 +16,16 @@ from .event import Digest, Event, Tally
 
 _HOW = frozenset(
     {
-        *("type", "command_id", "actor", "reason", "correlation_id", "retry_of", "confirmation"),
+        *(
+            "type",
+            "command_id",
+            "actor",
+            "reason",
+            "correlation_id",
+            "retry_of",
+            "confirmation",
+            "once",
+        ),
         *("queue", "priority", "batch_size", "planning", "rate", "concurrency", "adaptive"),
     }
 )

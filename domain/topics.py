@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from . import batch, chain, execution, preview, record_lock, schedule, undo
+from . import batch, chain, command, execution, preview, record_lock, schedule, undo
 from .event import Event
 
 _EVENTS: tuple[type[Event], ...] = (
@@ -62,6 +62,7 @@ _EVENTS: tuple[type[Event], ...] = (
     chain.Compensated,
     preview.Made,
     preview.Used,
+    command.Rejected,
 )
 
 TOPICS: Mapping[str, type[Event]] = MappingProxyType({event.TOPIC: event for event in _EVENTS})

@@ -217,6 +217,13 @@ class Request:
         """Make a chain: ``request`` is begun when this one has ended. See :class:`ChainRequest`."""
         return ChainRequest(((self, None),)).then(request, on_failure=on_failure)
 
+    def once(self, key: str) -> Request:
+        """Make it harmless to send twice, by a key of yours: what is sent under it again is the one of before.
+
+        A key is the ledger's, for ever, and for whoever asks. Another command under it raises CommandReused.
+        """
+        return self._with(once=key)
+
     def command(self) -> RequestExecution:
         """Build the command that this chain stands for. Raises what is missing or wrong in it."""
         if self.target.selection is None:

@@ -58,6 +58,10 @@ class ChainRequest:
         """Name hooks that are told of the chain: of each step's end, of its completion, of any other end."""
         return self._with(notify={"progress": progress, "complete": complete, "failure": failure})
 
+    def once(self, key: str) -> ChainRequest:
+        """Make it harmless to send twice, by a key of yours: see :meth:`Request.once`. Steps have none of their own."""
+        return self._with(once=key)
+
     def command(self) -> RequestChain:
         """Build the command that this chain stands for. Raises what is missing or wrong in it."""
         if len({id(request.target.ledger) for request, _ in self.requests}) > 1:
@@ -86,7 +90,7 @@ class ChainRequest:
     ) -> ChainHandle:
         """Do it now, in this process. ``watch`` is called after each move and each batch, from this thread."""
         check_workers(workers)
-        chain = self.submit()
+        chain = self._sent(now=True)
         chain.finish(workers=workers, watch=watch)
         if "notify" in self.options:
             chain.ledger.hooks.deliver()
@@ -94,8 +98,11 @@ class ChainRequest:
 
     def submit(self) -> ChainHandle:
         """Leave it to the workers."""
+        return self._sent(now=False)
+
+    def _sent(self, *, now: bool) -> ChainHandle:
         ledger = self.requests[0][0].target.ledger
-        return ledger.chain(ledger.handle(self.command()))
+        return ledger.chain(ledger.handle(self.command(), now=now))
 
     def _with(self, **options: Any) -> ChainRequest:  # noqa: ANN401
         return replace(self, options={**self.options, **options})

@@ -17,7 +17,6 @@ from action_ledger.domain.chain_commands import (
     UndoChain,
 )
 from action_ledger.domain.errors import CommandTimedOut
-from action_ledger.workers.conductor import Conductor
 
 from .chain_views import (
     SQL,
@@ -28,8 +27,8 @@ from .chain_views import (
     read_steps,
 )
 from .checks import check_actor, check_workers, invalid
-from .handles import POLL_SECONDS, ExecutionHandle, UndoHandle
-from .plan import worker_name
+from .handle import POLL_SECONDS
+from .handles import ExecutionHandle, UndoHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,13 +108,7 @@ class ChainHandle:
 
     def advance(self) -> bool:
         """Make the next move, if it can be made now: ask for the next step, or for the next undo; or end it."""
-        ledger = self.ledger
-        return Conductor(
-            ledger.store,
-            ledger.actions,
-            name=worker_name(),
-            lease_seconds=ledger.settings.lease_seconds,
-        ).step(self.id)
+        return self.ledger.conductor().step(self.id)
 
     def pause(self, *, by: str | None = None, reason: str | None = None) -> None:
         """Start no further step, and pause the one at work, until it is resumed."""

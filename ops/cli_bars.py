@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from .cli_terminal import Terminal, clean, duration
-from .handles import Handle
+from .handle import Handle
 from .progress import Progress as Counts
 
 EVERY = 0.1

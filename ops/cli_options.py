@@ -31,6 +31,14 @@ By = Annotated[
         help="Who asks for this, such as user:42. Needed.",
     ),
 ]
+Once = Annotated[
+    str | None,
+    typer.Option(
+        "--once",
+        metavar="KEY",
+        help="A key of yours: what is sent under it again is the command of before.",
+    ),
+]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the audit.")]
 Workers = Annotated[
     int,

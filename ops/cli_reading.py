@@ -5,7 +5,10 @@ from typing import Any
 
 from rich.text import Text
 
+from action_ledger.domain.errors import ExecutionNotFound
+
 from .cli_cards import past_tense, show_execution
+from .cli_inbox_list import show_in_inbox
 from .cli_lookup import Details, find, read_details
 from .cli_outcome_tables import change_rows
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, moment, short_moment, state
@@ -57,7 +60,12 @@ def list_executions(terminal: Terminal, found: list[ExecutionView], *, chosen: b
 
 def show_job(ledger: Ledger, terminal: Terminal, given: str, *, limit: int) -> None:
     """Show an execution, an undo or a redo."""
-    found = find(ledger.store, given)
+    try:
+        found = find(ledger.store, given)
+    except ExecutionNotFound:
+        if show_in_inbox(ledger, terminal, given):
+            return
+        raise
     if found.kind != "execution":
         undo = UndoHandle(ledger, found.id)
         if terminal.as_json:

@@ -18,7 +18,8 @@ from .cli_preview_card import show_preview, show_token
 from .cli_state import say_error
 from .cli_terminal import WARN, Terminal, many
 from .cli_wanted import Wanted
-from .handles import ExecutionHandle, Handle, UndoHandle
+from .handle import Handle
+from .handles import ExecutionHandle, UndoHandle
 from .ledger import Ledger
 from .progress import Progress
 
@@ -84,7 +85,7 @@ def run_request(
 def _run(
     ledger: Ledger, terminal: Terminal, request: Request, *, workers: int, submit: bool
 ) -> ExitCode:
-    command = request.command()
+    command = ledger.named(request.command())
     execution = ExecutionHandle(ledger, command.command_id)
     if submit:
         ledger.handle(command, keys=request.target.streamed)

@@ -15,7 +15,8 @@ from .cli_lookup import find, read_details
 from .cli_running import run_request
 from .cli_terminal import Terminal
 from .cli_undoing import show_undo
-from .handles import ExecutionHandle, Handle, UndoHandle
+from .handle import Handle
+from .handles import ExecutionHandle, UndoHandle
 from .ledger import Ledger
 
 EVERY = 0.2

@@ -24,6 +24,7 @@ def undo(
     execution: option.Id,
     by: option.By = None,
     reason: option.Reason = None,
+    once: option.Once = None,
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
@@ -46,6 +47,7 @@ def undo(
     back = Back(
         by=by,
         reason=reason,
+        once=once,
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
@@ -64,6 +66,7 @@ def redo(
     undo: option.Id,
     by: option.By = None,
     reason: option.Reason = None,
+    once: option.Once = None,
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
@@ -82,6 +85,7 @@ def redo(
     back = Back(
         by=by,
         reason=reason,
+        once=once,
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,

@@ -40,6 +40,7 @@ class Back:
 
     by: str | None
     reason: str | None
+    once: str | None
     on_conflict: str
     batches: tuple[int, ...]
     keys: str | None
@@ -53,6 +54,8 @@ class Back:
             detail = f"--on-conflict is one of {', '.join(ConflictPolicy)}, not {self.on_conflict}"
             raise InvalidParameters(action="undo", detail=detail)
         request = request.on_conflict(self.on_conflict)
+        if self.once is not None:
+            request = request.once(self.once)
         if self.batches:
             request = request.batches(self.batches)
         return request if self.keys is None else request.keys(split_keys(self.keys))
@@ -157,7 +160,7 @@ def undo_as_json(ledger: Ledger, undo: UndoHandle, *, limit: int = SHOWN) -> dic
 def _take_back(
     ledger: Ledger, terminal: Terminal, found: Found, request: UndoRequest, back: Back
 ) -> ExitCode:
-    command = request.command()
+    command = ledger.named(request.command())
     word = "undo" if command.of_undo is None else "redo"
     if not back.confirmed:
         _confirm(ledger, terminal, found, back, word)

@@ -117,6 +117,7 @@ class Wanted:
     chosen: Chosen
     told: Told
     by: str | None = None
+    once: str | None = None
     batch_size: int | None = None
     adaptive: float | None = None
     rate: float | None = None
@@ -141,6 +142,8 @@ class Wanted:
         target = self.chosen.apply(ledger.on(self.table))
         request = target.apply(self.action, **self.told.parameters(self.action))
         request = request.by(self.by or "", reason=self.told.reason)
+        if self.once is not None:
+            request = request.once(self.once)
         if self.batch_size is not None:
             request = request.batch_size(self.batch_size)
         if self.adaptive is not None:

@@ -24,7 +24,8 @@ from .cli_views_upkeep import rebuilt_table, verified_table, watched
 from .database import connect
 from .demo_story import AUTHOR, COUNTRIES, NEXT, OUTSIDER, SMALL, STEPS
 from .embedded import embedded_url
-from .handles import ExecutionHandle, Handle, UndoHandle
+from .handle import Handle
+from .handles import ExecutionHandle, UndoHandle
 from .ledger import Ledger
 from .places import SQL, TABLE, load_places, read_places
 from .settings import Settings

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,107 +17,35 @@ from action_ledger.domain.commands import (
     ResumeExecution,
     RetuneExecution,
 )
-from action_ledger.domain.errors import CommandTimedOut, ExecutionNotFound
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
 from .checks import check_actor, check_workers, invalid
-from .crew import finish_together
 from .effect_results import EffectResult, read_effects
+from .handle import Handle
+from .inbox import REJECTED
 from .key_lists import key_list
 from .kin import read_children, read_reached
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
-from .progress import Progress
 from .retry import retry_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from uuid import UUID
 
     from action_ledger.domain.event import Tally
-    from action_ledger.projections.projection import Recorded
 
     from .builder import Request
     from .ledger import Ledger
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
-POLL_SECONDS = 0.05
-
-
-class Handle:
-    """What executions and undos have in common: a row of the progress view that comes to an end."""
-
-    block: str
-    ended: frozenset[str]
-
-    def __init__(self, ledger: Ledger, id_: UUID) -> None:
-        """Look nothing up yet."""
-        self.ledger = ledger
-        self.id = id_
-
-    def __repr__(self) -> str:
-        """Name what it is of; nothing is looked up for it."""
-        return f"{type(self).__name__}({str(self.id)!r})"
-
-    def row(self) -> dict[str, Any]:
-        """Read its row of the progress view. Raises ExecutionNotFound."""
-        with self.ledger.store.transaction() as transaction:
-            found = transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
-        if found is None:
-            raise ExecutionNotFound(execution_id=self.id)
-        return found
-
-    @property
-    def status(self) -> str:
-        """Where it stands."""
-        return str(self.row()["status"])
-
-    @property
-    def error(self) -> str | None:
-        """Why it failed: a stable code of the error tree, or an SQLSTATE; None while it has not."""
-        code: str | None = self.row()["error"]
-        return code
-
-    def progress(self) -> Progress:
-        """Read how far it has come, in one consistent look."""
-        return Progress.of(self.row())
-
-    def wait(self, *, timeout: float | None = None) -> None:
-        """Wait until it has ended, whoever works on it. Raises CommandTimedOut after ``timeout`` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while self.status not in self.ended:
-            if deadline is not None and not time.monotonic() <= deadline:
-                raise CommandTimedOut(seconds=timeout or 0, detail=f"{self.id} is {self.status}")
-            time.sleep(POLL_SECONDS)
-
-    async def wait_async(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as wait has it
-        """Wait without holding the event loop up."""
-        await asyncio.to_thread(self.wait, timeout=timeout)
-
-    def finish(self, *, workers: int = 1, watch: Callable[[Any], None] | None = None) -> None:
-        """Work on it in this process, with so many workers in threads, until it has ended."""
-        check_workers(workers)
-        if workers == 1 or self.row()["status"] in self.ended:
-            self._finish(watch)
-            return
-        finish_together(self._finish, workers=workers, watch=watch)
-
-    def events(self) -> list[Recorded]:
-        """Read its own stream."""
-        store = self.ledger.store
-        with store.transaction() as transaction:
-            return store.read_stream(transaction.cursor, self.id)
-
-    def _finish(self, watch: Callable[[Any], None] | None) -> None:
-        self.ledger.worker().finish(self.id, watch=None if watch is None else lambda: watch(self))
 
 
 class ExecutionHandle(Handle):
     """One run of one action."""
 
     block = "execution"
-    ended = frozenset(status for status in ExecutionStatus if status.ended)
+    ended = frozenset({*(status for status in ExecutionStatus if status.ended), REJECTED})
 
     def undo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
         """Begin to take it back; ``.run()`` or ``.submit()`` ends the chain."""
@@ -289,6 +215,10 @@ class UndoRequest:
         """Name hooks that are told of it: ``progress=``, ``complete=``, ``failure=``."""
         return self._with(notify=hooks)
 
+    def once(self, key: str) -> UndoRequest:
+        """Make it harmless to send twice, by a key of yours: see :meth:`Request.once`."""
+        return self._with(once=key)
+
     def command(self) -> RequestUndo:
         """Build the command. Raises what is missing or wrong in it."""
         check_actor(self.options.get("actor"))
@@ -302,7 +232,7 @@ class UndoRequest:
     ) -> UndoHandle:
         """Take it back now, in this process."""
         check_workers(workers)
-        undo = self.submit()
+        undo = UndoHandle(self.ledger, self.ledger.handle(self.command(), now=True))
         undo.finish(workers=workers, watch=watch)
         return undo
 

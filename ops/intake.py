@@ -3,7 +3,9 @@
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, repeat
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg.errors import InsufficientPrivilege
@@ -12,16 +14,14 @@ from uuid_utils.compat import uuid7
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.any_command import AnyCommand
 from action_ledger.domain.chain_commands import (
-    AnyChainSteering,
     CancelChain,
     ChainCommand,
     RequestChain,
 )
 from action_ledger.domain.commands import (
-    AnyScheduleSteering,
-    AnySteering,
     BreakLock,
     CancelExecution,
+    Command,
     CreateSchedule,
     RequestExecution,
     RequestUndo,
@@ -34,9 +34,10 @@ from action_ledger.domain.errors import (
     StoreUnavailable,
 )
 from action_ledger.domain.pace import Adaptive
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections import tracing
-from action_ledger.projections.store import Store
+from action_ledger.projections.store import Store, Transaction
 from action_ledger.workers.chain_request import ChainRequest
 from action_ledger.workers.chain_steering import ChainSteering
 from action_ledger.workers.claim import is_known
@@ -49,12 +50,30 @@ from action_ledger.workers.steer import steer
 from action_ledger.workers.sweep import sweep
 from action_ledger.workers.undo_request import UndoRequest
 
+from .once import under_key
+from .rights import require_right
 from .translation import translated
+
+C = TypeVar("C", bound=Command)
 
 TRIES = 6
 FIRST_PAUSE = 0.05
 """Seconds before the second try at most; twice as long before each further one."""
 _NEVER = "the last try returns or raises"
+
+
+class WayIn(Protocol):
+    """How commands get into the ledger: in transactions of its own, or in one of the host's."""
+
+    def accept(
+        self, command: AnyCommand, *, now: bool, keys: Iterable[KeyValue] | None = None
+    ) -> bool:
+        """Take a command in; say whether anything of it is still to be done."""
+        ...
+
+    def named(self, command: C) -> C:
+        """Give the command the id that its key has had before."""
+        ...
 
 
 class Intake:
@@ -69,14 +88,15 @@ class Intake:
         lease_seconds: float = 10,
         sizes: Adaptive,
         max_days_ahead: int = 365,
-        policy: ConfirmationPolicy = NO_CONFIRMATION,
+        policy: Policy = EVERYTHING_GOES,
+        confirmation: ConfirmationPolicy = NO_CONFIRMATION,
     ) -> None:
         """``worker`` is the name under which batches are recorded that are applied on the way in.
 
         ``sizes`` are those of batches where the command asks for none.
         """
         self._sizes = sizes
-        self.policy = policy
+        self.confirmation = confirmation
         """Which executions have to be confirmed."""
         self.at_once = True
         """Whether what fits one batch is applied on the way in; not where something may hold it back."""
@@ -85,6 +105,7 @@ class Intake:
         self._worker = worker
         self._silence = lease_seconds / 2
         self._max_days_ahead = max_days_ahead
+        self._policy = policy
 
     def accept(
         self, command: AnyCommand, *, now: bool, keys: Iterable[KeyValue] | None = None
@@ -94,90 +115,97 @@ class Intake:
         A command that is in the ledger already is left as it is. Raises CommandReused when another one is
         there under its id, and what is wrong with the command itself.
         """
+        require_right(self._store, self._policy, command)
         once = keys is not None and iter(keys) is keys
         # What meets a fault at once is left to a worker, which can split it.
         at_once = chain([self.at_once], repeat(False))  # noqa: FBT003 - values to be given out
+        with sending(command):
+            unfinished = self._try(
+                command,
+                lambda: self._taken(command, now=now, keys=keys, at_once=next(at_once)),
+                once=once,
+            )
+        match command:
+            case CancelExecution() | BreakLock():
+                sweep(self._store, command.execution_id)
+            case CancelChain():
+                sweep(self._store)
+            case _:
+                pass
+        return unfinished
+
+    def named(self, command: C) -> C:
+        """Give the command the id that its key has had before; the first one gives its own to the key.
+
+        Raises StoreUnavailable, and what else the database says.
+        """
+        if command.once is None:
+            return command
+        for tried in range(1, TRIES + 1):
+            try:
+                with self._store.transaction(silence=self._silence) as transaction:
+                    return under_key(transaction.cursor, self._store.schema, command)
+            except psycopg.Error as error:
+                if scope_of(error) is not Scope.PASSING or tried == TRIES:
+                    raise translated(error) from error
+            _pause(tried)
+        raise AssertionError(_NEVER)
+
+    def take(
+        self,
+        transaction: Transaction,
+        command: AnyCommand,
+        *,
+        now: bool = False,
+        keys: Iterable[KeyValue] | None = None,
+        at_once: bool = False,
+    ) -> bool:
+        """Make a command into events, in a transaction; say whether anything of it is still to be done."""
         match command:
             case RequestExecution():
-                with tracing.send(
-                    command.action,
-                    queue=command.queue,
-                    execution_id=command.command_id,
-                    correlation_id=command.correlation_id or command.command_id,
-                ):
-                    return self._try(
-                        command,
-                        lambda: self._execution(command, now=now, keys=keys, at_once=next(at_once)),
-                        once=once,
-                    )
+                request = ExecutionRequest(
+                    transaction,
+                    self._actions,
+                    command,
+                    self._worker,
+                    sizes=self._sizes,
+                    policy=self._policy,
+                    confirmation=self.confirmation,
+                )
+                return request.accept(now=now, streamed=keys, at_once=at_once)
             case RequestUndo():
-                return self._try(command, lambda: self._undo(command), once=False)
+                UndoRequest(transaction, command, uuid7).accept()
             case CreateSchedule():
-                return self._try(command, lambda: self._schedule(command, keys=keys), once=once)
+                schedule = ScheduleRequest(
+                    transaction, self._actions, command, self._max_days_ahead
+                )
+                schedule.accept(streamed=keys)
             case SteerExecution():
-                return self._try(command, lambda: self._steer(command), once=False)
-            case RequestChain() | ChainCommand():
-                return self._try(command, lambda: self._chain(command), once=False)
-            case _:
-                return self._try(command, lambda: self._steer_schedule(command), once=False)
-
-    def _execution(
-        self,
-        command: RequestExecution,
-        *,
-        now: bool,
-        keys: Iterable[KeyValue] | None,
-        at_once: bool,
-    ) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            request = ExecutionRequest(
-                transaction,
-                self._actions,
-                command,
-                self._worker,
-                sizes=self._sizes,
-                policy=self.policy,
-            )
-            return request.accept(now=now, streamed=keys, at_once=at_once)
-
-    def _undo(self, command: RequestUndo) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            UndoRequest(transaction, command, uuid7).accept()
-        return True
-
-    def _steer(self, command: AnySteering) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            steer(transaction, command)
-        if isinstance(command, CancelExecution | BreakLock):
-            sweep(self._store, command.execution_id)
-        return False
-
-    def _schedule(self, command: CreateSchedule, *, keys: Iterable[KeyValue] | None) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            request = ScheduleRequest(transaction, self._actions, command, self._max_days_ahead)
-            request.accept(streamed=keys)
-        return True
-
-    def _steer_schedule(self, command: AnyScheduleSteering) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            ScheduleSteering(
-                transaction,
-                self._actions,
-                command,
-                worker=self._worker,
-                max_days=self._max_days_ahead,
-            ).accept()
-        return True
-
-    def _chain(self, command: RequestChain | AnyChainSteering) -> bool:
-        with self._store.transaction(silence=self._silence) as transaction:
-            if isinstance(command, RequestChain):
+                steer(transaction, command)
+                return False
+            case RequestChain():
                 ChainRequest(transaction, self._actions, command).accept()
-            else:
+            case ChainCommand():
                 ChainSteering(transaction, command).accept()
-        if isinstance(command, CancelChain):
-            sweep(self._store)
+            case _:
+                ScheduleSteering(
+                    transaction,
+                    self._actions,
+                    command,
+                    worker=self._worker,
+                    max_days=self._max_days_ahead,
+                    policy=self._policy,
+                ).accept()
         return True
+
+    def take_left(self, transaction: Transaction, command: AnyCommand) -> None:
+        """Take a command in that a host left: what the actor may do is asked again, by whoever takes it in."""
+        self._policy.require(command)
+        self.take(transaction, command)
+
+    def _taken(self, command: AnyCommand, **how: Any) -> bool:  # noqa: ANN401 - as take has them
+        with self._store.transaction(silence=self._silence) as transaction:
+            return self.take(transaction, command, **how)
 
     def _try(self, command: AnyCommand, accept: Callable[[], bool], *, once: bool) -> bool:
         """Try again what passes by itself; after a lost answer to COMMIT, look instead of guessing.
@@ -229,6 +257,18 @@ class Intake:
                     ) from error
             _pause(tried)
         raise AssertionError(_NEVER)
+
+
+def sending(command: AnyCommand) -> AbstractContextManager[object]:
+    """Cover the sending of a command, as a part of the caller's own trace; executions have a span for it."""
+    if not isinstance(command, RequestExecution):
+        return nullcontext()
+    return tracing.send(
+        command.action,
+        queue=command.queue,
+        execution_id=command.command_id,
+        correlation_id=command.correlation_id or command.command_id,
+    )
 
 
 def _pause(tried: int) -> None:

@@ -4,12 +4,12 @@
 command goes through ``ledger.handle``.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from psycopg import Connection
@@ -23,45 +23,39 @@ from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.confirmation import ConfirmationPolicy
 from action_ledger.domain.errors import LedgerClosed, UnknownTable, shown
 from action_ledger.domain.hooks import Hook
+from action_ledger.domain.policy import Authorize, Policy
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.register import Projections
+from action_ledger.workers.conductor import Conductor
 from action_ledger.workers.loop import Worker
-from action_ledger.workers.previewed import Preview
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
 from .builder import Target
 from .chain_handles import ChainHandle
-from .chain_views import ChainView, chain_id_of, read_chains
+from .chain_views import chain_id_of
 from .checks import check_queues, check_workers
 from .database import Database
 from .handles import ExecutionHandle
-from .history import HistoryEntry, read_history
 from .hooks import H, Hooks
-from .intake import Intake
-from .locks import LockView, read_locks
+from .inbox import CommandInbox, SeenWithin
+from .intake import C, Intake, WayIn
+from .ledger_reads import LedgerReads
 from .plan import Plan, worker_name
-from .previews import look_first
-from .roster import WorkerView, read_workers
 from .schedule_handles import ScheduleHandle
-from .schedule_views import (
-    ScheduleView,
-    Upcoming,
-    read_schedules,
-    read_upcoming,
-    schedule_id_of,
-)
+from .schedule_views import schedule_id_of
 from .service import Service
 from .settings import Settings
-from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
+from .views import ExecutionView, id_of
 from .wiring import wired_store
+from .within import HostIntake
 
 Probe = Callable[[ExecutionView], str | None]
 """Says why an execution is to be held back for now, or None."""
 
 
-class Ledger:
+class Ledger(LedgerReads):
     """One ledger over one database. Thread-safe; close it, or use it in a ``with`` statement."""
 
     def __init__(
@@ -71,6 +65,7 @@ class Ledger:
         *,
         actions: Iterable[Action] = (),
         hooks: Mapping[str, Hook] | None = None,
+        authorize: Authorize | None = None,
     ) -> None:
         """Wire it over an open pool; ``open_ledger`` is the usual way. Raises InvalidAction for a name that is taken."""
         self.settings = settings
@@ -80,6 +75,7 @@ class Ledger:
         self.store = wired_store(self._lend, settings)
         self.projections = Projections(self.store)
         self.hooks = Hooks(self.store, self.projections, settings, hooks or {})
+        self._policy = Policy(settings.limits, authorize)
         self._intake = Intake(
             self.store,
             self.actions,
@@ -87,7 +83,12 @@ class Ledger:
             lease_seconds=settings.lease_seconds,
             sizes=settings.sizes,
             max_days_ahead=settings.schedule_max_days_ahead,
-            policy=settings.confirmation,
+            policy=self._policy,
+            confirmation=settings.confirmation,
+        )
+        self._way_in: WayIn = self._intake
+        self.inbox = CommandInbox(
+            self.store, self.actions, self._intake.take_left, silence=settings.lease_seconds / 2
         )
         self._throttle: Throttle | None = None
         self._patience = Patience(
@@ -114,8 +115,25 @@ class Ledger:
         travel beside a command whose selection is ``Keys(keys=None)``. A command that is sent twice, with one
         ``command_id``, is taken in once.
         """
-        self._intake.accept(command, now=now, keys=keys)
+        command = self._way_in.named(command)
+        self._way_in.accept(command, now=now, keys=keys)
         return command.subject
+
+    def within(self, connection: Connection[Any]) -> Self:
+        """Send commands in a transaction of the host's, on its psycopg connection: they stand or fall with that.
+
+        Workers take them in after its COMMIT; until then the handle's status is ``accepted``, and ``rejected`` when
+        they turn out to be wrong. What would have to be done at once raises InHostTransaction. The connection's role
+        needs the rights that the guide lists.
+        """
+        inside = copy.copy(self)
+        inside._way_in = HostIntake(self.store, self._policy, connection)  # noqa: SLF001 - of its own kind
+        inside.inbox = SeenWithin(self.inbox, connection)
+        return inside
+
+    def named(self, command: C) -> C:
+        """Give a command that has a key (``once``) the id under which that key's command is known, for ever."""
+        return self._way_in.named(command)
 
     def run(
         self,
@@ -127,7 +145,8 @@ class Ledger:
     ) -> ExecutionHandle:
         """Take an execution in and work on it, in this process, until it has ended."""
         check_workers(workers)
-        unfinished = self._intake.accept(command, now=True, keys=keys)
+        command = self._way_in.named(command)
+        unfinished = self._way_in.accept(command, now=True, keys=keys)
         execution = ExecutionHandle(self, command.command_id)
         if unfinished:
             execution.finish(workers=workers, watch=watch)
@@ -135,24 +154,9 @@ class Ledger:
             self.hooks.deliver()
         return execution
 
-    def preview(
-        self,
-        command: RequestExecution,
-        *,
-        keys: Iterable[KeyValue] | None = None,
-        sample: int = 10,
-        records: int | None = None,
-    ) -> Preview:
-        """Do what a command would do, roll it back, and say what came of it; that somebody looked is recorded.
-
-        At most ``records`` are tried. Raises what the command would raise, and PreviewBlocked.
-        """
-        look = partial(look_first, self.store, self.actions, self.settings)
-        return look(command, keys=keys, sample=sample, records=records)
-
     def ask_to_confirm(self, policy: ConfirmationPolicy) -> None:
         """Let another policy than that of the settings say which executions have to be confirmed."""
-        self._intake.policy = policy
+        self._intake.confirmation = policy
 
     def worker(self, *, queues: Iterable[str] | None = None) -> Worker:
         """Make a worker on this ledger; None takes up any queue."""
@@ -165,11 +169,8 @@ class Ledger:
             batch_timeout=self.settings.batch_timeout_seconds or None,
             sizes=self.settings.sizes,
             throttle=self._throttle,
+            policy=self._policy,
         )
-
-    def workers(self) -> list[WorkerView]:
-        """List the worker processes that are there, and those that were lost lately."""
-        return read_workers(self.store)
 
     def throttle(self, probe: Probe | None) -> None:
         """Let a function of yours hold executions back: it gives the reason, or None to let one go on.
@@ -192,15 +193,22 @@ class Ledger:
             name=worker_name(),
             lease_seconds=self.settings.lease_seconds,
             patience=self._patience,
+            policy=self._policy,
+        )
+
+    def conductor(self) -> Conductor:
+        """Make what moves chains on, from one step to the next; a worker's loop calls it between two units."""
+        return Conductor(
+            self.store,
+            self.actions,
+            name=worker_name(),
+            lease_seconds=self.settings.lease_seconds,
+            policy=self._policy,
         )
 
     def chain(self, chain_id: UUID | str) -> ChainHandle:
         """Give the handle of a chain. Raises ChainNotFound for what is no id."""
         return ChainHandle(self, chain_id_of(chain_id))
-
-    def chains(self, *, status: str | None = None, limit: int = 20) -> list[ChainView]:
-        """List chains, the newest first."""
-        return read_chains(self.store, status=status, limit=limit)
 
     def hook(self, name: str) -> Callable[[H], H]:
         """Let the decorated function be called under a name that requests give to ``.notify(...)``."""
@@ -210,59 +218,12 @@ class Ledger:
         """Give the handle of a schedule. Raises ScheduleNotFound for what is no id."""
         return ScheduleHandle(self, schedule_id_of(schedule_id))
 
-    def schedules(self, *, status: str | None = None, limit: int = 20) -> list[ScheduleView]:
-        """List schedules, the newest first."""
-        return read_schedules(self.store, status=status, limit=limit)
-
-    def upcoming(self, limit: int = 10) -> list[Upcoming]:
-        """List what is due next across all active schedules, in the order of time."""
-        return read_upcoming(self.store, limit=limit)
-
     def execution(self, execution_id: UUID | str) -> ExecutionHandle:
         """Give the handle of an execution, which is looked for when the handle is asked something.
 
         Raises ExecutionNotFound for what is no id.
         """
         return ExecutionHandle(self, id_of(execution_id))
-
-    def executions(
-        self,
-        *,
-        status: str | None = None,
-        actor: str | None = None,
-        table: str | None = None,
-        limit: int = 20,
-    ) -> list[ExecutionView]:
-        """List executions, the newest first."""
-        return read_executions(self.store, status=status, actor=actor, table=table, limit=limit)
-
-    def locks(self) -> list[LockView]:
-        """List the records that executions and undos have for themselves, or wait for; the oldest first."""
-        return read_locks(self.store)
-
-    def audit(
-        self,
-        *,
-        execution_id: UUID | str | None = None,
-        actor: str | None = None,
-        after: int | None = 0,
-        limit: int = 100,
-    ) -> list[AuditEntry]:
-        """Read the audit trail from after a position, as new as this call: the follower catches up first.
-
-        With ``after=None`` it is the newest events, in their order all the same.
-        """
-        self.projections.catch_up()
-        wanted = None if execution_id is None else id_of(execution_id)
-        return read_audit(self.store, execution_id=wanted, actor=actor, after=after, limit=limit)
-
-    def history(self, table: str, key: object) -> list[HistoryEntry]:
-        """Read every change that was made to one record; ``key`` is a tuple where it has several columns."""
-        return read_history(self.store, table, key)
-
-    def catch_up(self) -> int:
-        """Bring the views that follow up to the head; give the number of events taken in."""
-        return self.projections.catch_up()
 
     def service(self, plan: Plan | None = None) -> Service:
         """Make the worker as a service, as ``action-ledger worker`` runs it; by default for every queue.
@@ -281,6 +242,8 @@ class Ledger:
             throttle=self._throttle,
             patience=self._patience,
             hooks=self.hooks,
+            inbox=self.inbox.over,
+            policy=self._policy,
         )
 
     def work(
@@ -306,6 +269,8 @@ class Ledger:
 
         The embedded server stays up for others, and stops with the last process that uses it.
         """
+        if self._way_in is not self._intake:
+            return  # the ledger as it is in a host's transaction is not the host's to close
         self._closed = True
         self._database.close()
 

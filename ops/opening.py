@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from action_ledger.domain.actions import Action
 from action_ledger.domain.errors import InvalidSetting
 from action_ledger.domain.hooks import Hook
+from action_ledger.domain.policy import Authorize
 
 from .database import Database
 from .embedded import embedded_url
@@ -24,12 +25,15 @@ def open_ledger(
     actions: Iterable[Action] = (),
     throttle: Probe | None = None,
     hooks: Mapping[str, Hook] | None = None,
+    authorize: Authorize | None = None,
 ) -> Ledger:
     """Open the ledger of a database; without a URL, that of the settings, or else the embedded server's.
 
     ``actions`` are known to it beside the built-in ones: workers take up what they know, and leave the rest to
     others. ``throttle`` is a function that can hold executions back, see :meth:`Ledger.throttle`. ``hooks`` are
-    functions by the names under which requests name them, see :meth:`Ledger.hook`.
+    functions by the names under which requests name them, see :meth:`Ledger.hook`. ``authorize`` is asked whether an
+    actor may do what a command says, when it comes, before each batch and for an undo: anything but True is a no.
+    Workers need it too.
 
     The embedded server's schema is migrated here. On a server of yours that is ``action-ledger migrate``.
 
@@ -50,7 +54,7 @@ def open_ledger(
                 migrate(connection, settings.db_schema)
             require_current(connection, settings.db_schema)
         undone.pop_all()
-    ledger = Ledger(database, settings, actions=actions, hooks=hooks or {})
+    ledger = Ledger(database, settings, actions=actions, hooks=hooks or {}, authorize=authorize)
     ledger.throttle(throttle)
     return ledger
 

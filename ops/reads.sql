@@ -131,7 +131,7 @@ WHERE s.owner = %(owner)s AND s.part = %(part)s AND {same_key}
 
 -- name: open_units
 -- How much is to be done in some queues, whoever works on it at the moment: units, but for those of executions that are
--- paused, or wait for records, and rollbacks, whose undo may not be asked for yet.
+-- paused, or wait for records; rollbacks, whose undo may not be asked for yet; and commands that are to be taken in.
 SELECT (
     SELECT count(*) FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
     LEFT JOIN {undos} u ON u.undo_id = w.undo_id
@@ -149,4 +149,4 @@ SELECT (
     SELECT count(*) FROM {executions} e
     WHERE e.ended_at IS NULL AND e.status = 'rolling_back'
         AND (%(queues)s::text[] IS NULL OR e.queue = ANY(%(queues)s))
-) AS units
+) + (SELECT count(*) FROM {schema}.command_inbox WHERE rejected_at IS NULL) AS units

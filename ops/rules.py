@@ -41,7 +41,8 @@ def schedule_command(
                 "rule": rule,
                 "catch_up": catch_up,
                 "keep": keep,
-                "execution": execution,
+                "once": execution.once,
+                "execution": execution.model_copy(update={"once": None}),
             }
         )
     except ValidationError as error:

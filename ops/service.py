@@ -14,9 +14,11 @@ from psycopg import OperationalError
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.errors import StoreUnavailable, WorkerFailed
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.workers.conductor import Conductor
+from action_ledger.workers.inbox import Inbox
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.sweep import sweep
@@ -60,6 +62,8 @@ class Service:
         throttle: Throttle | None = None,
         patience: Patience,
         hooks: Hooks,
+        inbox: Callable[[Store], Inbox],
+        policy: Policy = EVERYTHING_GOES,
     ) -> None:
         """Open nothing yet."""
         self.plan = plan
@@ -87,6 +91,7 @@ class Service:
                 batch_timeout=settings.batch_timeout_seconds or None,
                 sizes=settings.sizes,
                 throttle=throttle,
+                policy=policy,
             )
             for direct in theirs
         ]
@@ -97,10 +102,16 @@ class Service:
             name=plan.name,
             lease_seconds=settings.lease_seconds,
             patience=patience,
+            policy=policy,
         )
         self._conductor = Conductor(
-            self._swept, actions, name=plan.name, lease_seconds=settings.lease_seconds
+            self._swept,
+            actions,
+            name=plan.name,
+            lease_seconds=settings.lease_seconds,
+            policy=policy,
         )
+        self._inbox = inbox(self._swept)
         self._caller = hooks.caller(store.over(told.connection))
         self._last_caller = hooks.caller()
         self._sweep_seconds = settings.lease_seconds
@@ -222,13 +233,15 @@ class Service:
             self.stop(Ended.LIMIT)
 
     def _keep(self) -> None:
-        """Fire what is due and move chains on, when that was announced or has come; mend what dead workers left.
+        """Take in what hosts left, fire what is due and move chains on, when that was announced or has come.
 
-        All of it at least once in a lease period.
+        At least once in a lease period; and then mend what dead workers left.
         """
         while not self._stopping.is_set():
             heard = self._news.rings
-            while not self._stopping.is_set() and (self._scheduler.step() | self._conductor.step()):
+            while not self._stopping.is_set() and (
+                self._inbox.step() | self._scheduler.step() | self._conductor.step()
+            ):
                 pass
             if sweep(self._swept):
                 self._work.ring()

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from action_ledger.domain.confirmation import STRICTNESS, Asked, ConfirmationPolicy
+from action_ledger.domain.limits import AllLimits, Limits
 from action_ledger.domain.pace import Adaptive
 from action_ledger.workers.previewed import PreviewLimits
 
@@ -113,6 +114,23 @@ class Settings(BaseSettings):
 
     cli_confirm_above: Annotated[int, Field(ge=0)] = 1_000
     """As `ACTION_LEDGER_CONFIRM_ABOVE`, on the command line."""
+    max_concurrent_executions: Annotated[int, Field(ge=1)] | None = None
+    """How many executions of one actor may be under way at a time; without it, any number."""
+
+    max_records_per_action: Annotated[int, Field(ge=1)] | None = None
+    """How many records one execution may have; without it, any number. With it, planning is always gated."""
+
+    max_executions_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """How many executions one actor may ask for in any minute; without it, any number."""
+
+    cooldown_seconds: Annotated[float, Field(gt=0)] | None = None
+    """For how long an actor waits after the end of a large execution; without it, not at all."""
+
+    cooldown_records: Annotated[int, Field(ge=1)] = 10_000
+    """How many records make an execution a large one."""
+
+    action_limits: dict[str, Limits] = {}
+    """Limits of single actions, as JSON, which hold as well: `{"delete": {"concurrent": 1, "records": 1000}}`; also `per_minute`, `cooldown_seconds`, `cooldown_records`."""
 
     append_lock_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
     """How long a writer waits for its turn to append before it rolls back and tries again."""
@@ -136,6 +154,18 @@ class Settings(BaseSettings):
             message = f"batch_min_size ({self.batch_min_size}) is above batch_max_size ({self.batch_max_size})"
             raise ValueError(message)
         return self
+
+    @property
+    def limits(self) -> AllLimits:
+        """What actors may ask for."""
+        general = Limits(
+            concurrent=self.max_concurrent_executions,
+            records=self.max_records_per_action,
+            cooldown_seconds=self.cooldown_seconds,
+            cooldown_records=self.cooldown_records,
+            per_minute=self.max_executions_per_minute,
+        )
+        return AllLimits(general=general, by_action=self.action_limits)
 
     @property
     def sizes(self) -> Adaptive:

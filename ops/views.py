@@ -89,7 +89,7 @@ def read_executions(
     store: Store, *, status: str | None, actor: str | None, table: str | None, limit: int
 ) -> list[ExecutionView]:
     """Read executions, the newest first."""
-    _check_bounds(limit=limit)
+    check_bounds(limit=limit)
     if status is not None and status not in set(ExecutionStatus):
         detail = f"the states of an execution are {', '.join(ExecutionStatus)}"
         raise InvalidValue(value=shown(status), detail=detail)
@@ -119,7 +119,7 @@ def read_audit(
     store: Store, *, execution_id: UUID | None, actor: str | None, after: int | None, limit: int
 ) -> list[AuditEntry]:
     """Read the audit trail in the order of events, from after a position; the newest when ``after`` is None."""
-    _check_bounds(limit=limit, after=after or 0)
+    check_bounds(limit=limit, after=after or 0)
     block = "newest_of_audit" if after is None else "audit"
     values = {"execution_id": execution_id, "actor": encode(actor), "after": after, "limit": limit}
     with store.transaction() as transaction:
@@ -135,7 +135,8 @@ def count_open(store: Store, queues: Iterable[str] | None) -> int:
     return int(row["units"]) if row else 0
 
 
-def _check_bounds(**bounds: int) -> None:
+def check_bounds(**bounds: int) -> None:
+    """Raise InvalidValue for a bound that is no whole number from 0."""
     for name, bound in bounds.items():
         if not 0 <= bound <= MOST:
             detail = f"{name} is a whole number from 0 to {MOST}"

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from action_ledger.domain.batch import BatchEvent
 from action_ledger.domain.chain import ChainEvent
+from action_ledger.domain.command import Rejected
 from action_ledger.domain.event import Event
 from action_ledger.domain.preview import Used
 from action_ledger.domain.record_lock import LockEvent
@@ -15,7 +16,10 @@ from .projection import Recorded
 from .rows import Rows
 
 TABLE = "audit"
-_APART = {"originator_id", "originator_version", "metadata", "execution_id", "undo_id"}
+_APART = {
+    *("originator_id", "originator_version", "metadata"),
+    *("execution_id", "undo_id", "subject"),
+}
 
 
 class Audit:
@@ -56,7 +60,10 @@ def _apart(event: Event) -> set[str]:
 
 
 def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
-    """Find the execution (or the schedule, the chain, the preview), the batch and the undo that an event is about."""
+    """Find the execution, the batch and the undo that an event is about.
+
+    In place of the execution it is the schedule, the chain, the preview, or what a rejected command was about.
+    """
     match event:
         case BatchEvent():
             return event.execution_id, event.originator_id, getattr(event, "undo_id", None)
@@ -64,5 +71,7 @@ def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
             return event.execution_id, None, event.originator_id
         case LockEvent():
             return event.execution_id, None, event.undo_id
+        case Rejected():
+            return event.subject, None, None
         case _:
             return event.originator_id, None, None

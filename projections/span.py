@@ -6,6 +6,7 @@ The rest of the ledger speaks of spans through ``tracing.py``, and of metrics th
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -19,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from . import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container, Generator, Iterable
     from contextvars import Token
     from types import TracebackType
 
@@ -127,6 +128,19 @@ def current_traceparent() -> str | None:
     carrier: dict[str, str] = {}
     safely(lambda: _PROPAGATOR.inject(carrier))
     return carrier.get("traceparent")
+
+
+@contextmanager
+def continuing(traceparent: str | None) -> Generator[None]:
+    """Go on with the trace that a stored traceparent names, as if its span were the current one."""
+    if not traceparent:
+        yield
+        return
+    token = context_api.attach(_PROPAGATOR.extract({"traceparent": traceparent}))
+    try:
+        yield
+    finally:
+        context_api.detach(token)
 
 
 def link_from(traceparent: str | None) -> Link | None:

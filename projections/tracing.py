@@ -19,6 +19,7 @@ from . import names
 from .span import (
     Recording,
     active_tracer,
+    continuing,
     current_traceparent,
     error_type,
     fail,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Scope",
     "Server",
+    "continuing",
     "current_traceparent",
     "error_type",
     "fail",

@@ -45,6 +45,10 @@ _ENDS = (
     | execution.RolledBack
     | undo.Completed
     | undo.Failed
+    | chain.Completed
+    | chain.Failed
+    | chain.Cancelled
+    | chain.Compensated
 )
 
 

@@ -8,6 +8,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .claim import Unit
+from .rights import Rights
 from .throttle import Throttle
 
 SQL = read_blocks("action_ledger.workers", "pace.sql")
@@ -33,8 +34,11 @@ class NotNow(Exception):  # noqa: N818 - it says what is so
 class Admission:
     """Leaves jobs out of one look at the queue, one by one, as they turn out to have no place."""
 
-    def __init__(self, throttle: Throttle | None) -> None:
+    def __init__(self, throttle: Throttle | None, rights: Rights | None = None) -> None:
         self._throttle = throttle
+        self._rights = rights
+        self._granted: set[UUID] = set()
+        self._undecided: UUID | None = None
         self._full: list[UUID] = []
         self._unasked: UUID | None = None
 
@@ -50,16 +54,26 @@ class Admission:
         if self._throttle is not None and not self._throttle.is_known(unit.job_id):
             self._unasked = unit.job_id
             raise NotNow
+        if self._rights is not None and unit.job_id not in self._granted:
+            self._undecided = unit.job_id
+            raise NotNow
         slots = slots_of(unit)
         if slots is not None and not _take_slot(transaction, unit.job_id, slots):
             self._full.append(unit.job_id)
             raise NotNow
 
     def ask(self) -> None:
-        """Ask the probe about the execution whose unit was turned away for it. Not within a transaction."""
+        """Ask the probe, or the host, about the execution whose unit was turned away for it. Not within a transaction.
+
+        What the host grants holds for this one look at the queue: so it is asked for each batch.
+        """
         if self._throttle is not None and self._unasked is not None:
             self._throttle.ask(self._unasked)
             self._unasked = None
+        if self._rights is not None and self._undecided is not None:
+            if self._rights.ask(self._undecided):
+                self._granted.add(self._undecided)
+            self._undecided = None
 
 
 def slots_of(unit: Unit) -> int | None:

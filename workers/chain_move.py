@@ -29,12 +29,14 @@ from action_ledger.domain.errors import (
     AlreadyUndone,
     ExecutionNotEnded,
     ExecutionNotFound,
+    LimitReached,
     NothingToUndo,
     NotReversible,
     UndoInProgress,
     UnknownAction,
 )
 from action_ledger.domain.event import Tally
+from action_ledger.domain.policy import Policy
 from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
@@ -48,20 +50,27 @@ from .undo_request import UndoRequest
 
 STEP_FAILED = "step_failed"
 """Why a chain failed whose step came to an end that has no error of its own: a cancel, or records that failed."""
-LATER = (UnknownAction, UndoInProgress, ExecutionNotEnded)
-"""What is so for now: another worker knows the action, another's undo is at work, a rollback has not ended."""
+LATER = (UnknownAction, UndoInProgress, ExecutionNotEnded, LimitReached)
+"""What is so for now: another worker knows the action, another's undo is at work, a rollback has not ended, the actor
+is at a limit."""
 
 
 class Move:
     """One move of a chain, in a transaction that holds its row: from the end of one thing to the next that is begun."""
 
     def __init__(
-        self, transaction: Transaction, actions: Actions, chain: OpenChain, worker: str
+        self,
+        transaction: Transaction,
+        actions: Actions,
+        chain: OpenChain,
+        worker: str,
+        policy: Policy,
     ) -> None:
         self._transaction = transaction
         self._actions = actions
         self._chain = chain
         self._worker = worker
+        self._policy = policy
         self._body = ChainBody.read(transaction, chain.id)
         self._story = ChainStory(chain)
 
@@ -103,6 +112,7 @@ class Move:
         command = self._body.steps[step - 1].execution.model_copy(
             update={"command_id": execution_id, "correlation_id": correlation_id}
         )
+        self._policy.require(command)
         with tracing.send(
             command.action,
             queue=command.queue,
@@ -115,6 +125,7 @@ class Move:
                 command,
                 self._worker,
                 causation_id=self._chain.id,
+                policy=self._policy,
             ).accept(now=False)
 
     def _after_failure(self, step: int, error: str) -> None:

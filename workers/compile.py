@@ -74,6 +74,8 @@ class Request(BaseModel):
     """What a set action's function said, when it was asked."""
     preview_id: UUID | None = None
     """The preview that confirmed it."""
+    max_records: int | None = None
+    """How many records it may have, by the limits of then."""
 
 
 class Compiled(NamedTuple):

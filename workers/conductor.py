@@ -12,6 +12,7 @@ from psycopg import Error
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.errors import StoreUnavailable, UnknownAction
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store
 
@@ -29,10 +30,19 @@ log = logging.getLogger(__name__)
 class Conductor:
     """Moves chains on for one worker."""
 
-    def __init__(self, store: Store, actions: Actions, *, name: str, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        actions: Actions,
+        *,
+        name: str,
+        lease_seconds: float,
+        policy: Policy = EVERYTHING_GOES,
+    ) -> None:
         self._store = store
         self._actions = actions
         self._silence = lease_seconds / 2
+        self._policy = policy
         self.name = name
 
     def step(self, chain_id: UUID | None = None) -> bool:
@@ -50,7 +60,7 @@ class Conductor:
                     reached("chain.claimed")
                     wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
                     transaction.execute(SQL["wait_at_most"], wait)
-                    story = Move(transaction, self._actions, chain, self.name).make()
+                    story = Move(transaction, self._actions, chain, self.name, self._policy).make()
                     reached("chain.moved")
                     transaction.append(*story.events)
                     reached("chain.appended")

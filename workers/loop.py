@@ -12,6 +12,7 @@ from psycopg import Error
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.domain.pace import Adaptive
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Store
 
@@ -30,6 +31,7 @@ from .faults import (
     scope_of,
 )
 from .meter import count_attempt, count_retry
+from .rights import Rights
 from .split import SplitInstead
 from .steps import reached
 from .sweep import sweep
@@ -78,6 +80,7 @@ class Worker:
         batch_timeout: float | None = None,
         sizes: Adaptive,
         throttle: Throttle | None = None,
+        policy: Policy = EVERYTHING_GOES,
     ) -> None:
         self._store = store
         self._bench = Workbench(
@@ -89,6 +92,7 @@ class Worker:
             lease_seconds=lease_seconds,
         )
         self._throttle = throttle
+        self._rights = Rights(store, policy) if policy.authorize is not None else None
         self._actions = [action.name for action in actions]
         self._queues = queues
         self._silence = lease_seconds / 2
@@ -125,7 +129,7 @@ class Worker:
         Raises:
             StoreUnavailable: The database stays out of reach.
         """
-        admission = Admission(self._throttle)
+        admission = Admission(self._throttle, self._rights)
         try:
             while True:
                 admission.ask()

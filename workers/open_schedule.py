@@ -12,6 +12,7 @@ from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Passed
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.event import Event, Metadata
+from action_ledger.domain.policy import Policy
 from action_ledger.domain.rule import At, Cron, rule_from
 from action_ledger.domain.schedule import CatchUp, Ended, Missed, Schedule, ScheduleStatus
 from action_ledger.projections import tracing
@@ -121,18 +122,22 @@ def request_execution(
     *,
     worker: str,
     causation_id: UUID,
+    policy: Policy,
 ) -> None:
     """Ask for the execution of an occurrence, as if somebody did so now. Raises what is wrong with it by now."""
     body = ScheduleBody.model_validate(read_body(transaction, schedule.id))
     command = body.execution.model_copy(
         update={"command_id": execution_id, "correlation_id": schedule.correlation_id}
     )
+    policy.require(command)
     with tracing.send(
         command.action,
         queue=command.queue,
         execution_id=execution_id,
         correlation_id=schedule.correlation_id,
     ):
-        ExecutionRequest(transaction, actions, command, worker, causation_id=causation_id).accept(
-            now=False, kept=KeptKeys(schedule.id, body.key) if schedule.frozen else None
+        request = ExecutionRequest(
+            transaction, actions, command, worker, causation_id=causation_id, policy=policy
         )
+        kept = KeptKeys(schedule.id, body.key) if schedule.frozen else None
+        request.accept(now=False, kept=kept)

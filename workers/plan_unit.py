@@ -10,6 +10,7 @@ from .claim import Unit
 from .close import require_running
 from .compile import Compiled, Request, check_key
 from .cutter import Cut, Cutter
+from .limits import check_records
 from .locks import Claim, claim_of, decide
 from .pace import sizing_of
 from .planner import PAGES_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
@@ -42,6 +43,7 @@ def plan_unit(
     claim = claim_of(transaction, table, unit.table_name, execution_id, fresh=False, after=number)
     if gated:
         cuts = _cut_whole(cutter, compiled, request, claim)
+        check_records(cuts, action=unit.action, most=request.max_records)
     else:
         cuts = cutter.pages(compiled.select, after=last, number=number, count=PAGES_AT_ONCE)
     ended = gated or len(cuts) < PAGES_AT_ONCE

@@ -105,6 +105,8 @@ FROM (
     SELECT greatest(q.due_at, q.available_at) FROM {schema}.schedule_queue q WHERE q.status = 'active'
     UNION ALL
     SELECT c.available_at FROM {schema}.chain_queue c WHERE c.attempts > 0 AND c.status <> 'paused'
+    UNION ALL
+    SELECT i.available_at FROM {schema}.command_inbox i WHERE i.rejected_at IS NULL
 ) AS unit
 
 -- name: execution

@@ -14,6 +14,7 @@ from action_ledger.domain.effects import Effect
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.pace import Adaptive, Sizing
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.domain.record_lock import OnLocked, on_locked_by
 from action_ledger.domain.selection import Keys, KeyValue
 from action_ledger.projections import tracing
@@ -29,6 +30,7 @@ from .compile import (
 )
 from .confirm import Confirming
 from .cutter import Cut, Cutter
+from .limits import check_records, require_room
 from .locks import Decision, acquired, claim_of, decide, refuse_locked
 from .meter import count_request
 from .planner import batch_events, cut_selection, planned_event, whole_size
@@ -58,15 +60,18 @@ class ExecutionRequest:
         *,
         sizes: Adaptive | None = None,
         causation_id: UUID | None = None,
-        policy: ConfirmationPolicy = NO_CONFIRMATION,
+        policy: Policy = EVERYTHING_GOES,
+        confirmation: ConfirmationPolicy = NO_CONFIRMATION,
     ) -> None:
         """``sizes`` are those of batches where the command asks for none; needed where one may be applied.
 
-        ``causation_id`` names what led to it, where that is not the command itself. ``policy`` says whether it has to
-        be confirmed.
+        ``causation_id`` names what led to it, where that is not the command itself. ``policy`` has the limits, and
+        ``confirmation`` says whether it has to be confirmed.
         """
-        self._policy = policy
+        self._confirmation = confirmation
         self._sizes = sizes
+        self._limits = policy.limits
+        self._most = policy.limits.records(command.action)
         self._transaction = transaction
         self._actions = actions
         self._command = command
@@ -95,7 +100,8 @@ class ExecutionRequest:
         always gated, and one batch.
         """
         started = time.monotonic()
-        body = body_of(self._command)
+        require_room(self._transaction, self._command, self._limits)
+        body = body_of(self._command).model_copy(update={"max_records": self._most})
         compiled = compile_request(self._transaction, self._actions, body)
         self._command = command = terms_of(
             self._transaction, self._actions, self._command, compiled
@@ -103,8 +109,9 @@ class ExecutionRequest:
         table = compiled.change.table
         action = self._actions.get(command.action)
         self._effect = isinstance(action, Effect)
-        confirming = Confirming(self._transaction, self._policy, command)
-        if confirming.begin(action, self._actions):
+        confirming = Confirming(self._transaction, self._confirmation, command)
+        if confirming.begin(action, self._actions) or self._most is not None:
+            # Nothing is written before the total is known.
             self._command = command = command.model_copy(update={"planning": "gated"})
         keyed = compiled.request.model_copy(
             update={
@@ -166,6 +173,7 @@ class ExecutionRequest:
                 else cutter.copied(kept.owner)
             )
             tracing.planned(span, keys=sum(cut.records for cut in cuts), batches=len(cuts))
+        check_records(cuts, action=command.action, most=self._most)
         return cuts
 
     def _requested(self, digest: str, table: str, preview_id: UUID | None) -> execution.Requested:

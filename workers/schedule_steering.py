@@ -20,6 +20,7 @@ from action_ledger.domain.commands import (
 )
 from action_ledger.domain.errors import ScheduleClosed, ScheduleNotFound
 from action_ledger.domain.event import Event
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.domain.rule import next_after
 from action_ledger.domain.schedule import (
     Cancelled,
@@ -64,12 +65,14 @@ class ScheduleSteering:
         *,
         worker: str,
         max_days: int,
+        policy: Policy = EVERYTHING_GOES,
     ) -> None:
         self._transaction = transaction
         self._actions = actions
         self._command = command
         self._worker = worker
         self._max_days = max_days
+        self._policy = policy
 
     def accept(self) -> None:
         """Record it, in the caller's transaction. Raises ScheduleNotFound, ScheduleClosed, and what is wrong in it."""
@@ -137,6 +140,7 @@ class ScheduleSteering:
             command.subject,
             worker=self._worker,
             causation_id=command.command_id,
+            policy=self._policy,
         )
         story.tell(
             Fired,

@@ -14,6 +14,7 @@ from psycopg import Error
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Patience, Plan, plan_due
 from action_ledger.domain.errors import StoreUnavailable, UnknownAction
+from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.domain.schedule import FailedToFire, Fired, occurrence_id
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
@@ -42,11 +43,13 @@ class Scheduler:
         name: str,
         lease_seconds: float,
         patience: Patience,
+        policy: Policy = EVERYTHING_GOES,
     ) -> None:
         self._store = store
         self._actions = actions
         self._silence = lease_seconds / 2
         self._patience = patience
+        self._policy = policy
         self._looked = -LOOK_SECONDS
         self.name = name
 
@@ -100,6 +103,7 @@ class Scheduler:
                 execution_id,
                 worker=self.name,
                 causation_id=schedule.id,
+                policy=self._policy,
             )
             reached("firing.requested")
             story.tell(

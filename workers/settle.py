@@ -41,16 +41,46 @@ def settle(
     event = end_of_execution(current, row, metadata, error=_error(transaction, row))
     if event is None:
         return False
+    _append_end(transaction, row, current, event)
+    return True
+
+
+def stop(transaction: Transaction, execution_id: UUID, *, error: str) -> None:
+    """End an execution whatever is open of it, for a reason that concerns all of it; take the append lock for it.
+
+    What is done stays, or is taken back where its policy for failures says so. One that is closed stays as it is.
+    """
+    transaction.lock()
+    row = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
+    if row is None:
+        return
+    current = Execution(execution_id, row["version"], ExecutionStatus(row["status"]))
+    if current.closed:
+        return
+    metadata = Metadata(
+        actor=row["actor"],
+        correlation_id=row["correlation_id"],
+        causation_id=execution_id,
+        traceparent=row["traceparent"],
+    )
+    kind = _failure_of(OnFailure(row["on_failure"]))
+    _append_end(
+        transaction, row, current, current.trigger(kind, metadata, error=error, tally=tally_of(row))
+    )
+
+
+def _append_end(
+    transaction: Transaction, row: Mapping[str, Any], current: Execution, event: Event
+) -> None:
     reached("settle.before_append")
     end = current.mutate(event)
-    lock_end = released(transaction, row, metadata) if end.ended else []
+    lock_end = released(transaction, row, event.metadata) if end.ended else []
     ended, *_ = transaction.append(event, *lock_end)
     reached("settle.appended")
     measure_execution(transaction, row, end.status, ended.recorded_at)
-    forget_pace(transaction, execution_id)
+    forget_pace(transaction, current.id)
     if not _is_done(row):
-        close_units(transaction, end, metadata)
-    return True
+        close_units(transaction, end, event.metadata)
 
 
 def end_of_execution(
@@ -72,8 +102,11 @@ def end_of_execution(
         return None
     if error is None:
         return current.trigger(execution.Completed, metadata, tally=tally)
-    kind = execution.RollbackStarted if policy is OnFailure.ROLLBACK else execution.Failed
-    return current.trigger(kind, metadata, error=error, tally=tally)
+    return current.trigger(_failure_of(policy), metadata, error=error, tally=tally)
+
+
+def _failure_of(policy: OnFailure) -> type[execution.RollbackStarted | execution.Failed]:
+    return execution.RollbackStarted if policy is OnFailure.ROLLBACK else execution.Failed
 
 
 def _is_done(row: Mapping[str, Any]) -> bool:

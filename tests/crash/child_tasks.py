@@ -83,6 +83,10 @@ def _deliver(ledger: Ledger, url: Any) -> None:
     ledger.hooks.deliver()
 
 
+def _take_in(ledger: Ledger, _: Any) -> None:
+    ledger.inbox.take_in()
+
+
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo": _undo,
     "preview": _preview,
@@ -100,5 +104,6 @@ TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "cancel chain": _cancel_chain,
     "undo chain": _undo_chain,
     "deliver": _deliver,
+    "take in": _take_in,
 }
 """An order ``{"task": name, "of": what}`` does one of these."""

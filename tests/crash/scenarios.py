@@ -264,6 +264,21 @@ def _chain_undone(stage: Stage) -> Order:
     return {"task": "undo chain", "of": chain.id}
 
 
+def _sent_by_host(stage: Stage) -> Order:
+    with Connection[DictRow].connect(stage.url) as host:
+        ledger = stage.ledger.within(host)
+        ledger.on("places").all().update(score=col("score") + 1).by("user:1").once("k").submit()
+    return {"task": "take in"}
+
+
+def _sent_by_host_in_vain(stage: Stage) -> Order:
+    add_one(stage).run()
+    with Connection[DictRow].connect(stage.url) as host:
+        ledger = stage.ledger.within(host)
+        ledger.on("gone").all().update(score=1).by("user:1").submit()
+    return {"task": "take in"}
+
+
 def set_up(stage: Stage) -> None:
     make_places(stage.connection, RECORDS)
 
@@ -300,6 +315,7 @@ CHAIN_STEERING = (
     "chain_steering.before_append",
     "chain_steering.before_commit",
 )
+INBOX = ("inbox.claimed", "request.before_append", "inbox.before_commit")
 
 ONE, NONE = {1: RECORDS}, {0: RECORDS}
 PART = {0: RECORDS - BATCH, 1: BATCH}
@@ -351,6 +367,8 @@ SCENARIOS: dict[str, Scenario] = {
         _chain_cancelled, (*CHAIN_STEERING, *STEER), {1: RECORDS - BATCH, 2: BATCH}
     ),
     "chain undone": Scenario(_chain_undone, CHAIN_STEERING, NONE),
+    "inbox": Scenario(_sent_by_host, INBOX, ONE),
+    "inbox in vain": Scenario(_sent_by_host_in_vain, ("inbox.claimed", "inbox.rejected"), ONE),
     "follow": Scenario(_followed, FOLLOW, NONE),
     "rebuild progress": Scenario(_rebuilt("progress"), REBUILD, {2: RECORDS}),
     "rebuild audit": Scenario(_rebuilt("audit"), REBUILD, {2: RECORDS}),

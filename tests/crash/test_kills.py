@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
-from action_ledger.ops.handles import Handle
+from action_ledger.ops.handle import Handle
 from tests.crash.harness import (
     Watcher,
     children,

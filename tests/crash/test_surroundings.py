@@ -17,7 +17,8 @@ from psycopg.rows import DictRow, dict_row
 
 from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger, open_ledger
-from action_ledger.ops.handles import ExecutionHandle, Handle
+from action_ledger.ops.handle import Handle
+from action_ledger.ops.handles import ExecutionHandle
 from tests import servers
 from tests.crash.harness import Watcher, make_places, scores, topics, until
 from tests.crash.test_connections import struck

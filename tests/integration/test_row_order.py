@@ -8,7 +8,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger, open_ledger
-from action_ledger.ops.handles import Handle
+from action_ledger.ops.handle import Handle
 from tests.crash.harness import scores, until
 from tests.crash.test_contention import foreign, waiting, working
 from tests.invariants import check_invariants

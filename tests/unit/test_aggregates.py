@@ -6,10 +6,20 @@ from uuid import uuid4
 
 import pytest
 
-from action_ledger.domain import batch, chain, execution, preview, record_lock, schedule, undo
+from action_ledger.domain import (
+    batch,
+    chain,
+    command,
+    execution,
+    preview,
+    record_lock,
+    schedule,
+    undo,
+)
 from action_ledger.domain.aggregate import Aggregate, InvalidTransition
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.chain import Chain, ChainStatus
+from action_ledger.domain.command import Rejection, RejectionStatus
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.preview import PreviewStatus, PreviewStream
@@ -27,6 +37,7 @@ AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
     (Schedule, ScheduleStatus),
     (Chain, ChainStatus),
     (PreviewStream, PreviewStatus),
+    (Rejection, RejectionStatus),
 ]
 
 # The tables written out a second time: a change of one is a change of what may happen, and is meant.
@@ -134,6 +145,7 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (ScheduleStatus.ACTIVE, schedule.FailedToFire, ScheduleStatus.ACTIVE),
         (ScheduleStatus.ACTIVE, schedule.Ended, ScheduleStatus.ENDED),
     },
+    Rejection: {(None, command.Rejected, RejectionStatus.REJECTED)},
 }
 EVENTS = list(TOPICS.values())
 PAIRS = [

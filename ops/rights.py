@@ -1,0 +1,24 @@
+"""Rights at the door: the host is asked, outside of any transaction, and what it refuses is recorded."""
+
+import psycopg
+
+from action_ledger.domain.any_command import AnyCommand
+from action_ledger.domain.errors import NotAuthorized
+from action_ledger.domain.policy import Policy
+from action_ledger.projections.store import Store
+from action_ledger.workers.inbox import record_rejection
+
+from .translation import translated
+
+
+def require_right(store: Store, policy: Policy, command: AnyCommand) -> None:
+    """Raise NotAuthorized, once the refusal is in the audit, where the host says that the actor may not."""
+    try:
+        policy.require(command)
+    except NotAuthorized as refused:
+        try:
+            with store.transaction() as transaction:
+                record_rejection(transaction, command.model_dump(mode="json"), error=refused.code)
+        except psycopg.Error as error:
+            raise translated(error) from error
+        raise
