@@ -27,6 +27,9 @@ ActionLedgerError
 │   ├── UnknownTimeZone
 │   ├── TimeInPast
 │   ├── TimeTooFar
+│   ├── ExportTooLarge
+│   ├── ExportPathRefused
+│   ├── UnfitValue
 │   └── InvalidSetting
 ├── Refused
 │   ├── CommandReused
@@ -45,6 +48,8 @@ ActionLedgerError
 │   ├── PermissionDenied
 │   ├── ConfirmationRequired
 │   ├── ExtraMissing
+│   ├── ExportExists
+│   ├── ExportNotFound
 │   ├── SchemaTaken
 │   ├── SchemaDrift
 │   └── LedgerClosed
@@ -58,6 +63,7 @@ ActionLedgerError
     ├── UnknownTopic
     ├── ProjectionBlocked
     ├── EffectAbandoned
+    ├── ExportFailed
     ├── CommandTimedOut
     └── DatabaseRefused
 
@@ -68,6 +74,14 @@ A value that the caller wrote may appear in a message, cut short; data read from
 
 # a caller reads "except UndoExpired"; each name says that it is an error
 
+from .error_export import (
+    ExportExists,
+    ExportFailed,
+    ExportNotFound,
+    ExportPathRefused,
+    ExportTooLarge,
+    UnfitValue,
+)
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
@@ -153,6 +167,11 @@ __all__ = [
     "ExecutionEnded",
     "ExecutionNotEnded",
     "ExecutionNotFound",
+    "ExportExists",
+    "ExportFailed",
+    "ExportNotFound",
+    "ExportPathRefused",
+    "ExportTooLarge",
     "ExtraMissing",
     "InvalidAction",
     "InvalidCommand",
@@ -189,6 +208,7 @@ __all__ = [
     "UndoConflicts",
     "UndoExpired",
     "UndoInProgress",
+    "UnfitValue",
     "UnknownAction",
     "UnknownColumn",
     "UnknownProjection",

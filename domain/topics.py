@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from . import batch, execution, record_lock, schedule, undo
+from . import batch, execution, export, record_lock, schedule, undo
 from .event import Event
 
 _EVENTS: tuple[type[Event], ...] = (
@@ -45,6 +45,11 @@ _EVENTS: tuple[type[Event], ...] = (
     schedule.Missed,
     schedule.FailedToFire,
     schedule.Ended,
+    export.Requested,
+    export.Written,
+    export.Failed,
+    export.Cancelled,
+    export.Cleaned,
 )
 
 TOPICS: Mapping[str, type[Event]] = MappingProxyType({event.TOPIC: event for event in _EVENTS})

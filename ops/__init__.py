@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .exports import ExportView
     from .handles import ExecutionHandle, UndoHandle
     from .ledger import Ledger
     from .opening import open_ledger
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ExecutionHandle",
+    "ExportView",
     "Ledger",
     "Plan",
     "ScheduleHandle",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "ExecutionHandle": "handles",
+    "ExportView": "exports",
     "Ledger": "ledger",
     "Plan": "plan",
     "Service": "service",

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import (
+    cli_exports,
     cli_outcomes,
     cli_projections,
     cli_psql,
@@ -109,7 +110,7 @@ def root(
 
 COMMANDS = (
     *(cli_run, cli_steer, cli_undo, cli_schedule),
-    *(cli_outcomes, cli_read, cli_projections, cli_store, cli_psql),
+    *(cli_outcomes, cli_read, cli_projections, cli_exports, cli_store, cli_psql),
 )
 for commands in COMMANDS:
     commands.register(app)

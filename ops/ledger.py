@@ -17,11 +17,12 @@ from pydantic import ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, Action, Actions
 from action_ledger.domain.catch_up import Patience
-from action_ledger.domain.commands import AnyCommand, RequestExecution
+from action_ledger.domain.commands import DAY, AnyCommand, RequestExecution
 from action_ledger.domain.errors import LedgerClosed, UnknownTable, shown
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.audit import Audit
+from action_ledger.projections.exports import Exports
 from action_ledger.projections.progress import Progress
 from action_ledger.projections.recorder import Datastore
 from action_ledger.projections.register import Projections
@@ -29,6 +30,7 @@ from action_ledger.projections.schedule_queue import ScheduleQueue
 from action_ledger.projections.schedules import Schedules
 from action_ledger.projections.store import Store
 from action_ledger.projections.work_queue import WorkQueue
+from action_ledger.workers.export_sweep import CleanedFile, clean_exports
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
@@ -36,6 +38,7 @@ from action_ledger.workers.throttle import Throttle
 from .builder import Target
 from .checks import check_workers
 from .database import Database
+from .exports import ExportView, read_exports, with_settings
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
 from .intake import Intake
@@ -65,12 +68,12 @@ class Ledger:
     ) -> None:
         """Wire it over an open pool; ``open_ledger`` is the usual way. Raises InvalidAction for a name that is taken."""
         self.settings = settings
-        self.actions = Actions((*BUILT_IN, *actions))
+        self.actions = Actions((*with_settings(BUILT_IN, settings), *actions))
         self._database = database
         self._closed = False
         self.store = Store(
             Datastore(self._lend, settings.db_schema),
-            inline=(WorkQueue(), ScheduleQueue(), Progress(), Schedules()),
+            inline=(WorkQueue(), ScheduleQueue(), Progress(), Schedules(), Exports()),
             followed=(Audit(),),
             search_path=settings.search_path,
             lock_timeout_ms=settings.append_lock_timeout_ms,
@@ -197,6 +200,17 @@ class Ledger:
     ) -> list[ExecutionView]:
         """List executions, the newest first."""
         return read_executions(self.store, status=status, actor=actor, table=table, limit=limit)
+
+    def exports(self, limit: int = 20) -> list[ExportView]:
+        """List exports, the newest first."""
+        return read_exports(self.store, limit=limit)
+
+    def clean_exports(
+        self, *, by: str | None = None, days: float | None = None, dry_run: bool = False
+    ) -> list[CleanedFile]:
+        """Remove the files of exports that are so old; the workers do it by themselves, by the setting."""
+        days = self.settings.export_retention_days if days is None else days
+        return clean_exports(self.store, seconds=days * DAY, actor=by, dry_run=dry_run)
 
     def audit(
         self,

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from action_ledger.domain.batch import BatchEvent
 from action_ledger.domain.event import Event
+from action_ledger.domain.export import ExportEvent
 from action_ledger.domain.record_lock import LockEvent
 from action_ledger.domain.schedule import Fired
 from action_ledger.domain.undo import UndoEvent
@@ -54,7 +55,7 @@ def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
             return event.execution_id, event.originator_id, getattr(event, "undo_id", None)
         case UndoEvent():
             return event.execution_id, None, event.originator_id
-        case LockEvent():
+        case LockEvent() | ExportEvent():
             return event.execution_id, None, None
         case _:
             return event.originator_id, None, None

@@ -47,6 +47,7 @@ def _value(name: str, annotation: Any) -> object:
         "sqlstates": {"23505": 2},
         "excepted": ("score",),
         "parts": (STREAM, OTHER),
+        "columns": ("id", "score"),
     }
     by_type: dict[object, object] = {
         Tally: Tally(applied=7, failed=2, skipped=1),

@@ -12,7 +12,13 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from pydantic import BaseModel, ConfigDict
 
-from action_ledger.domain.actions import Actions, Reversibility, UpdateParameters
+from action_ledger.domain.actions import (
+    Actions,
+    ExportAction,
+    ExportParameters,
+    Reversibility,
+    UpdateParameters,
+)
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
     InvalidParameters,
@@ -34,6 +40,7 @@ from .change import Assignment, Change
 from .check import check
 from .compiler import Compiler
 from .effect_pages import columns_for
+from .export_plan import columns_to_export
 from .literals import Parameters
 from .predicate import compile_predicate
 from .table import Table, identifier
@@ -49,7 +56,7 @@ _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 NOTHING: Parts = ("update", (), EVERY_ROW)
-"""What an effect does to the rows of the table: it reads them, so an update that sets no column stands for it."""
+"""What an effect or an export does to the rows: it reads them, so an update that sets no column stands for it."""
 
 
 class Request(BaseModel):
@@ -86,11 +93,12 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
     """Compile. Raises what is wrong with the table, its columns, the parameters, or what it would take along."""
     parameters = actions.validate(request.action, request.parameters)
     action = actions.get(request.action)
+    reads = isinstance(action, Effect | ExportAction)
     table = (
         read_table(
             transaction.cursor, request.resource.table, ledger_schema=transaction.schema_name
         )
-        if isinstance(action, Effect)
+        if reads
         else read_for_change(transaction, request.resource.table)
     )
     if table.row_security:
@@ -99,12 +107,14 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
     values = Parameters("v")
     if isinstance(action, Effect):
         columns_for(table, action.columns)
+    if isinstance(parameters, ExportParameters):
+        columns_to_export(table, parameters.columns)
     kind, assignments, guard = (
         NOTHING
-        if isinstance(action, Effect)
+        if reads
         else COMPILERS[request.action](parameters, Compiler(table, request.resource, values))
     )
-    if request.reversible and not isinstance(action, Effect):
+    if request.reversible and not reads:
         _refuse_cascades(table, kind, assignments)
         _refuse_too_wide(request.action, Change(table, kind, tuple(assignments), EVERY_ROW, {}))
     condition = predicate_of(request.selection)

@@ -6,19 +6,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
-from action_ledger.domain.actions import Actions, Reversibility
+from action_ledger.domain.actions import Actions, ExportAction, Reversibility
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import AnyCommand, RequestExecution
 from action_ledger.domain.effects import Effect
-from action_ledger.domain.errors import (
-    ExecutionNotEnded,
-    ExecutionNotFound,
-    InvalidParameters,
-    InvalidValue,
-)
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
-from action_ledger.domain.failure import OnFailure
 from action_ledger.domain.pace import Adaptive, Sizing
 from action_ledger.domain.selection import Keys, KeyValue, Unfinished
 from action_ledger.projections import tracing
@@ -28,7 +21,6 @@ from .admission import refuse_pace
 from .applier import apply_batch
 from .bodies import read_body, save_body
 from .change import Change
-from .claim import SQL as QUEUE
 from .compile import (
     Compiled,
     Request,
@@ -38,11 +30,12 @@ from .compile import (
     reference_of,
 )
 from .cutter import Cut, Cutter
+from .export_plan import export_requested, plan_export
 from .meter import count_request
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
+from .request_checks import check_retry, irreversible
 from .settle import end_of_execution
 from .steps import reached
-from .table import Table
 
 
 class KeptKeys(NamedTuple):
@@ -75,6 +68,7 @@ class ExecutionRequest:
         self._command = command
         self._worker = worker
         self._effect = False
+        self._export: ExportAction | None = None
         self._metadata = Metadata(
             actor=command.actor,
             correlation_id=command.correlation_id or command.command_id,
@@ -107,12 +101,16 @@ class ExecutionRequest:
         table = compiled.change.table
         action = self._actions.get(command.action)
         self._effect = isinstance(action, Effect)
+        if isinstance(action, ExportAction):
+            self._export = action
+            # Its limit is one of the whole.
+            self._command = command = command.model_copy(update={"planning": "gated"})
         if self._effect:
             refuse_pace(command.action, rate=command.rate, concurrency=command.concurrency)
         if action.reversibility is Reversibility.IRREVERSIBLE:
-            self._command = command = _irreversible(command)
+            self._command = command = irreversible(command)
         if isinstance(command.selection, Unfinished):
-            _check_retry(self._transaction, table, command.selection.of)
+            check_retry(self._transaction, table, command.selection.of)
         check_request(self._transaction, self._actions, body, table)
         keyed = body.model_copy(
             update={
@@ -125,6 +123,8 @@ class ExecutionRequest:
             save_body(self._transaction, command.command_id, keyed), reference_of(table)
         )
         events: list[Event] = [requested]
+        if self._export:
+            events.append(export_requested(command, self._metadata))
         if kept is not None:
             check_key(table, body.model_copy(update={"key": kept.key}))
         if (
@@ -158,6 +158,10 @@ class ExecutionRequest:
                 else cutter.copied(kept.owner)
             )
             tracing.planned(span, keys=sum(cut.records for cut in cuts), batches=len(cuts))
+        if self._export:
+            plan_export(
+                self._transaction, self._export, compiled.change.table, command.command_id, cuts
+            )
         return cuts
 
     def _requested(self, digest: str, table: str) -> execution.Requested:
@@ -194,6 +198,8 @@ class ExecutionRequest:
             *batch_events(cuts, execution_id=running.id, table=requested.table, metadata=metadata),
             planned,
         ]
+        if self._export:
+            return events  # the file comes last, and may be one without records
         if not cuts:
             events.append(running.trigger(execution.Completed, metadata, tally=Tally()))
         elif (
@@ -243,34 +249,18 @@ class ExecutionRequest:
                 metadata=self._metadata,
             )
         tally = completed.tally
-        row = {**tally.model_dump(), "total": tally.processed, "total_final": True}
+        row = {
+            **tally.model_dump(),
+            "total": tally.processed,
+            "total_final": True,
+            "exporting": False,
+        }
         policy = self._command.model_dump(
             include={"on_failure", "max_failures", "max_failure_ratio"}
         )
         counts = {"batches": 1, "batches_done": 1}
         end = end_of_execution(running, {**row, **policy, **counts}, self._metadata, error=None)
         return [completed, *([end] if end else [])]
-
-
-def _irreversible(command: RequestExecution) -> RequestExecution:
-    """An action that cannot be taken back makes an execution that cannot."""
-    if command.on_failure is OnFailure.ROLLBACK:
-        detail = "on_failure rollback takes back what was done, and this action is irreversible"
-        raise InvalidParameters(action=command.action, detail=detail)
-    return command.model_copy(update={"undo_seconds": None})
-
-
-def _check_retry(transaction: Transaction, table: Table, execution_id: UUID) -> None:
-    """Make sure that the other execution has ended, and that its keys are those of this table."""
-    row = transaction.execute(QUEUE["execution"], {"execution_id": execution_id}).fetchone()
-    if row is None:
-        raise ExecutionNotFound(execution_id=execution_id)
-    if not ExecutionStatus(row["status"]).ended:
-        raise ExecutionNotEnded(execution_id=execution_id, status=row["status"])
-    if row["table_name"] != reference_of(table):
-        detail = f"execution {execution_id} was over {row['table_name']}"
-        raise InvalidValue(value=reference_of(table), detail=detail, table=table.label)
-    check_key(table, Request.model_validate(read_body(transaction, execution_id)))
 
 
 def body_of(command: RequestExecution) -> Request:
