@@ -53,9 +53,10 @@ SELECT error FROM {batches} WHERE execution_id = %(execution_id)s AND status = '
 SELECT {schema}.digest(salt, ARRAY[body::text]) AS digest FROM {schema}.request_bodies WHERE owner = %(execution_id)s
 
 -- name: left_over
--- Parts may still lie beside the file of an execution that has ended.
+-- Parts may still lie beside the file of an execution that has ended, and of which nobody works on anything.
 SELECT f.target, x.status FROM {schema}.export_files f JOIN {exports} x ON x.execution_id = f.execution_id
 WHERE f.execution_id = %(execution_id)s AND f.staged AND x.status <> 'requested'
+    AND NOT EXISTS (SELECT FROM {work_queue} w WHERE w.execution_id = f.execution_id)
 
 -- name: cleared
 WITH parts AS (DELETE FROM {schema}.export_parts WHERE execution_id = %(execution_id)s)

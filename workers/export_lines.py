@@ -24,6 +24,10 @@ FORMULA = "[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """What a text begins with that a spreadsheet may take for a formula; the last four are the full-width forms."""
 
 
+_CAST_TO_ANOTHER = frozenset({"character", "bpchar", "inet", "cidr"})
+"""Types whose cast to text is another text than their output: blanks cut off, a mask put on."""
+
+
 def recorded_type(column: Column) -> str:
     """Give the type by which a column's values are written: that below a domain, else with its modifiers."""
     return column.plain_type if column.is_domain else column.type
@@ -91,8 +95,8 @@ class LinesOf:
 
 
 def _text(column: Column) -> sql.Composable:
-    """Write a value as text. The cast of char(n) would cut its blanks, so that is written by its output."""
+    """Write a value as text: true and false by their names, and all else as it is put out."""
     reference = sql.SQL("t.{}").format(column.identifier)
-    if column.plain_type != "character":
+    if column.plain_type not in _CAST_TO_ANOTHER:
         return sql.SQL("{}::text").format(reference)
     return sql.SQL("CASE WHEN {0} IS NOT NULL THEN concat({0}) END").format(reference)

@@ -1,5 +1,6 @@
 """Writes a PDF: a table to be read by people, on landscape A4, with the names on every page."""
 
+import errno
 from collections.abc import Sequence
 from itertools import chain, islice
 from typing import Any, cast
@@ -36,6 +37,14 @@ def _widths(names: Sequence[str], sample: Sequence[Sequence[str | None]]) -> lis
     return [min(max(length, _NARROW), _WIDE) for length in longest]
 
 
+def _register(name: str, file: str) -> None:
+    fonts = cast("Any", ttfonts)
+    try:
+        _metrics.registerFont(fonts.TTFont(name, file))
+    except fonts.TTFError as error:
+        raise OSError(errno.EINVAL, f"the font {file} cannot be read") from error
+
+
 class _Sheet:
     """Pages of lines."""
 
@@ -43,7 +52,7 @@ class _Sheet:
         self._assembly = assembly
         self._page = 0
         self._font = f"exported-{assembly.font or FONT}"
-        _metrics.registerFont(cast("Any", ttfonts).TTFont(self._font, str(assembly.font or FONT)))
+        _register(self._font, str(assembly.font or FONT))
         size = cast("Any", pagesizes).landscape(cast("Any", pagesizes).A4)
         self._width, self._height = size
         self._canvas: Any = cast("Any", canvas).Canvas(

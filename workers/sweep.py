@@ -62,6 +62,7 @@ def _close(store: Store, execution_id: UUID) -> int:
             reached("sweep.closed")
         total += closed
         if not closed:
+            clear_parts(store, execution_id)
             return total
 
 

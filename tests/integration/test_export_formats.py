@@ -1,8 +1,8 @@
 """Each format is read back with another library than wrote it, with hostile texts and exact numbers."""
 
 import csv
-import io
 import json
+from base64 import b64decode
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import openpyxl
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import DictRow
 from pyarrow import parquet
 from pypdf import PdfReader
@@ -21,7 +21,17 @@ from tests.every_type import EveryType
 
 HOSTILE = (
     *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "plain", "", "a;=1", " =1"),
-    *('"quoted"', "a,b", "line\nfeed\r\nend\r", "<&>\"'", "é 漢字 🎉", "\x01\x1f\x7f", "'=1", "\\N", "\\."),
+    *(
+        '"quoted"',
+        "a,b",
+        "line\nfeed\r\nend\r",
+        "<&>\"'",
+        "é 漢字 🎉",
+        "\x01\x1f\x7f",
+        "'=1",
+        "\\N",
+        "\\.",
+    ),
 )
 
 
@@ -142,7 +152,6 @@ def test_xlsx(ledger: Ledger, texts: str, tmp_path: Path) -> None:
     for text, row in zip(HOSTILE, rows, strict=False):
         cell = row[1]
         assert cell.data_type in {"s", "inlineStr"}, "a text cell, and no formula"
-        assert (cell.value or "").replace("\r\n", "\n").replace("_x000D_", "\r") is not None
         if text.isprintable() and text:
             assert cell.value == text
         assert row[0].data_type == "n"
@@ -199,7 +208,7 @@ def test_pdf_in_a_font_of_ones_own(
     settings = Settings(export_font=tmp_path / "missing.ttf")
     with open_ledger(database_url, settings=settings) as ledger:
         execution = ledger.on("one").all().export(tmp_path / "a.pdf").by("user:1").run()
-    assert (execution.status, execution.error) == ("failed", "export_failed")
+        assert (execution.status, execution.error) == ("failed", "export_failed")
     assert not list(tmp_path.iterdir())
 
 
@@ -209,7 +218,10 @@ def test_pdf_in_a_font_of_ones_own(
         ("csv", '"id","name"\n'),
         ("json", "[]\n"),
         ("ndjson", ""),
-        ("xml", '<?xml version="1.0" encoding="UTF-8"?>\n<records of="public.places">\n</records>\n'),
+        (
+            "xml",
+            '<?xml version="1.0" encoding="UTF-8"?>\n<records of="public.places">\n</records>\n',
+        ),
     ],
 )
 def test_no_records_are_a_file_too(
@@ -224,9 +236,7 @@ def test_no_records_are_a_file_too(
 
 
 @pytest.mark.parametrize("form", ["xlsx", "pdf", "parquet"])
-def test_no_records_in_the_others(
-    ledger: Ledger, places: str, tmp_path: Path, form: str
-) -> None:
+def test_no_records_in_the_others(ledger: Ledger, places: str, tmp_path: Path, form: str) -> None:
     path = tmp_path / f"a.{form}"
     ledger.on(places).where(col("score") < 0).export(path).by("user:1").run()
     match form:
@@ -245,16 +255,36 @@ def test_every_type_is_written_as_its_text(
 ) -> None:
     every = EveryType(connection)
     table = every.table.as_string()
-    path = exported(ledger, table, tmp_path / "a.csv", columns=["id", *every.columns], escape_formulas=False)
-    _, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
-    root = ET.parse(exported(ledger, table, tmp_path / "a.xml", columns=["id", *every.columns])).getroot()  # noqa: S314
+    path = exported(
+        ledger, table, tmp_path / "a.csv", columns=["id", *every.columns], escape_formulas=False
+    )
+    _, *rows = rows_of_csv(path)
+    root = ET.parse(
+        exported(ledger, table, tmp_path / "a.xml", columns=["id", *every.columns])
+    ).getroot()  # noqa: S314
     lines = exported(ledger, table, tmp_path / "a.ndjson").read_text(encoding="utf-8").split("\n")
     assert len(lines) - 1 == len(rows) == len(root) == every.rows + 1
     assert all(isinstance(json.loads(line), dict) for line in lines[:-1])
-    told = connection.execute(every_text(every)).fetchall()
-    for row, record, expected in zip(rows, root, told, strict=True):
+    for row, record, expected in zip(rows, root, texts_of(ledger, every), strict=True):
         assert row[1:] == [value or "" for value in expected.values()]
         for field, value in zip(list(record)[1:], expected.values(), strict=True):
+            text = field.text or ""
+            coded = field.get("encoding") == "base64"
+            assert (b64decode(text).decode() if coded else text) == (value or ""), field.attrib
             assert (field.get("null") == "true") == (value is None)
-            if field.get("encoding") is None:
-                assert (field.text or "") == (value or ""), field.get("name")
+
+
+def texts_of(ledger: Ledger, every: EveryType) -> list[dict[str, str | None]]:
+    """Read every value by its type's output, but for those whose cast to text says more."""
+    cast = {"one bool", "one xml"}
+    columns = sql.SQL(", ").join(
+        sql.SQL(
+            "{0}::text AS {0}"
+            if name in cast
+            else "CASE WHEN {0} IS NOT NULL THEN concat({0}) END AS {0}"
+        ).format(sql.Identifier(name))
+        for name in every.columns
+    )
+    statement = sql.SQL("SELECT {} FROM {} ORDER BY id").format(columns, every.table)
+    with ledger.store.transaction() as transaction:
+        return transaction.cursor.execute(statement).fetchall()
