@@ -39,6 +39,10 @@ def _rebuild(ledger: Ledger, name: Any) -> None:
     ledger.projections.rebuild([name])
 
 
+def _clean(ledger: Ledger, _: Any) -> None:
+    ledger.clean_exports(days=0)
+
+
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo": _undo,
     "cancel": _cancel,
@@ -48,5 +52,6 @@ TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "sweep": _sweep,
     "follow": _follow,
     "rebuild": _rebuild,
+    "clean": _clean,
 }
 """An order ``{"task": name, "of": what}`` does one of these."""
