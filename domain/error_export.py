@@ -10,7 +10,7 @@ from .error_store import StoreError
 
 
 class ExportTooLarge(InvalidCommand, code="export_too_large"):
-    """{records} records are more than a file of format {format} may hold, which is {limit}."""
+    """A file of format {format} may have {limit} records, and these are {records}."""
 
     records: int
     limit: int

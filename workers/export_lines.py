@@ -38,7 +38,7 @@ class LinesOf:
 
     def __init__(self, lines: Lines, columns: Sequence[Column], *, escape: bool) -> None:
         """``escape`` puts an apostrophe before a text of CSV that may be taken for a formula."""
-        self._lines = lines
+        self._lines: Lines = lines
         self._columns = columns
         self._names = numbered("c", len(columns))
         self._escape = escape

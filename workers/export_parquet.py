@@ -75,4 +75,5 @@ def _type_of(type_: str) -> Arrow:
     if decimal and int(decimal[1]) <= _MOST_DIGITS:
         return _arrow.decimal128(int(decimal[1]), int(decimal[2]))
     plain = re.sub(r"\(\d+\)", "", type_)
-    return _TYPES.get(plain, _arrow.string)()
+    kind = _TYPES.get(plain)
+    return _arrow.string() if kind is None else kind()

@@ -82,7 +82,7 @@ class Place:
         self.staging.mkdir(mode=0o700, exist_ok=True)
         return self.staging / f"{_WHOLE}{uuid4().hex}"
 
-    def keep_part(self, name: str, chunks: Iterable[bytes | memoryview]) -> int:
+    def keep_part(self, name: str, chunks: Iterable[bytes | bytearray | memoryview]) -> int:
         """Write a part to the disk, for good; give its size in bytes."""
         with reported(self.target):
             self.staging.mkdir(mode=0o700, exist_ok=True)

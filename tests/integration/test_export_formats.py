@@ -20,7 +20,20 @@ from action_ledger.ops import Ledger, Settings, open_ledger
 from tests.every_type import EveryType
 
 HOSTILE = (
-    *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "plain", "", "a;=1", " =1"),
+    *(
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\uff1d1",
+        "plain",
+        "",
+        "a;=1",
+        " =1",
+    ),
     *(
         '"quoted"',
         "a,b",
@@ -71,7 +84,7 @@ def test_csv(ledger: Ledger, texts: str, tmp_path: Path) -> None:
     assert head[:3] == ["id", "text", "big"]
     assert [int(row[0]) for row in rows] == list(range(len(HOSTILE) + 1)), "in key order"
     for text, row in zip(HOSTILE, rows, strict=False):
-        dangerous = text[:1] in tuple("=+-@\t\r\n＝")
+        dangerous = text[:1] in tuple("=+-@\t\r\n\uff1d")
         assert row[1] == (f"'{text}" if dangerous and text else text)
         assert row[2:6] == ["9007199254740993", "-12345678901234567890.0123456789", "1.50", "-0.1"]
         assert row[7:9] == ["2024-02-29", "2024-02-29 10:00:00.25+00"]
@@ -259,9 +272,8 @@ def test_every_type_is_written_as_its_text(
         ledger, table, tmp_path / "a.csv", columns=["id", *every.columns], escape_formulas=False
     )
     _, *rows = rows_of_csv(path)
-    root = ET.parse(
-        exported(ledger, table, tmp_path / "a.xml", columns=["id", *every.columns])
-    ).getroot()  # noqa: S314
+    written = exported(ledger, table, tmp_path / "a.xml", columns=["id", *every.columns])
+    root = ET.parse(written).getroot()  # noqa: S314 - our own file
     lines = exported(ledger, table, tmp_path / "a.ndjson").read_text(encoding="utf-8").split("\n")
     assert len(lines) - 1 == len(rows) == len(root) == every.rows + 1
     assert all(isinstance(json.loads(line), dict) for line in lines[:-1])

@@ -54,7 +54,7 @@ def test_what_is_no_file_is_never_replaced(directory: Path, overwrite: bool) -> 
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(directory / "s"))
         for name in ("link.csv", "folder.csv", "pipe.csv", "s"):
-            with pytest.raises(ExportPathRefused, match="no ordinary|not an ordinary"):
+            with pytest.raises(ExportPathRefused, match="not an ordinary file"):
                 resolve_target(directory, name, overwrite=overwrite)
     with pytest.raises(ExportPathRefused):
         resolve_target(directory, "/dev/null", overwrite=overwrite)

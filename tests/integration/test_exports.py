@@ -4,7 +4,7 @@ import errno
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from psycopg import Connection
@@ -144,14 +144,14 @@ def test_cancelled_in_the_middle_it_leaves_nothing(
     assert list(tmp_path.iterdir()), "parts wait beside it"
     execution.cancel(by="user:2")
     execution.finish()
-    ledger.work(stop_after(execution, tmp_path))
+    ledger.work(stop_after(tmp_path))
     assert execution.export().status == "cancelled"
     assert "export.cancelled" in topics(ledger, execution)
     assert not list(tmp_path.iterdir())
     check_invariants(connection, ledger=ledger)
 
 
-def stop_after(execution: ExecutionHandle, directory: Path) -> Any:
+def stop_after(directory: Path) -> Any:
     """Stop a service once a directory is empty, or after a while."""
     looks = iter(range(100))
     return lambda: not list(directory.iterdir()) or next(looks, None) is None
@@ -248,7 +248,7 @@ def test_a_format_that_holds_fewer(
         "pdf": 100_000,
     }
     small = export_formats.Format("texts", lambda _: None, most=PLACES - 1)
-    monkeypatch.setitem(export_formats.FORMATS, "xlsx", small)  # type: ignore[arg-type]
+    monkeypatch.setitem(cast("dict[str, Any]", export_formats.FORMATS), "xlsx", small)
     with pytest.raises(ExportTooLarge, match="Choose another format"):
         export(ledger, places, tmp_path / "places.xlsx").run()
 
