@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.journal import append, insert_by_hand, install, story
 from tests.schedules import hourly
 from tests.some_work import some_work, verified
 
-NAMES = ("work_queue", "schedule_queue", "progress", "schedules", "audit")
+NAMES = ("work_queue", "schedule_queue", "progress", "schedules", "exports", "audit")
 
 
 def relations(connection: Connection[DictRow]) -> list[str]:
@@ -154,16 +155,25 @@ def test_writers_are_held_up_for_the_tail_only(
 
 
 def test_rebuilt_is_live_row_for_row(
-    ledger: Ledger, places: str, connection: Connection[DictRow]
+    ledger: Ledger, places: str, connection: Connection[DictRow], tmp_path: Path
 ) -> None:
     some_work(ledger, places)
     hourly(ledger, places).run_now(by="d")
+    ledger.on(places).all().export(tmp_path / "a.csv").by("e").run()
     ledger.catch_up()
     before = dump_ledger(connection)
     for done in ledger.projections.rebuild():
         assert done.rows > 0
     after = dump_ledger(connection)
-    for table in ("executions", "batches", "undos", "audit", "schedules", "schedule_runs"):
+    for table in (
+        "executions",
+        "batches",
+        "undos",
+        "audit",
+        "schedules",
+        "schedule_runs",
+        "exports",
+    ):
         assert after[f"view_{table}_g2"] == before[f"view_{table}_g1"]
     for queue in IN_PLACE:
         assert after[queue] == before[queue]
@@ -185,8 +195,16 @@ def test_a_rebuilt_table_is_made_like_the_live_one(
         ).fetchone()
 
     install(connection)
-    ledger.projections.rebuild(["progress", "audit", "schedules"])
-    for table in ("executions", "batches", "undos", "audit", "schedules", "schedule_runs"):
+    ledger.projections.rebuild(["progress", "audit", "schedules", "exports"])
+    for table in (
+        "executions",
+        "batches",
+        "undos",
+        "audit",
+        "schedules",
+        "schedule_runs",
+        "exports",
+    ):
         assert described(f"view_{table}_g2") == described(f"view_{table}_g1") is not None
 
 
@@ -197,7 +215,7 @@ def test_old_generations_go_with_the_next_rebuild(
     for n in range(1, 5):
         tables = [name for name in relations(connection) if "_g" in name]
         assert all(name.endswith((f"_g{n}", f"_g{n - 1}")) for name in tables), tables
-        ledger.projections.rebuild(["progress", "audit", "schedules"])
+        ledger.projections.rebuild(["progress", "audit", "schedules", "exports"])
         ledger.catch_up()
     rows = connection.execute(
         "SELECT application_name AS n FROM action_ledger.notification_tracking"
