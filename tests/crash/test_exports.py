@@ -110,6 +110,23 @@ def test_killed_and_then_cancelled(
 
 
 @pytest.mark.crash
+def test_what_is_at_its_place_is_what_is_recorded(
+    database_url: str, connection: Connection[DictRow], tmp_path: Path
+) -> None:
+    """A workbook holds the time at which it was made, so another made of the same parts has another digest."""
+    make_places(connection, RECORDS)
+    path = tmp_path / "places.xlsx"
+    with open_ledger(database_url) as ledger:
+        execution = submit(ledger, path)
+        killed({"url": database_url, "job": execution.id, "step": "export.published"})
+        before = path.read_bytes()
+        time.sleep(1.1)
+        execution.finish()
+        assert path.read_bytes() == before
+        assert execution.export().verify() == "equal"
+
+
+@pytest.mark.crash
 @pytest.mark.parametrize("step", FAILING_STEPS)
 def test_killed_while_it_says_that_it_failed(
     database_url: str, connection: Connection[DictRow], tmp_path: Path, step: str
