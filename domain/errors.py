@@ -33,6 +33,9 @@ ActionLedgerError
 │   ├── StepNotCompensable
 │   ├── InvalidHook
 │   ├── UnknownHook
+│   ├── ExportTooLarge
+│   ├── ExportPathRefused
+│   ├── UnfitValue
 │   └── InvalidSetting
 ├── Refused
 │   ├── CommandReused
@@ -55,6 +58,8 @@ ActionLedgerError
 │   ├── PermissionDenied
 │   ├── ConfirmationRequired
 │   ├── ExtraMissing
+│   ├── ExportExists
+│   ├── ExportNotFound
 │   ├── SchemaTaken
 │   ├── SchemaDrift
 │   └── LedgerClosed
@@ -68,6 +73,7 @@ ActionLedgerError
     ├── UnknownTopic
     ├── ProjectionBlocked
     ├── EffectAbandoned
+    ├── ExportFailed
     ├── CommandTimedOut
     └── DatabaseRefused
 
@@ -85,6 +91,14 @@ from .error_chain import (
     InvalidHook,
     StepNotCompensable,
     UnknownHook,
+)
+from .error_export import (
+    ExportExists,
+    ExportFailed,
+    ExportNotFound,
+    ExportPathRefused,
+    ExportTooLarge,
+    UnfitValue,
 )
 from .error_invalid import (
     ActorMissing,
@@ -177,6 +191,11 @@ __all__ = [
     "ExecutionEnded",
     "ExecutionNotEnded",
     "ExecutionNotFound",
+    "ExportExists",
+    "ExportFailed",
+    "ExportNotFound",
+    "ExportPathRefused",
+    "ExportTooLarge",
     "ExtraMissing",
     "InvalidAction",
     "InvalidApp",
@@ -219,6 +238,7 @@ __all__ = [
     "UndoConflicts",
     "UndoExpired",
     "UndoInProgress",
+    "UnfitValue",
     "UnknownAction",
     "UnknownColumn",
     "UnknownHook",

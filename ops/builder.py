@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import ValidationError
@@ -93,6 +94,25 @@ class Target:
     def archive(self, reason: str | None = None) -> Request:
         """Mark as archived, with a reason."""
         return self.apply("archive", reason=reason)
+
+    def export(
+        self,
+        path: str | PurePath,
+        *,
+        format: str | None = None,  # noqa: A002 - what it is called
+        columns: Iterable[str] | None = None,
+        overwrite: bool = False,
+        escape_formulas: bool = True,
+    ) -> Request:
+        """Write the records to a file, one in all; its suffix says the format if nothing else does."""
+        return self.apply(
+            "export",
+            path=str(path),
+            format=PurePath(path).suffix.removeprefix(".") if format is None else format,
+            columns=None if columns is None else tuple(columns),
+            overwrite=overwrite,
+            escape_formulas=escape_formulas,
+        )
 
     def apply(self, action: str, /, **parameters: Any) -> Request:  # noqa: ANN401
         """Run an action by its name."""

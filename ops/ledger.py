@@ -33,6 +33,7 @@ from .chain_handles import ChainHandle
 from .chain_views import ChainView, chain_id_of, read_chains
 from .checks import check_queues, check_workers
 from .database import Database
+from .exports import Exports, with_settings
 from .handles import ExecutionHandle
 from .history import HistoryEntry, read_history
 from .hooks import H, Hooks
@@ -70,11 +71,12 @@ class Ledger:
     ) -> None:
         """Wire it over an open pool; ``open_ledger`` is the usual way. Raises InvalidAction for a name that is taken."""
         self.settings = settings
-        self.actions = Actions((*BUILT_IN, *actions))
+        self.actions = Actions((*with_settings(BUILT_IN, settings), *actions))
         self._database = database
         self._closed = False
         self.store = wired_store(self._lend, settings)
         self.projections = Projections(self.store)
+        self.exports = Exports(self.store, settings)
         self.hooks = Hooks(self.store, self.projections, settings, hooks or {})
         self._intake = Intake(
             self.store,

@@ -84,6 +84,17 @@ class Settings(BaseSettings):
 
     hook_tries: Annotated[int, Field(ge=1)] = 10
     """After how many failures in a row a delivery to a hook is set aside until somebody retries it."""
+    export_dir: Path = Path("exports")
+    """Where exports with a relative path go, relative to the working directory. Workers must share it."""
+
+    export_max_records: Annotated[int, Field(ge=1)] = 1_000_000
+    """How many records a file may have; a format may hold fewer."""
+
+    export_retention_days: Annotated[float, Field(gt=0)] = 7
+    """How long the file of an export is kept before a worker removes it."""
+
+    export_font: Path | None = None
+    """A TrueType font that PDFs are set in. None is one for Latin scripts."""
 
     append_lock_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
     """How long a writer waits for its turn to append before it rolls back and tries again."""

@@ -6,6 +6,7 @@ from uuid import UUID
 from action_ledger.domain.batch import BatchEvent
 from action_ledger.domain.chain import ChainEvent
 from action_ledger.domain.event import Event
+from action_ledger.domain.export import ExportEvent
 from action_ledger.domain.record_lock import LockEvent
 from action_ledger.domain.schedule import Fired
 from action_ledger.domain.undo import UndoEvent
@@ -59,5 +60,7 @@ def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
             return event.execution_id, None, event.originator_id
         case LockEvent():
             return event.execution_id, None, event.undo_id
+        case ExportEvent():
+            return event.execution_id, None, None
         case _:
             return event.originator_id, None, None

@@ -54,6 +54,7 @@ def _value(name: str, annotation: Any) -> object:
         "steps": (PlannedStep(action="text", table="text", on_failure=OnStepFailure.STOP),),
         "waits_for": (STREAM, OTHER),
         "owners": (str(OTHER),),
+        "columns": ("id", "score"),
     }
     by_type: dict[object, object] = {
         Tally: Tally(applied=7, failed=2, skipped=1),

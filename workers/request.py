@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
-from action_ledger.domain.actions import Actions, Reversibility
+from action_ledger.domain.actions import Actions, ExportAction, Reversibility
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.effects import Effect
@@ -29,6 +29,7 @@ from .compile import (
     compile_request,
 )
 from .cutter import Cut, Cutter
+from .export_plan import export_requested, plan_export
 from .locks import Decision, acquired, claim_of, decide, refuse_locked
 from .meter import count_request
 from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
@@ -69,6 +70,7 @@ class ExecutionRequest:
         self._command = command
         self._worker = worker
         self._effect = False
+        self._export: ExportAction | None = None
         self._metadata = Metadata(
             actor=command.actor,
             correlation_id=command.correlation_id or command.command_id,
@@ -101,6 +103,10 @@ class ExecutionRequest:
         table = compiled.change.table
         action = self._actions.get(command.action)
         self._effect = isinstance(action, Effect)
+        if isinstance(action, ExportAction):
+            self._export = action
+            # Its limit is one of the whole.
+            self._command = command = command.model_copy(update={"planning": "gated"})
         if self._effect:
             refuse_pace(command.action, rate=command.rate, concurrency=command.concurrency)
         if action.reversibility is Reversibility.IRREVERSIBLE:
@@ -120,6 +126,8 @@ class ExecutionRequest:
             save_body(self._transaction, command.command_id, keyed), reference_of(table)
         )
         events: list[Event] = [requested]
+        if self._export:
+            events.append(export_requested(command, self._metadata))
         if kept is not None:
             check_key(table, body.model_copy(update={"key": kept.key}))
         if (
@@ -161,6 +169,10 @@ class ExecutionRequest:
                 else cutter.copied(kept.owner)
             )
             tracing.planned(span, keys=sum(cut.records for cut in cuts), batches=len(cuts))
+        if self._export:
+            plan_export(
+                self._transaction, self._export, compiled.change.table, command.command_id, cuts
+            )
         return cuts
 
     def _requested(self, digest: str, table: str) -> execution.Requested:
@@ -205,7 +217,7 @@ class ExecutionRequest:
         small = at_once and policy is OnLocked.FAIL and self._is_small(cuts, change)
         decision = (
             Decision(cuts, [], [])
-            if small
+            if small or self._export
             else decide(
                 *(transaction, claim, cutter, cuts),
                 policy=policy,
@@ -224,6 +236,8 @@ class ExecutionRequest:
             *decision.after,
             planned,
         ]
+        if self._export:
+            return events  # the file comes last, and may be one without records
         if all(cut.locked for cut in cuts):
             tally = Tally(skipped=sum(cut.records for cut in cuts))
             events.append(running.trigger(execution.Completed, metadata, tally=tally))
@@ -236,7 +250,7 @@ class ExecutionRequest:
 
     def _is_small(self, cuts: list[Cut], change: Change) -> bool:
         """Say whether it is one batch that can be applied as it is; a change of keys must be one."""
-        if len(cuts) != 1 or self._effect:
+        if len(cuts) != 1 or self._effect or self._export:
             return False
         command = self._command
         sizes = command.adaptive or self._sizes
@@ -274,7 +288,12 @@ class ExecutionRequest:
                 metadata=self._metadata,
             )
         tally = completed.tally
-        row = {**tally.model_dump(), "total": tally.processed, "total_final": True}
+        row = {
+            **tally.model_dump(),
+            "total": tally.processed,
+            "total_final": True,
+            "exporting": False,
+        }
         policy = self._command.model_dump(
             include={"on_failure", "max_failures", "max_failure_ratio"}
         )

@@ -79,6 +79,10 @@ def _deliver(ledger: Ledger, url: Any) -> None:
     ledger.hooks.deliver()
 
 
+def _clean(ledger: Ledger, _: Any) -> None:
+    ledger.exports.clean(days=0)
+
+
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo": _undo,
     "cancel": _cancel,
@@ -95,5 +99,6 @@ TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "cancel chain": _cancel_chain,
     "undo chain": _undo_chain,
     "deliver": _deliver,
+    "clean": _clean,
 }
 """An order ``{"task": name, "of": what}`` does one of these."""

@@ -6,12 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from action_ledger.domain import batch, chain, execution, record_lock, schedule, undo
+from action_ledger.domain import batch, chain, execution, export, record_lock, schedule, undo
 from action_ledger.domain.aggregate import Aggregate, InvalidTransition
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.chain import Chain, ChainStatus
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.export import Export, ExportStatus
 from action_ledger.domain.record_lock import RecordLock, RecordLockStatus, record_lock_id
 from action_ledger.domain.schedule import Schedule, ScheduleStatus
 from action_ledger.domain.topics import TOPICS
@@ -25,6 +26,7 @@ AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
     (RecordLock, RecordLockStatus),
     (Schedule, ScheduleStatus),
     (Chain, ChainStatus),
+    (Export, ExportStatus),
 ]
 
 # The tables written out a second time: a change of one is a change of what may happen, and is meant.
@@ -127,6 +129,13 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (ScheduleStatus.PAUSED, schedule.Missed, ScheduleStatus.PAUSED),
         (ScheduleStatus.ACTIVE, schedule.FailedToFire, ScheduleStatus.ACTIVE),
         (ScheduleStatus.ACTIVE, schedule.Ended, ScheduleStatus.ENDED),
+    },
+    Export: {
+        (None, export.Requested, ExportStatus.REQUESTED),
+        (ExportStatus.REQUESTED, export.Written, ExportStatus.WRITTEN),
+        (ExportStatus.REQUESTED, export.Failed, ExportStatus.FAILED),
+        (ExportStatus.REQUESTED, export.Cancelled, ExportStatus.CANCELLED),
+        (ExportStatus.WRITTEN, export.Cleaned, ExportStatus.CLEANED),
     },
 }
 EVENTS = list(TOPICS.values())
