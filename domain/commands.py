@@ -132,6 +132,8 @@ class RequestExecution(WorkCommand):
     retry_of: UUID | None = None
     on_locked: OnLocked | None = None
     """What is done about records that others have locked; None is fail, and skip of a streaming plan."""
+    confirmation: Annotated[Text, Field(max_length=100)] | None = None
+    """The token of a preview of the same, by the same actor: then the plan must be the previewed one. Good once."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -141,6 +143,9 @@ class RequestExecution(WorkCommand):
             raise ValueError(message)
         if self.on_failure is OnFailure.ROLLBACK and self.undo_seconds is None:
             message = "on_failure rollback takes back what was done, and an irreversible execution cannot be"
+            raise ValueError(message)
+        if self.confirmation is not None and self.on_locked is OnLocked.WAIT:
+            message = "a plan that waits for locks is made anew, so it cannot be the one that was confirmed"
             raise ValueError(message)
         if self.selection.kind == "unfinished" and self.planning != "gated":
             message = "what another execution did not get done is planned at once: gated"

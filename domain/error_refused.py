@@ -147,17 +147,6 @@ class PermissionDenied(Refused, code="permission_denied"):
         )
 
 
-class ConfirmationRequired(
-    Refused,
-    code="confirmation_required",
-    hint="Say --yes if it is meant.",
-):
-    """The action {action} needs a confirmation: {reason}."""
-
-    action: str
-    reason: str
-
-
 class ExtraMissing(Refused, code="extra_missing"):
     """The package {package} is not installed, and {purpose} needs it."""
 

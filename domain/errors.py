@@ -57,6 +57,9 @@ ActionLedgerError
 │   ├── RebuildRunning
 │   ├── PermissionDenied
 │   ├── ConfirmationRequired
+│   ├── ConfirmationInvalid
+│   ├── SelectionDrifted
+│   ├── PreviewBlocked
 │   ├── ExtraMissing
 │   ├── ExportExists
 │   ├── ExportNotFound
@@ -92,6 +95,12 @@ from .error_chain import (
     StepNotCompensable,
     UnknownHook,
 )
+from .error_confirmation import (
+    ConfirmationInvalid,
+    ConfirmationRequired,
+    PreviewBlocked,
+    SelectionDrifted,
+)
 from .error_export import (
     ExportExists,
     ExportFailed,
@@ -123,7 +132,6 @@ from .error_locks import LockNotHeld, RecordsLocked
 from .error_refused import (
     AlreadyUndone,
     CommandReused,
-    ConfirmationRequired,
     ExecutionEnded,
     ExecutionNotEnded,
     ExecutionNotFound,
@@ -184,6 +192,7 @@ __all__ = [
     "ColumnNotWritable",
     "CommandReused",
     "CommandTimedOut",
+    "ConfirmationInvalid",
     "ConfirmationRequired",
     "DatabaseRefused",
     "EffectAbandoned",
@@ -218,6 +227,7 @@ __all__ = [
     "NotReversible",
     "NothingToUndo",
     "PermissionDenied",
+    "PreviewBlocked",
     "ProjectionBlocked",
     "RebuildRunning",
     "RecordsLocked",
@@ -226,6 +236,7 @@ __all__ = [
     "ScheduleNotFound",
     "SchemaDrift",
     "SchemaTaken",
+    "SelectionDrifted",
     "SelectionMissing",
     "SelectionTwice",
     "StepNotCompensable",

@@ -47,6 +47,8 @@ class Requested(Event):
     retry_of: UUID | None
     """The execution whose failed records are tried again."""
     notify: Notify | None = None
+    preview_id: UUID | None = None
+    """The preview that confirmed it."""
 
 
 class Planned(Event):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from . import batch, chain, execution, export, record_lock, schedule, undo
+from . import batch, chain, execution, export, preview, record_lock, schedule, undo
 from .event import Event
 
 _EVENTS: tuple[type[Event], ...] = (
@@ -65,6 +65,8 @@ _EVENTS: tuple[type[Event], ...] = (
     export.Failed,
     export.Cancelled,
     export.Cleaned,
+    preview.Made,
+    preview.Used,
 )
 
 TOPICS: Mapping[str, type[Event]] = MappingProxyType({event.TOPIC: event for event in _EVENTS})

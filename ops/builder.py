@@ -15,12 +15,14 @@ from uuid_utils.compat import uuid7
 from action_ledger.domain.columns import Operand, assignment
 from action_ledger.domain.commands import DAY, MAX_UNDO_SECONDS, RequestExecution
 from action_ledger.domain.errors import (
+    ConfirmationInvalid,
     InvalidParameters,
     InvalidValue,
     SelectionMissing,
     SelectionTwice,
     shown,
 )
+from action_ledger.domain.preview import read_token
 from action_ledger.domain.selection import (
     Everything,
     Keys,
@@ -28,7 +30,6 @@ from action_ledger.domain.selection import (
     Selection,
     Where,
 )
-from action_ledger.workers.preview import Preview, preview
 
 from .chain_builder import ChainRequest
 from .checks import check_actor, check_predicate, invalid
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from action_ledger.domain.resource import Resource
     from action_ledger.domain.selection import Predicate
+    from action_ledger.workers.previewed import Preview
 
     from .handles import ExecutionHandle
     from .ledger import Ledger
@@ -269,11 +271,22 @@ class Request:
         ledger = self.target.ledger
         return ledger.execution(ledger.handle(self.command(), keys=self.target.streamed))
 
-    def preview(self, sample: int = 10) -> Preview:
-        """Say how many records it would be applied to, and show some; nothing is written."""
-        ledger = self.target.ledger
-        return preview(
-            ledger.store, ledger.actions, self.command(), keys=self.target.streamed, sample=sample
+    def confirm(self, token: str) -> Request:
+        """Give the token of a preview of the same: then exactly what was previewed is done, or nothing.
+
+        Planning is gated. Raises ConfirmationInvalid for what is no token.
+        """
+        if read_token(token) is None:
+            raise ConfirmationInvalid(token=shown(token), reason="unknown")
+        return self._with(confirmation=token)
+
+    def preview(self, sample: int = 10, *, records: int | None = None) -> Preview:
+        """Do it, roll it back, and say what came of it: counts, differences, failures, and a token to confirm with.
+
+        At most ``records`` are tried, or as many as the settings say. Recorded for ever, as made by the actor.
+        """
+        return self.target.ledger.preview(
+            self.command(), keys=self.target.streamed, sample=sample, records=records
         )
 
     def schedule(

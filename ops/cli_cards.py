@@ -249,6 +249,7 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
         yield "records", stored_selection_text(details.selection)
     yield "by", view.actor
     yield "reason", details.reason
+    yield "confirmed", details.preview_id and f"by preview {details.preview_id}"
     yield "asked for", f"{moment(view.requested_at)} ({ago(view.requested_at)})"
     if view.ended_at is not None:
         yield "ended", f"{moment(view.ended_at)}, {pace(counts)}"

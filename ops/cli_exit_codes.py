@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     STORE = 4
     """The store cannot be reached, is not migrated, or is not in order."""
     UNCONFIRMED = 5
-    """It wants a yes, and there was none; nothing was written."""
+    """It wants a yes or a token, and there was none, or one that is not good; nothing was written."""
     AGAIN = 6
     """A worker has reached its limit of units or memory and left in good order: start it again."""
     INTERRUPTED = 130

@@ -94,6 +94,8 @@ class Details(BaseModel):
     selection: dict[str, Any] | None
     parameters: dict[str, Any]
     reason: str | None
+    preview_id: UUID | None
+    """The preview that confirmed it."""
     undo_until: datetime | None
     """None while it has not ended, and for ever when it is irreversible."""
     undo_expired: bool
@@ -153,6 +155,7 @@ def read_details(store: Store, execution_id: UUID) -> Details:
         selection=body.get("selection"),
         parameters=body.get("parameters", {}),
         reason=body.get("reason"),
+        preview_id=body.get("preview_id"),
         undo_until=window["expires_at"] if window else None,
         undo_expired=bool(window and window["expired"]),
         reversible=row["undo_seconds"] is not None,

@@ -18,6 +18,10 @@ Json = Annotated[
     typer.Option("--json", help="Give JSON, errors too.", callback=_remember_json),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Confirm = Annotated[
+    str | None,
+    typer.Option("--confirm", metavar="TOKEN", help="The token of a preview of the same."),
+]
 By = Annotated[
     str | None,
     typer.Option(

@@ -178,6 +178,7 @@ def _told(entry: AuditEntry) -> str:
             for name, said in (("applied", "applied"), ("skipped", skipped), ("failed", "failed"))
             if tally.get(name)
         ),
+        f"confirmed by preview {details['preview_id']}" if details.get("preview_id") else "",
         f"on conflict {details['policy']}" if "policy" in details else "",
         *(f"{number:,} {code}" for code, number in details.get("sqlstates", {}).items()),
         f"except {', '.join(details['excepted'])}" if details.get("excepted") else "",

@@ -51,6 +51,7 @@ def run(
     on_locked: option.OnLocked = None,
     queue: option.Queue = None,
     priority: option.Priority = 0,
+    confirm: option.Confirm = None,
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:
@@ -62,7 +63,8 @@ def run(
     action-ledger run places update --keys 1,2,3 --set status=open --set-null note --by user:42
     action-ledger run places export --all --to places.csv --columns id,name --by user:42
 
-    What is archived or deleted is counted first, and has to be confirmed.
+    What is archived or deleted, and what is of more than 1,000 records, has to be confirmed: on a terminal it is
+    previewed, and asked about; a script gives the token of a preview.
     """
     from .cli_running import run_wanted
     from .cli_wanted import Chosen, Told, Wanted
@@ -115,6 +117,7 @@ def run(
             workers=workers,
             submit=submit,
             confirmed=yes,
+            token=confirm,
         )
     raise typer.Exit(code)
 
@@ -134,19 +137,32 @@ def preview(
     params_json: option.ParamsJson = None,
     hard: option.Hard = False,
     mark: option.Mark = None,
+    by: option.By = None,
+    reason: option.Reason = None,
     batch_size: option.BatchSize = None,
+    frozen: option.Frozen = False,
+    undo_days: option.UndoDays = None,
+    irreversible: option.Irreversible = False,
+    on_failure: option.OnFailure = "continue",
+    max_failures: option.MaxFailures = None,
+    max_failure_ratio: option.MaxFailureRatio = None,
+    records: Annotated[
+        int | None,
+        typer.Option("--records", min=0, help="How many are tried at most."),
+    ] = None,
     sample: Annotated[
         int,
         typer.Option("--sample", "-n", min=0, help="How many records to show."),
     ] = 10,
     _json: option.Json = False,
 ) -> None:
-    """Count what a run would change, and write nothing.
+    """Do what a run would do, roll it back, and show what came of it.
 
-    Some of the records are shown.
+    The records are as before. That you looked is recorded, and gives a token: with the same options,
+    `run ... --confirm TOKEN` does exactly what was previewed, or nothing.
 
     \b
-    action-ledger preview places archive --where "country = FR" --where "population < 1000"
+    action-ledger preview places archive --where "country = FR" --where "population < 1000" --by user:42
     """
     from .cli_running import preview_wanted
     from .cli_wanted import Chosen, Told, Wanted
@@ -168,10 +184,17 @@ def preview(
             params_json=params_json,
             hard=hard,
             mark=mark,
+            reason=reason,
         ),
-        by="preview",
+        by=by,
         batch_size=batch_size,
+        undo_days=undo_days,
+        irreversible=irreversible,
+        frozen=frozen,
+        on_failure=on_failure,
+        max_failures=max_failures,
+        max_failure_ratio=max_failure_ratio,
     )
     state = state_of(context)
     with state.ledger() as ledger:
-        preview_wanted(ledger, state.terminal(), wanted, sample=sample)
+        preview_wanted(ledger, state.terminal(), wanted, sample=sample, records=records)

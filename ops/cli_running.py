@@ -1,12 +1,12 @@
 """Runs what was asked for on the command line: counts, asks, works with a bar, and says what came of it."""
 
 from collections.abc import Callable
+from functools import partial
 
 import typer
 
 from action_ledger.domain.errors import ConfirmationRequired, ExecutionNotFound
-from action_ledger.domain.selection import Everything, Keys, Where, columns_read
-from action_ledger.workers.preview import Preview
+from action_ledger.domain.selection import Everything, Keys
 
 from .builder import Request
 from .cli_bars import watching
@@ -15,9 +15,9 @@ from .cli_exit_codes import ExitCode
 from .cli_export_lists import show_written
 from .cli_hints import Step
 from .cli_lookup import read_details, read_undo
-from .cli_outcome_tables import sample_table
+from .cli_preview_card import show_preview, show_token
 from .cli_state import say_error
-from .cli_terminal import QUIET, WARN, Terminal, many
+from .cli_terminal import WARN, Terminal, many
 from .cli_wanted import Wanted
 from .handles import ExecutionHandle, Handle, UndoHandle
 from .ledger import Ledger
@@ -34,18 +34,19 @@ def run_wanted(
     workers: int,
     submit: bool,
     confirmed: bool,
+    token: str | None = None,
 ) -> ExitCode:
     """Run what was typed. Raises ConfirmationRequired where nobody can be asked."""
     request = wanted.request(ledger)
     return run_request(
         ledger,
         terminal,
-        request,
+        request if token is None else request.confirm(token),
         # A preview reads the keys: of those that come once, the run needs a reading of its own.
         again=lambda: wanted.request(ledger),
         workers=workers,
         submit=submit,
-        confirmed=confirmed,
+        confirmed=confirmed or token is not None,
     )
 
 
@@ -59,14 +60,32 @@ def run_request(
     submit: bool,
     confirmed: bool,
 ) -> ExitCode:
-    """Run a request, or leave it to the workers. ``again`` gives another one like it, to look at before."""
-    command = request.command()
+    """Run a request, or leave it to the workers. ``again`` gives another one like it, to look at before.
+
+    Unless it is ``confirmed`` the command line has its own say about what is to be. Raises ConfirmationRequired.
+    """
+    run = partial(_run, ledger, terminal, workers=workers, submit=submit)
+    again = again or (lambda: request)
     if not confirmed:
-        destructive = ledger.actions.get(command.action).destructive
-        everything = isinstance(command.selection, Everything)
+        policy = ledger.settings.cli_confirmation
+        ledger.ask_to_confirm(policy)
+        destructive = ledger.actions.get(request.options["action"]).destructive
         # In a script --all has been said, and there is nobody to ask; a slip of the hand happens on a terminal.
-        if destructive or (everything and terminal.can_ask()):
-            confirm(terminal, again or (lambda: request), command.action)
+        everything = isinstance(request.target.selection, Everything)
+        if (everything or policy.wants(destructive=destructive)) and terminal.can_ask():
+            return run(again().confirm(confirm(terminal, again)))
+    try:
+        return run(request)
+    except ConfirmationRequired:
+        if confirmed or not terminal.can_ask():
+            raise
+    return run(again().confirm(confirm(terminal, again)))
+
+
+def _run(
+    ledger: Ledger, terminal: Terminal, request: Request, *, workers: int, submit: bool
+) -> ExitCode:
+    command = request.command()
     execution = ExecutionHandle(ledger, command.command_id)
     if submit:
         ledger.handle(command, keys=request.target.streamed)
@@ -94,15 +113,17 @@ def run_request(
     return ExitCode.DONE if whole and not missing else ExitCode.PARTLY
 
 
-def preview_wanted(ledger: Ledger, terminal: Terminal, wanted: Wanted, *, sample: int) -> None:
-    """Show what would be changed."""
+def preview_wanted(
+    ledger: Ledger, terminal: Terminal, wanted: Wanted, *, sample: int, records: int | None
+) -> None:
+    """Show what would be changed, and the token that confirms it."""
     request = wanted.request(ledger)
-    found = request.preview(sample)
+    found = request.preview(sample, records=records)
     if terminal.as_json:
         terminal.give(found)
     else:
-        _show_preview(terminal, request, found)
-        terminal.say("Nothing was written.", QUIET)
+        show_preview(terminal, request, found)
+        show_token(terminal, found)
 
 
 def finish(
@@ -132,35 +153,24 @@ def ask_first(terminal: Terminal, question: str, *, action: str, reason: str) ->
         raise typer.Exit(ExitCode.UNCONFIRMED)
 
 
-def confirm(terminal: Terminal, again: Callable[[], Request], action: str) -> None:
-    """Show what an action would change now, and ask. Raises ConfirmationRequired."""
-    reason = "there is nobody to ask, and `action-ledger preview` shows what it would change"
-    if not terminal.can_ask():
-        raise ConfirmationRequired(action=action, reason=reason)
+def confirm(terminal: Terminal, again: Callable[[], Request]) -> str:
+    """Show what an action would do now, ask for its name, and give the preview's token.
+
+    Raises ConfirmationRequired where nobody can be asked, and leaves after another word.
+    """
     request = again()
+    action = request.options["action"]
+    if not terminal.can_ask():
+        reason = "there is nobody to ask, and `action-ledger preview` shows what it would change"
+        raise ConfirmationRequired(action=action, reason=reason)
     found = request.preview(SAMPLE)
     if found.count:
-        _show_preview(terminal, request, found)
+        show_preview(terminal, request, found)
         what = f"{action.capitalize()} {many(found.count, 'record')} of {found.table}?"
-        ask_first(terminal, what, action=action, reason=reason)
-
-
-def _show_preview(terminal: Terminal, request: Request, found: Preview) -> None:
-    terminal.say(
-        f"{found.action} of {found.table} would change {many(found.count, 'record')} "
-        f"in {many(found.batches, 'batch')}.",
-        WARN,
-    )
-    if found.sample:
-        terminal.say(f"The first {len(found.sample)}:" if found.count > len(found.sample) else "")
-        sample_table(terminal, found.sample, _telling_columns(request))
-
-
-def _telling_columns(request: Request) -> list[str]:
-    """Name the columns that the command is about, to show them before others."""
-    selection = request.target.selection
-    chosen = sorted(columns_read(selection.predicate)) if isinstance(selection, Where) else []
-    return [*chosen, *request.options["parameters"].get("values", {}), "name", "title"]
+        if not terminal.ask_for(action, what):
+            terminal.note("Nothing was changed.")
+            raise typer.Exit(ExitCode.UNCONFIRMED)
+    return found.token
 
 
 def _submitted(ledger: Ledger, terminal: Terminal, execution: ExecutionHandle) -> ExitCode:

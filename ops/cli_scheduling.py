@@ -38,7 +38,7 @@ def schedule_wanted(
     """Schedule it. Raises ConfirmationRequired where nobody can be asked about what destroys."""
     request = wanted.request(ledger)
     if ledger.actions.get(wanted.action).destructive and not confirmed:
-        confirm(terminal, lambda: wanted.request(ledger), wanted.action)
+        confirm(terminal, lambda: wanted.request(ledger))
     handle = request.schedule(
         at=at, cron=cron, timezone=timezone, catch_up=catch_up, selection=selection
     )

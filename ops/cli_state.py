@@ -141,10 +141,16 @@ def say_error(said: dict[str, Any], *, as_json: bool) -> None:
 
 def code_of(error: Exception) -> ExitCode:
     """Give the exit code of an error."""
-    from action_ledger.domain.errors import ConfirmationRequired, InvalidCommand, Refused
+    from action_ledger.domain.errors import (
+        ConfirmationInvalid,
+        ConfirmationRequired,
+        InvalidCommand,
+        Refused,
+        SelectionDrifted,
+    )
 
     match error:
-        case ConfirmationRequired():
+        case ConfirmationRequired() | ConfirmationInvalid() | SelectionDrifted():
             return ExitCode.UNCONFIRMED
         case Refused():
             return ExitCode.REFUSED

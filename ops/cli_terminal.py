@@ -75,6 +75,15 @@ class Terminal:
             self.err.print()
             return False
 
+    def ask_for(self, word: str, question: str) -> bool:
+        """Ask somebody to type a word; anything else is a no."""
+        self.err.print(Text(f"{question} Type {word} to go on: "), end="")
+        try:
+            return input().strip() == word
+        except (EOFError, KeyboardInterrupt):
+            self.err.print()
+            return False
+
     def say(self, text: str | Text = "", style: str | None = None) -> None:
         """Print a result for people."""
         if not self.as_json:

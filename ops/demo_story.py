@@ -36,7 +36,7 @@ NEXT = (
     Step("The first of them", ("show", "{id}")),
     Step("Archive again what the undo brought back", ("redo", "{id}", "--by", "me")),
     Step("All that happened to one place", ("history", "demo.places", "{place}")),
-    Step("Look before you delete", ("preview", *PREVIEW)),
+    Step("Look before you delete", ("preview", *PREVIEW, "--by", "me")),
     Step("Delete the places of Iceland", ("run", *PREVIEW, "--by", "me")),
     Step("Bring them back", ("undo", "last", "--by", "me")),
     Step("What else there is", ("run", "--help")),

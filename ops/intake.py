@@ -27,6 +27,7 @@ from action_ledger.domain.commands import (
     RequestUndo,
     SteerExecution,
 )
+from action_ledger.domain.confirmation import NO_CONFIRMATION, ConfirmationPolicy
 from action_ledger.domain.errors import (
     ActionLedgerError,
     CommandReused,
@@ -68,12 +69,15 @@ class Intake:
         lease_seconds: float = 10,
         sizes: Adaptive,
         max_days_ahead: int = 365,
+        policy: ConfirmationPolicy = NO_CONFIRMATION,
     ) -> None:
         """``worker`` is the name under which batches are recorded that are applied on the way in.
 
         ``sizes`` are those of batches where the command asks for none.
         """
         self._sizes = sizes
+        self.policy = policy
+        """Which executions have to be confirmed."""
         self.at_once = True
         """Whether what fits one batch is applied on the way in; not where something may hold it back."""
         self._store = store
@@ -127,7 +131,12 @@ class Intake:
     ) -> bool:
         with self._store.transaction(silence=self._silence) as transaction:
             request = ExecutionRequest(
-                transaction, self._actions, command, self._worker, sizes=self._sizes
+                transaction,
+                self._actions,
+                command,
+                self._worker,
+                sizes=self._sizes,
+                policy=self.policy,
             )
             return request.accept(now=now, streamed=keys, at_once=at_once)
 

@@ -7,6 +7,7 @@ command goes through ``ledger.handle``.
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -19,12 +20,14 @@ from action_ledger.domain.actions import BUILT_IN, Action, Actions
 from action_ledger.domain.any_command import AnyCommand
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.confirmation import ConfirmationPolicy
 from action_ledger.domain.errors import LedgerClosed, UnknownTable, shown
 from action_ledger.domain.hooks import Hook
 from action_ledger.domain.resource import Resource
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.register import Projections
 from action_ledger.workers.loop import Worker
+from action_ledger.workers.previewed import Preview
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
@@ -40,6 +43,7 @@ from .hooks import H, Hooks
 from .intake import Intake
 from .locks import LockView, read_locks
 from .plan import Plan, worker_name
+from .previews import look_first
 from .roster import WorkerView, read_workers
 from .schedule_handles import ScheduleHandle
 from .schedule_views import (
@@ -85,6 +89,7 @@ class Ledger:
             lease_seconds=settings.lease_seconds,
             sizes=settings.sizes,
             max_days_ahead=settings.schedule_max_days_ahead,
+            policy=settings.confirmation,
         )
         self._throttle: Throttle | None = None
         self._patience = Patience(
@@ -131,6 +136,25 @@ class Ledger:
         if command.notify is not None:
             self.hooks.deliver()
         return execution
+
+    def preview(
+        self,
+        command: RequestExecution,
+        *,
+        keys: Iterable[KeyValue] | None = None,
+        sample: int = 10,
+        records: int | None = None,
+    ) -> Preview:
+        """Do what a command would do, roll it back, and say what came of it; that somebody looked is recorded.
+
+        At most ``records`` are tried. Raises what the command would raise, and PreviewBlocked.
+        """
+        look = partial(look_first, self.store, self.actions, self.settings)
+        return look(command, keys=keys, sample=sample, records=records)
+
+    def ask_to_confirm(self, policy: ConfirmationPolicy) -> None:
+        """Let another policy than that of the settings say which executions have to be confirmed."""
+        self._intake.policy = policy
 
     def worker(self, *, queues: Iterable[str] | None = None) -> Worker:
         """Make a worker on this ledger; None takes up any queue."""

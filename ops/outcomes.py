@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from psycopg.adapt import Transformer
-from psycopg.pq import Format
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.projections.sql_blocks import read_blocks
-from action_ledger.projections.store import Store, Transaction
+from action_ledger.projections.store import Store
+from action_ledger.workers.arrays import Arrays, record_at
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
 
@@ -34,21 +33,6 @@ class Outcome(BaseModel):
     """The table of a row that had gone along through a foreign key; None for a record of the execution's own."""
 
 
-TEXT_ARRAY = 1009
-"""The type id of text[], in PostgreSQL for ever."""
-
-
-class Arrays:
-    """Reads the columns of bulk data: each is the text of an array."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._loader = Transformer(transaction.connection).get_loader(TEXT_ARRAY, Format.TEXT)
-
-    def columns(self, texts: list[str] | None) -> list[list[str | None]]:
-        """Give the values of each column as PostgreSQL's text."""
-        return [self._loader.load(text.encode()) for text in texts or ()]
-
-
 def read_outcomes(
     store: Store, *, outcome: str, execution_id: UUID | None = None, undo_id: UUID | None = None
 ) -> Iterator[Outcome]:
@@ -69,8 +53,8 @@ def read_outcomes(
                     sqlstate=row["sqlstate"],
                     constraint=row["constraint_name"],
                     message=row["message"],
-                    recorded=_at(row["columns"], recorded, n),
-                    current=_at(row["columns"], current, n),
+                    recorded=record_at(row["columns"], recorded, n),
+                    current=record_at(row["columns"], current, n),
                     table=row["child_table"],
                 )
 
@@ -101,14 +85,6 @@ def read_changes(store: Store, *, execution_id: UUID) -> Iterator[dict[str, Any]
                     "table": row["table"],
                     "key": key,
                     "batch": row["number"],
-                    "before": _at(row["columns"], before, n),
-                    "after": _at(row["columns"], after, n),
+                    "before": record_at(row["columns"], before, n),
+                    "after": record_at(row["columns"], after, n),
                 }
-
-
-def _at(
-    names: list[str] | None, columns: list[list[str | None]], record: int
-) -> dict[str, str | None] | None:
-    if not names or not columns:
-        return None
-    return {name: column[record] for name, column in zip(names, columns, strict=True)}

@@ -13,12 +13,10 @@ from psycopg import OperationalError
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Patience
-from action_ledger.domain.commands import DAY
 from action_ledger.domain.errors import StoreUnavailable, WorkerFailed
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.workers.conductor import Conductor
-from action_ledger.workers.export_sweep import clean_exports
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.sweep import sweep
@@ -28,6 +26,7 @@ from .attendant import Attendant
 from .bell import Bell
 from .database import Database
 from .direct import Direct
+from .exports import Exports
 from .guard import Guard
 from .hooks import Hooks
 from .memory import resident_megabytes
@@ -106,7 +105,7 @@ class Service:
         self._caller = hooks.caller(store.over(told.connection))
         self._last_caller = hooks.caller()
         self._sweep_seconds = settings.lease_seconds
-        self._retention = settings.export_retention_days * DAY
+        self._exports = Exports(self._swept, settings)
         self._projections = Projections(store.over(followed.connection))
         self._attendant = Attendant(
             attended,
@@ -235,7 +234,7 @@ class Service:
                 pass
             if sweep(self._swept):
                 self._work.ring()
-            clean_exports(self._swept, seconds=self._retention)
+            self._exports.clean()
             self._kept = True
             self._stopping.wait(CHECK_SECONDS)
             self._news.wait(heard, self._sweep_seconds)

@@ -1,12 +1,15 @@
 """The settings of the ledger: `ACTION_LEDGER_*` variables, or arguments of the same names."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from action_ledger.domain.confirmation import STRICTNESS, Asked, ConfirmationPolicy
 from action_ledger.domain.pace import Adaptive
+from action_ledger.workers.previewed import PreviewLimits
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -95,6 +98,32 @@ class Settings(BaseSettings):
 
     export_font: Path | None = None
     """A TrueType font that PDFs are set in. None is one for Latin scripts."""
+    preview_records: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+    """How many records a preview tries at most; of more it tries so many, from places all over the selection."""
+
+    preview_lock_timeout_ms: Annotated[int, Field(ge=1)] = 2_000
+    """How long a preview waits for records that others hold, before it says so."""
+
+    confirm: Asked = "never"
+    """Which actions have to be confirmed by the token of a preview: never, destructive, always."""
+
+    confirm_above: Annotated[int, Field(ge=0)] | None = None
+    """Executions of more records than this have to be confirmed, whatever the action."""
+
+    confirm_first: bool = False
+    """Whether an actor's first execution of a destructive action has to be confirmed."""
+
+    confirm_ttl_seconds: Seconds = 900
+    """How long a preview's token is good."""
+
+    confirm_drift: Annotated[float, Field(ge=0, le=1)] = 0
+    """By what share the number of records may have changed since the preview; 0 wants the very same records."""
+
+    cli_confirm: Asked = "destructive"
+    """As `ACTION_LEDGER_CONFIRM`, asked for by the command line of its own, which `--yes` does without."""
+
+    cli_confirm_above: Annotated[int, Field(ge=0)] = 1_000
+    """As `ACTION_LEDGER_CONFIRM_ABOVE`, on the command line."""
 
     append_lock_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
     """How long a writer waits for its turn to append before it rolls back and tries again."""
@@ -126,4 +155,36 @@ class Settings(BaseSettings):
             seconds=self.batch_target_seconds,
             minimum=self.batch_min_size,
             maximum=self.batch_max_size,
+        )
+
+    @property
+    def confirmation(self) -> ConfirmationPolicy:
+        """What has to be confirmed, whoever asks."""
+        return ConfirmationPolicy(
+            actions=self.confirm,
+            above=self.confirm_above,
+            first=self.confirm_first,
+            ttl_seconds=self.confirm_ttl_seconds,
+            drift=self.confirm_drift,
+        )
+
+    @property
+    def preview_limits(self) -> PreviewLimits:
+        """How far a preview goes."""
+        return PreviewLimits(
+            records=self.preview_records,
+            lock_timeout_ms=self.preview_lock_timeout_ms,
+            statement_seconds=self.batch_timeout_seconds or None,
+            silence=self.lease_seconds / 2,
+            ttl_seconds=self.confirm_ttl_seconds,
+        )
+
+    @property
+    def cli_confirmation(self) -> ConfirmationPolicy:
+        """What has to be confirmed on the command line: what the command line asks for, and what the ledger does."""
+        above, own = self.cli_confirm_above, self.confirm_above
+        return replace(
+            self.confirmation,
+            actions=max(self.confirm, self.cli_confirm, key=STRICTNESS.index),
+            above=above if own is None else min(above, own),
         )

@@ -7,6 +7,7 @@ from action_ledger.domain.batch import BatchEvent
 from action_ledger.domain.chain import ChainEvent
 from action_ledger.domain.event import Event
 from action_ledger.domain.export import ExportEvent
+from action_ledger.domain.preview import Used
 from action_ledger.domain.record_lock import LockEvent
 from action_ledger.domain.schedule import Fired
 from action_ledger.domain.undo import UndoEvent
@@ -45,14 +46,18 @@ class Audit:
 
 
 def _apart(event: Event) -> set[str]:
-    """Name the fields that have columns of their own; what a schedule fired, or a chain asked for, has none."""
-    if isinstance(event, Fired | ChainEvent):
-        return _APART - {"execution_id", "undo_id"}
-    return _APART
+    """Name the fields that have columns of their own; an execution that is not what the event is about has none."""
+    match event:
+        case ChainEvent():
+            return _APART - {"execution_id", "undo_id"}
+        case Fired() | Used():
+            return _APART - {"execution_id"}
+        case _:
+            return _APART
 
 
 def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
-    """Find the execution (or the schedule, or the chain), the batch and the undo that an event is about."""
+    """Find the execution (or the schedule, the chain, the preview), the batch and the undo that an event is about."""
     match event:
         case BatchEvent():
             return event.execution_id, event.originator_id, getattr(event, "undo_id", None)

@@ -230,10 +230,12 @@ class Store:
             transaction.committed()
 
     @contextmanager
-    def rehearsal(self) -> Generator[Transaction]:
+    def rehearsal(
+        self, *, silence: float | None = None, limit: float | None = None
+    ) -> Generator[Transaction]:
         """Do as in a transaction, and roll back at the end."""
         with (
-            self.transaction() as transaction,
+            self.transaction(silence=silence, limit=limit) as transaction,
             transaction.connection.transaction(force_rollback=True),
         ):
             yield transaction

@@ -28,15 +28,15 @@ def break_third(connection: Connection[DictRow]) -> None:
     connection.execute("ALTER TABLE third ADD CONSTRAINT as_it_was CHECK (score <= id)")
 
 
-def add_one(ledger: Ledger, table: str) -> Request:
+def add_one(ledger: Ledger, table: str, *, on_locked: str = "fail") -> Request:
     """Add 1 to every score, in three batches."""
     request = ledger.on(table).all().update(score=col("score") + 1)
-    return request.batch_size(RECORDS // 3)
+    return request.batch_size(RECORDS // 3).on_locked(on_locked)
 
 
-def three(ledger: Ledger) -> ChainRequest:
+def three(ledger: Ledger, *, on_locked: str = "fail") -> ChainRequest:
     """Add 1 in each of the tables, one after the other."""
-    first, second, third = (add_one(ledger, table) for table in TABLES)
+    first, second, third = (add_one(ledger, table, on_locked=on_locked) for table in TABLES)
     return first.then(second).then(third).by("user:1", reason="T-1")
 
 

@@ -55,6 +55,8 @@ def _value(name: str, annotation: Any) -> object:
         "waits_for": (STREAM, OTHER),
         "owners": (str(OTHER),),
         "columns": ("id", "score"),
+        "plan_hash": "0f" * 32,
+        "skipped": {"no_longer_matches": 1},
     }
     by_type: dict[object, object] = {
         Tally: Tally(applied=7, failed=2, skipped=1),

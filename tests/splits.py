@@ -7,7 +7,7 @@ from psycopg.adapt import Transformer
 from psycopg.pq import Format
 from psycopg.rows import DictRow
 
-from action_ledger.ops.outcomes import TEXT_ARRAY
+from action_ledger.workers.arrays import TEXT_ARRAY
 
 
 def splits(connection: Connection[DictRow]) -> list[tuple[int, str, int, int]]:

@@ -5,6 +5,7 @@ is noticed before anything is written.
 """
 
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict
@@ -79,6 +80,8 @@ class Request(BaseModel):
     """Whether its key sets were cut before it was asked for."""
     changes: KeptChanges | None = None
     """What a set action's function said, when it was asked."""
+    preview_id: UUID | None = None
+    """The preview that confirmed it."""
 
 
 class Compiled(NamedTuple):

@@ -6,38 +6,34 @@ from typing import NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
-from action_ledger.domain.actions import Actions, ExportAction, Reversibility
+from action_ledger.domain.actions import Actions, ExportAction
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.confirmation import NO_CONFIRMATION, ConfirmationPolicy
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.pace import Adaptive, Sizing
 from action_ledger.domain.record_lock import OnLocked, on_locked_by
-from action_ledger.domain.selection import Keys, KeyValue, Unfinished
+from action_ledger.domain.selection import Keys, KeyValue
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
-from .admission import refuse_pace
 from .applier import apply_batch
 from .bodies import save_body
 from .change import Change
-from .compile import (
-    Compiled,
-    check_key,
-    check_request,
-    compile_request,
-)
+from .compile import Compiled, check_key, compile_request
+from .confirm import Confirming
 from .cutter import Cut, Cutter
 from .export_plan import export_requested, plan_export
 from .locks import Decision, acquired, claim_of, decide, refuse_locked
 from .meter import count_request
-from .planner import MOVED_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
+from .planner import batch_events, cut_selection, planned_event, whole_size
 from .request_body import body_of
-from .request_checks import check_retry, irreversible
 from .settle import end_of_execution
 from .steps import reached
 from .table import reference_of
+from .terms import terms_of
 
 
 class KeptKeys(NamedTuple):
@@ -59,11 +55,14 @@ class ExecutionRequest:
         *,
         sizes: Adaptive | None = None,
         causation_id: UUID | None = None,
+        policy: ConfirmationPolicy = NO_CONFIRMATION,
     ) -> None:
         """``sizes`` are those of batches where the command asks for none; needed where one may be applied.
 
-        ``causation_id`` names what led to it, where that is not the command itself.
+        ``causation_id`` names what led to it, where that is not the command itself. ``policy`` says whether it has to
+        be confirmed.
         """
+        self._policy = policy
         self._sizes = sizes
         self._transaction = transaction
         self._actions = actions
@@ -96,26 +95,19 @@ class ExecutionRequest:
         started = time.monotonic()
         body = body_of(self._command)
         compiled = compile_request(self._transaction, self._actions, body)
-        if compiled.change.moves_keys:
-            gated = {"planning": "gated", "batch_size": MOVED_AT_ONCE}
-            self._command = self._command.model_copy(update=gated)
-        command = self._command
+        self._command = command = terms_of(
+            self._transaction, self._actions, self._command, compiled
+        )
         table = compiled.change.table
         action = self._actions.get(command.action)
         self._effect = isinstance(action, Effect)
-        if isinstance(action, ExportAction):
-            self._export = action
-            # Its limit is one of the whole.
+        self._export = action if isinstance(action, ExportAction) else None
+        confirming = Confirming(self._transaction, self._policy, command)
+        if confirming.begin(action, self._actions):
             self._command = command = command.model_copy(update={"planning": "gated"})
-        if self._effect:
-            refuse_pace(command.action, rate=command.rate, concurrency=command.concurrency)
-        if action.reversibility is Reversibility.IRREVERSIBLE:
-            self._command = command = irreversible(command)
-        if isinstance(command.selection, Unfinished):
-            check_retry(self._transaction, table, command.selection.of)
-        check_request(self._transaction, self._actions, compiled.request, table)
         keyed = compiled.request.model_copy(
             update={
+                "preview_id": confirming.preview_id,
                 "key": tuple(column.name for column in table.key),
                 "effect": self._effect,
                 "reversibility": action.reversibility,
@@ -123,9 +115,11 @@ class ExecutionRequest:
             }
         )
         requested = self._requested(
-            save_body(self._transaction, command.command_id, keyed), reference_of(table)
+            save_body(self._transaction, command.command_id, keyed),
+            reference_of(table),
+            confirming.preview_id,
         )
-        events: list[Event] = [requested]
+        events: list[Event] = [*confirming.used(self._metadata), requested]
         if self._export:
             events.append(export_requested(command, self._metadata))
         if kept is not None:
@@ -134,10 +128,14 @@ class ExecutionRequest:
             kept is not None
             or isinstance(command.selection, Keys)
             or (now and command.planning == "gated")
+            or confirming.plans_now
         ):
             cutter = self._cutter(compiled)
             cuts = self._cut(cutter, compiled, streamed, kept)
+            confirming.check_plan(command, table, cuts)
             events += self._planned(cutter, cuts, compiled, requested, at_once=now and at_once)
+        else:
+            confirming.check_size(compiled.select)
         reached("request.before_append")
         self._transaction.append(*events)
         count_request(self._transaction, command, events, started=started)
@@ -175,7 +173,7 @@ class ExecutionRequest:
             )
         return cuts
 
-    def _requested(self, digest: str, table: str) -> execution.Requested:
+    def _requested(self, digest: str, table: str, preview_id: UUID | None) -> execution.Requested:
         command = self._command
         return Execution.new(command.command_id).trigger(
             execution.Requested,
@@ -197,6 +195,7 @@ class ExecutionRequest:
             concurrency=command.concurrency,
             retry_of=command.retry_of,
             notify=command.notify,
+            preview_id=preview_id,
         )
 
     def _planned(
@@ -288,12 +287,8 @@ class ExecutionRequest:
                 metadata=self._metadata,
             )
         tally = completed.tally
-        row = {
-            **tally.model_dump(),
-            "total": tally.processed,
-            "total_final": True,
-            "exporting": False,
-        }
+        told = {"total": tally.processed, "total_final": True, "exporting": False}
+        row = {**tally.model_dump(), **told}
         policy = self._command.model_dump(
             include={"on_failure", "max_failures", "max_failure_ratio"}
         )

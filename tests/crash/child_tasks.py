@@ -1,4 +1,4 @@
-"""What a child does other than to work: it asks for an undo, steers, sweeps, follows or rebuilds."""
+"""What a child does other than to work: it asks for an undo, looks first, steers, sweeps, follows or rebuilds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +13,10 @@ from action_ledger.workers.sweep import sweep
 
 def _undo(ledger: Ledger, execution: Any) -> None:
     ledger.execution(execution).undo(by="child").submit()
+
+
+def _preview(ledger: Ledger, table: Any) -> None:
+    ledger.on(table).all().update(score=1).by("child").preview()
 
 
 def _cancel(ledger: Ledger, execution: Any) -> None:
@@ -85,6 +89,7 @@ def _clean(ledger: Ledger, _: Any) -> None:
 
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo": _undo,
+    "preview": _preview,
     "cancel": _cancel,
     "break_lock": _break_lock,
     "step": _step,

@@ -85,6 +85,11 @@ def _undoing(stage: Stage) -> Order:
     return {"task": "undo", "of": add_one(stage).run().id}
 
 
+def _looked_first(stage: Stage) -> Order:
+    add_one(stage).run()
+    return {"task": "preview", "of": "places"}
+
+
 def _undone(stage: Stage) -> Order:
     return {"job": add_one(stage).run().undo(by="user:2").submit().id}
 
@@ -279,6 +284,7 @@ SWEEP = ("sweep.found", "sweep.locked", "sweep.closed")
 LOCK = ("lock.turn_taken", "lock.released")
 ROLLBACK = ("rollback.found", "rollback.requested")
 UNDO = ("undo.begun", "undo.before_append", "undo.before_commit")
+PREVIEW = ("preview.rolled_back", "preview.before_append", "preview.before_commit")
 FAIL = ("fail.listed", "fail.appended")
 PUT_OFF = ("fault.met", "fault.put_off")
 FOLLOW = ("follow.locked", "follow.tracked", "follow.written", "follow.before_commit")
@@ -309,6 +315,7 @@ SCENARIOS: dict[str, Scenario] = {
     "batches": Scenario(_batches, BATCHES, ONE),
     "records": Scenario(_by_record, (*BATCHES, *RECORDS_DONE), ONE),
     "undo asked": Scenario(_undoing, UNDO, NONE),
+    "preview": Scenario(_looked_first, PREVIEW, ONE),
     "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS, *LOCK[1:]), NONE),
     "redo": Scenario(_redone, (*COMPENSATIONS, *UNDO_ENDS), ONE),
     "cancel": Scenario(_steered("cancel"), (*STEER, *CLOSE, *LOCK[1:]), PART),

@@ -52,11 +52,11 @@ def foreign(url: str, statement: str) -> Generator[Callable[[], None]]:
 
 
 @contextmanager
-def working(*works: Callable[[], None]) -> Generator[None]:
+def working(*works: Callable[[], object]) -> Generator[None]:
     """Do things in threads of their own meanwhile; what one raises is raised here at the end."""
     died: list[BaseException] = []
 
-    def guarded(work: Callable[[], None]) -> None:
+    def guarded(work: Callable[[], object]) -> None:
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - told to the test's own thread

@@ -53,7 +53,7 @@ def test_a_service_that_ends_when_idle_ends_after_the_chain_and_its_hooks(
 def test_ten_look_and_each_move_is_made_once(
     ledger: Ledger, connection: Connection[DictRow]
 ) -> None:
-    chains = [three(ledger).submit() for _ in range(3)]
+    chains = [three(ledger, on_locked="wait").submit() for _ in range(3)]
 
     def work() -> None:
         worker, deadline = ledger.worker(), time.monotonic() + 120

@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.ops import ExecutionHandle, Ledger
 from action_ledger.projections.store import Transaction
+from action_ledger.workers.admission import Admission, NotNow
 from action_ledger.workers.claim import Unit, claim, holds, postpone
 from tests.crash.harness import topics
 from tests.crash.test_connections import struck
@@ -166,3 +167,18 @@ def test_a_fault_says_nothing_of_a_unit_that_another_has_done_since(
     assert topics(connection).get(topic, 0) == 0
     assert not caplog.records
     check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def test_a_rate_lets_no_more_batches_begin_than_it_takes(ledger: Ledger, places: str) -> None:
+    """The first has booked nothing yet: without places the others would all begin with it."""
+    request = ledger.on(places).all().update(note="x").by("user:1").rate(1_000)
+    execution = request.batch_size(PLACES // BATCHES).submit()
+    assert ledger.worker().step(execution.id)
+    with impatient(ledger) as first, impatient(ledger) as second:
+        units = [take(ledger, each, execution.id) for each in (first, second)]
+        assert units[0] is not None
+        assert units[1] is not None
+        Admission(None).admit(first, units[0])
+        with pytest.raises(NotNow):
+            Admission(None).admit(second, units[1])
+    execution.finish()

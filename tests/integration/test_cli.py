@@ -132,11 +132,13 @@ def test_what_destroys_has_to_be_confirmed(
 def test_preview_counts_and_writes_nothing(
     cli: CommandLine, connection: Connection[DictRow]
 ) -> None:
-    said = cli("preview", "places", "delete", "--hard", "--where", "country = FR", "-n", 3)
+    said = cli("preview", "places", "delete", "--hard", "--where", "country = FR", "-n", 3, *BY)
     assert said.code == 0
     assert "would change 50 records in 1 batch" in said.out
     assert "place 2 " in said.out
-    found = cli("preview", "places", "delete", "--where", "country = FR", "-n", 3, "--json").json
+    found = cli(
+        "preview", "places", "delete", "--where", "country = FR", "-n", 3, *BY, "--json"
+    ).json
     assert (found["count"], [row["id"] for row in found["sample"]]) == (50, ["2", "4", "6"])
     assert count(connection, "deleted_at IS NULL") == 100
     assert cli("executions", "--json").json == []

@@ -106,7 +106,7 @@ def test_in_a_pipe_nothing_is_cut_and_nothing_trails(cli: CommandLine) -> None:
     for command in (
         ("show",),
         ("history", "places", "1"),
-        ("preview", "places", "delete", "--keys", "1"),
+        ("preview", "places", "delete", "--keys", "1", "--by", "t"),
     ):
         said = cli(*command)
         assert long in said.out
@@ -117,7 +117,7 @@ def test_an_unknown_table_is_found_elsewhere(
     cli: CommandLine, connection: Connection[DictRow]
 ) -> None:
     connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.orders (id int PRIMARY KEY)")
-    said = cli("preview", "orders", "delete", "--hard", "--all")
+    said = cli("preview", "orders", "delete", "--hard", "--all", "--by", "t")
     assert said.error == "unknown_table"
     assert "There is shop.orders." in said.err
 

@@ -93,14 +93,14 @@ def session(cli: CommandLine, *arguments: str) -> Generator[Session]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "archived"), [("y\n", 0, 50), ("n\n", 5, 0), ("\n", 5, 0)]
+    ("answer", "code", "archived"), [("archive\n", 0, 50), ("y\n", 5, 0), ("\n", 5, 0)]
 )
 def test_a_person_is_shown_the_count_and_asked(
     cli: CommandLine, connection: Connection[DictRow], answer: str, code: int, archived: int
 ) -> None:
     with session(cli, "run", "places", "archive", "--where", "country = FR", *BY) as terminal:
         terminal.expect("would change 50 records")
-        terminal.expect("Archive 50 records of public.places? [y/N]")
+        terminal.expect("Archive 50 records of public.places? Type archive to go on:")
         terminal.type(answer)
         assert terminal.end() == code
     row = connection.execute("SELECT count(archived_at) AS n FROM places").fetchone()

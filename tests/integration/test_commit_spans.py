@@ -46,5 +46,9 @@ def test_looks_and_what_is_rolled_back_have_none(
     spans = collect(monkeypatch)
     assert not ledger.worker().step()
     assert ledger.executions() == []
-    assert ledger.on("places").all().update(note="x").by("a").preview().count == 100
+    with ledger.store.rehearsal() as transaction:
+        transaction.cursor.execute("UPDATE places SET note = 'x'")
     assert [span for span in spans.get_finished_spans() if span.name == "COMMIT"] == []
+    # A preview rolls back what it tried; what it commits is that somebody looked.
+    assert ledger.on("places").all().update(note="x").by("a").preview().count == 100
+    assert [span.name for span in spans.get_finished_spans()].count("COMMIT") == 1

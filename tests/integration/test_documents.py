@@ -64,7 +64,7 @@ def test_the_commands_of_the_readme(database_url: str) -> None:
 
 
 @pytest.mark.usefixtures("demo")
-@pytest.mark.parametrize("name", ["python.md", "errors.md"])
+@pytest.mark.parametrize("name", ["python.md", "errors.md", "previews.md"])
 def test_the_python_of_the_guides(
     name: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from action_ledger.domain.errors import (
 from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
 from action_ledger.ops.builder import Request
 from action_ledger.workers import export_formats, export_place, steps
+from action_ledger.workers.previewed import Note
 from tests.integration.conftest import PLACES
 from tests.invariants import check_invariants
 
@@ -89,6 +90,15 @@ def test_its_way_and_its_manifest(
     assert [path] == list(tmp_path.iterdir()), "nothing lies beside it"
     assert ledger.exports.newest()[0] == view
     check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def test_a_preview_writes_nothing(ledger: Ledger, places: str, tmp_path: Path) -> None:
+    preview = export(ledger, places, tmp_path / "a.csv").preview()
+    assert (preview.count, preview.tried, preview.exact) == (100, 0, False)
+    assert preview.notes == (Note.EFFECT,)
+    assert list(tmp_path.iterdir()) == []
+    execution = export(ledger, places, tmp_path / "a.csv").confirm(preview.token).run()
+    assert execution.export().records == 100
 
 
 def test_workers_in_parallel_keep_the_order_of_keys(

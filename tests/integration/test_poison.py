@@ -77,6 +77,22 @@ class TestPoison:
         assert (rebuilt.events, status(ledger).parked, status(ledger).lag) == (12, 0, 0)
         assert ledger.projections.verify(["journal"])[0].equal
 
+    def test_of_none_of_several_in_one_block_does_anything_stay(
+        self, ledger: Ledger, connection: Connection[DictRow]
+    ) -> None:
+        """The second one is met only when the block is folded again without the first."""
+        refused, other = [story() for _ in range(3)], story()
+        append(ledger.store, *refused[0], *refused[1], *other, *refused[2])
+
+        def refuse(recorded: Recorded) -> None:
+            if recorded.event in [each[1] for each in refused]:
+                raise LookupError
+
+        Follower(ledger.store, Journal(refuse)).catch_up()
+        expected = {each[0].originator_id: 1 for each in refused} | {other[0].originator_id: 3}
+        assert tallies(connection) == expected
+        assert status(ledger).parked == 3
+
     def test_rows_that_the_database_will_not_take_park_their_streams(
         self, ledger: Ledger, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
     ) -> None:

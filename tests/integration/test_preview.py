@@ -1,7 +1,6 @@
-"""The preview: says what the run would do, and leaves no trace."""
+"""The preview: says what the run would do, and leaves no trace but the event that says somebody looked."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from psycopg import Connection
@@ -11,8 +10,9 @@ from action_ledger.domain import col
 from action_ledger.domain.errors import ActorMissing, InvalidValue, IrreversibleCascade
 from action_ledger.ops import Ledger
 from action_ledger.ops.builder import Request
-from tests.dump import dump_ledger, dump_table
+from tests.dump import dump_table
 from tests.integration.conftest import PLACES
+from tests.previews import dump_but_previews, made
 
 CHAINS: dict[str, Callable[[Ledger, str], Request]] = {
     "where": lambda ledger, table: (
@@ -34,10 +34,12 @@ def test_the_preview_counts_what_the_run_counts_and_writes_nothing(
     for name, chain in CHAINS.items():
         asked = chain(ledger, places).by("user:1", reason="secret").batch_size(7)
         with subtests.test(name):
-            before = dump_ledger(connection), dump_table(connection, places)
+            before = dump_but_previews(connection), dump_table(connection, places)
             shown = asked.preview()
-            assert (dump_ledger(connection), dump_table(connection, places)) == before
+            assert (dump_but_previews(connection), dump_table(connection, places)) == before
             progress = asked.run().progress()
+            (event, *_) = reversed(made(connection))
+            assert (event["id"], event["records"]) == (shown.id, shown.count)
             assert (shown.count, shown.batches) == (progress.total, progress.batches)
             assert (shown.action, shown.table) == (asked.command().action, places)
 
@@ -84,22 +86,10 @@ def test_a_preview_raises_what_the_run_would_raise(
         (ledger.on(places).all().update(score="x").by("a"), InvalidValue),
         (ledger.on(places).all().update(score=1), ActorMissing),
     ]
-    before = dump_ledger(connection)
+    before = dump_but_previews(connection)
     for request, error in wrong:
         with pytest.raises(error):
             request.preview()
         with pytest.raises(error):
             request.run()
-    assert dump_ledger(connection) == before
-
-
-def test_a_preview_holds_nobody_up(
-    ledger: Ledger, places: str, connection: Connection[DictRow]
-) -> None:
-    """Neither a writer of the ledger nor one of the table: it takes no lock that they want."""
-    connection.execute("SET lock_timeout = '100ms'")
-    with connection.transaction():
-        connection.execute("LOCK TABLE action_ledger.stored_events IN EXCLUSIVE MODE")
-        connection.execute("SELECT FROM places FOR UPDATE")
-        shown: Any = ledger.on(places).all().delete(hard=True).by("a").preview(3)
-    assert (shown.count, len(shown.sample)) == (PLACES, 3)
+    assert dump_but_previews(connection) == before

@@ -16,6 +16,7 @@ from action_ledger.ops import Ledger
 from action_ledger.projections.sql_blocks import trusted
 from action_ledger.projections.store import Transaction
 from action_ledger.workers import scheduler as scheduling
+from action_ledger.workers.faults import code_of
 from action_ledger.workers.open_schedule import OpenSchedule
 from tests.invariants import check_invariants
 from tests.schedules import (
@@ -164,7 +165,6 @@ def test_a_refusal_says_nothing_of_an_occurrence_that_another_has_fired_since(
 ) -> None:
     schedule = hourly(ledger, catch_up="all")
     overdue(ledger, schedule.id, hours_ago(ledger, 0))
-    code_of = scheduling.code_of
 
     def refused(*_: object, **__: object) -> None:
         raise psycopg.errors.UndefinedTable
@@ -180,6 +180,8 @@ def test_a_refusal_says_nothing_of_an_occurrence_that_another_has_fired_since(
         patch.setattr(scheduling, "code_of", meanwhile)
         assert ledger.scheduler().step()
     assert (schedule.view().fired, schedule.view().failed) == (1, 0)
+    row = connection.execute(f"SELECT attempts FROM {QUEUE}".encode()).fetchone()
+    assert row == {"attempts": 0}, "it is not put off either"
     work(ledger)
     assert score(connection) == 1
     check_invariants(connection, ledger=ledger, tables=["places"])

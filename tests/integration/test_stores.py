@@ -4,7 +4,7 @@ import time
 
 import psycopg
 import pytest
-from psycopg import Connection
+from psycopg import Connection, IsolationLevel
 from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.rows import DictRow
 
@@ -68,9 +68,14 @@ class TestStores:
             f"ALTER DATABASE {connection.info.dbname}"
             f" SET default_transaction_isolation = '{default}'".encode()
         )
-        with open_ledger(database_url) as ledger, ledger.store.transaction() as transaction:
-            row = transaction.connection.execute("SHOW transaction_isolation").fetchone()
-            assert row == {"transaction_isolation": "read committed"}
+        one = Settings.model_validate({"pool_min_size": 1, "pool_max_size": 1})
+        with open_ledger(database_url, settings=one) as ledger:
+            for level in (None, IsolationLevel.REPEATABLE_READ, None):
+                wanted = {} if level is None else {"isolation": level}
+                with ledger.store.transaction(**wanted) as transaction:
+                    row = transaction.connection.execute("SHOW transaction_isolation").fetchone()
+                shown = "read committed" if level is None else "repeatable read"
+                assert row == {"transaction_isolation": shown}
 
     def test_who_falls_silent_under_the_append_lock_is_ended(self, ledger: Ledger) -> None:
         """Also right after a pipeline, at whose end the server forgets the time-out."""

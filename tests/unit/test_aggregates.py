@@ -6,13 +6,23 @@ from uuid import uuid4
 
 import pytest
 
-from action_ledger.domain import batch, chain, execution, export, record_lock, schedule, undo
+from action_ledger.domain import (
+    batch,
+    chain,
+    execution,
+    export,
+    preview,
+    record_lock,
+    schedule,
+    undo,
+)
 from action_ledger.domain.aggregate import Aggregate, InvalidTransition
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.chain import Chain, ChainStatus
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.export import Export, ExportStatus
+from action_ledger.domain.preview import PreviewStatus, PreviewStream
 from action_ledger.domain.record_lock import RecordLock, RecordLockStatus, record_lock_id
 from action_ledger.domain.schedule import Schedule, ScheduleStatus
 from action_ledger.domain.topics import TOPICS
@@ -27,6 +37,7 @@ AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
     (Schedule, ScheduleStatus),
     (Chain, ChainStatus),
     (Export, ExportStatus),
+    (PreviewStream, PreviewStatus),
 ]
 
 # The tables written out a second time: a change of one is a change of what may happen, and is meant.
@@ -114,6 +125,10 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (RecordLockStatus.HELD, record_lock.Extended, RecordLockStatus.HELD),
         (RecordLockStatus.HELD, record_lock.Released, RecordLockStatus.RELEASED),
         (RecordLockStatus.HELD, record_lock.Broken, RecordLockStatus.BROKEN),
+    },
+    PreviewStream: {
+        (None, preview.Made, PreviewStatus.MADE),
+        (PreviewStatus.MADE, preview.Used, PreviewStatus.USED),
     },
     Schedule: {
         (None, schedule.Created, ScheduleStatus.ACTIVE),

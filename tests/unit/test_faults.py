@@ -1,5 +1,8 @@
 """Which fault concerns whom, and how often it is borne: by SQLSTATE, without a database."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import psycopg
 import pytest
 from psycopg.errors import lookup
@@ -96,6 +99,20 @@ def test_after_which_a_batch_is_split() -> None:
         "57014": "timed_out",
     }
     assert split_reason(lookup("40P01")(), ordered=False) is None
+
+
+class TooLarge(psycopg.errors.InternalError_):
+    """What the server says of an image that passes a gigabyte."""
+
+    @property
+    def diag(self) -> Any:
+        said = "invalid memory alloc request size 1073741824"
+        return SimpleNamespace(message_primary=said, source_function="palloc")
+
+
+def test_too_large_for_the_server_is_for_smaller_slices() -> None:
+    assert scope_of(TooLarge()) is Scope.RECORD
+    assert split_reason(TooLarge(), ordered=False) == "too_large"
 
 
 def test_who_waits_after_a_fault_waits_longer_each_time_and_never_in_step() -> None:

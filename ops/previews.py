@@ -1,0 +1,39 @@
+"""Previews as the ledger's settings have them, with the database's errors in the ledger's words."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import psycopg
+from uuid_utils.compat import uuid7
+
+from action_ledger.domain.actions import Actions
+from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.selection import KeyValue
+from action_ledger.projections.store import Store
+from action_ledger.workers.preview import make_preview
+from action_ledger.workers.previewed import Preview
+
+from .settings import Settings
+from .translation import translated
+
+
+def look_first(
+    store: Store,
+    actions: Actions,
+    settings: Settings,
+    command: RequestExecution,
+    *,
+    keys: Iterable[KeyValue] | None,
+    sample: int,
+    records: int | None,
+) -> Preview:
+    """Make a preview, under an id of its own. Raises what the command would raise, and PreviewBlocked."""
+    limits = settings.preview_limits
+    if records is not None:
+        limits = replace(limits, records=records)
+    try:
+        return make_preview(
+            store, actions, command, uuid7(), keys=keys, sample=sample, limits=limits
+        )
+    except psycopg.Error as error:
+        raise translated(error, seconds=limits.statement_seconds) from error
