@@ -14,9 +14,10 @@ from action_ledger.domain.actions import BUILT_IN, ArchiveParameters, UpdatePara
 from action_ledger.domain.errors import InvalidParameters, SelectionTwice, UnreadableInput, shown
 from action_ledger.domain.selection import And, Predicate
 
-from .builder import Request, Target
+from .builder import Request
 from .cli_conditions import parse_conditions
 from .ledger import Ledger
+from .target import Target
 
 STANDARD_INPUT = "-"
 _PREDICATE: TypeAdapter[Predicate] = TypeAdapter(Predicate)

@@ -31,7 +31,6 @@ from action_ledger.workers.previewed import Preview
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
-from .builder import Target
 from .chain_handles import ChainHandle
 from .chain_views import ChainView, chain_id_of, read_chains
 from .checks import check_queues, check_workers
@@ -55,6 +54,7 @@ from .schedule_views import (
 )
 from .service import Service
 from .settings import Settings
+from .target import Target
 from .views import AuditEntry, ExecutionView, id_of, read_audit, read_executions
 from .wiring import wired_store
 
