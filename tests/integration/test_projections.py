@@ -196,7 +196,7 @@ def test_a_rebuilt_table_is_made_like_the_live_one(
             "  format_type(a.atttypid, a.atttypmod), a.attnotnull) ORDER BY a.attnum)"
             "  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0) AS columns,"
             " (SELECT array_agg(regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', '')"
-            "  || i.indisunique ORDER BY 1) FROM pg_index i WHERE i.indrelid = c.oid) AS indexes"
+            "  || i.indisunique ORDER BY regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', '')) FROM pg_index i WHERE i.indrelid = c.oid) AS indexes"
             " FROM pg_class c WHERE c.oid = to_regclass(%s)",
             [f"action_ledger.{table}"],
         ).fetchone()
