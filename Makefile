@@ -72,7 +72,7 @@ install: $(INSTALLED) ## Make the environment in .venv, and nothing more
 .PHONY: requirements
 requirements: ## Pin the dependencies anew (wants uv); no address of an index gets in
 	UV_CUSTOM_COMPILE_COMMAND="make requirements" uv pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links --extra demo --group dev \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --extra demo --extra xlsx --extra pdf --extra parquet --group dev \
 		--output-file requirements.txt $(ARGS) pyproject.toml
 
 .PHONY: clean

@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, NoReturn
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from .errors import InvalidAction, InvalidParameters, UnknownAction, shown
 from .expression import Assignment
@@ -48,6 +49,42 @@ class ArchiveParameters(Parameters):
     """``reason`` goes to the table's reason column, when it has one, and to the audit in any case."""
 
     reason: str | None = None
+
+
+class ExportFormat(StrEnum):
+    """What a file of records may be; the value is its usual suffix too."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+    JSON = "json"
+    NDJSON = "ndjson"
+    XML = "xml"
+    PDF = "pdf"
+    PARQUET = "parquet"
+
+
+def _a_file(path: str) -> str:
+    if "\0" in path:
+        message = "a path cannot hold the character NUL"
+        raise ValueError(message)
+    if path.endswith(("/", "/.")) or path == "." or ".." in PurePosixPath(path).parts:
+        message = "it is to be the path of a file, without .. in it"
+        raise ValueError(message)
+    return path
+
+
+class ExportParameters(Parameters):
+    """``path`` is within the directory for exports where it is relative, and taken as it is where it is absolute.
+
+    ``columns`` are in the order of the file; None means all. ``escape_formulas`` keeps a program that opens a CSV
+    from taking a text for a formula.
+    """
+
+    path: Annotated[str, Field(min_length=1, max_length=4_000), AfterValidator(_a_file)]
+    format: ExportFormat
+    columns: tuple[str, ...] | None = Field(default=None, min_length=1)
+    overwrite: StrictBool = False
+    escape_formulas: StrictBool = True
 
 
 class Reversibility(StrEnum):
@@ -137,6 +174,18 @@ def require_reversal(action: Action) -> None:
         action.refuse("the ledger brings back what it changed; only an effect is compensable")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportAction(BuiltIn):
+    """The action that writes files, with what the ledger's settings say of it."""
+
+    directory: Path = Path("exports")
+    """Where files with a relative path go."""
+    max_records: int = 1_000_000
+    """Records that a file may have."""
+    font: Path | None = None
+    """A TrueType font that a PDF is set in; None is one for Latin scripts."""
+
+
 class Actions:
     """The registry: actions by name."""
 
@@ -223,5 +272,12 @@ BUILT_IN: tuple[Action, ...] = (
         label="Archive",
         description="Mark records as archived, with a reason.",
         destructive=True,
+    ),
+    ExportAction(
+        name="export",
+        parameters=ExportParameters,
+        label="Export",
+        description="Write records to a file: CSV, XLSX, JSON, NDJSON, XML, PDF or Parquet.",
+        reversibility=Reversibility.IRREVERSIBLE,
     ),
 )

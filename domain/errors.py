@@ -33,6 +33,9 @@ ActionLedgerError
 │   ├── StepNotCompensable
 │   ├── InvalidHook
 │   ├── UnknownHook
+│   ├── ExportTooLarge
+│   ├── ExportPathRefused
+│   ├── UnfitValue
 │   └── InvalidSetting
 ├── Refused
 │   ├── CommandReused
@@ -58,6 +61,8 @@ ActionLedgerError
 │   ├── SelectionDrifted
 │   ├── PreviewBlocked
 │   ├── ExtraMissing
+│   ├── ExportExists
+│   ├── ExportNotFound
 │   ├── SchemaTaken
 │   ├── SchemaDrift
 │   ├── LimitReached
@@ -75,6 +80,7 @@ ActionLedgerError
     ├── UnknownTopic
     ├── ProjectionBlocked
     ├── EffectAbandoned
+    ├── ExportFailed
     ├── CommandTimedOut
     └── DatabaseRefused
 
@@ -98,6 +104,14 @@ from .error_confirmation import (
     ConfirmationRequired,
     PreviewBlocked,
     SelectionDrifted,
+)
+from .error_export import (
+    ExportExists,
+    ExportFailed,
+    ExportNotFound,
+    ExportPathRefused,
+    ExportTooLarge,
+    UnfitValue,
 )
 from .error_invalid import (
     ActorMissing,
@@ -192,6 +206,11 @@ __all__ = [
     "ExecutionEnded",
     "ExecutionNotEnded",
     "ExecutionNotFound",
+    "ExportExists",
+    "ExportFailed",
+    "ExportNotFound",
+    "ExportPathRefused",
+    "ExportTooLarge",
     "ExtraMissing",
     "InHostTransaction",
     "InvalidAction",
@@ -240,6 +259,7 @@ __all__ = [
     "UndoConflicts",
     "UndoExpired",
     "UndoInProgress",
+    "UnfitValue",
     "UnknownAction",
     "UnknownColumn",
     "UnknownHook",

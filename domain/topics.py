@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from . import batch, chain, command, execution, preview, record_lock, schedule, undo
+from . import batch, chain, command, execution, export, preview, record_lock, schedule, undo
 from .event import Event
 
 _EVENTS: tuple[type[Event], ...] = (
@@ -60,6 +60,11 @@ _EVENTS: tuple[type[Event], ...] = (
     chain.Completed,
     chain.Failed,
     chain.Compensated,
+    export.Requested,
+    export.Written,
+    export.Failed,
+    export.Cancelled,
+    export.Cleaned,
     preview.Made,
     preview.Used,
     command.Rejected,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .chain_handles import ChainHandle
+    from .exports import ExportView
     from .handles import ExecutionHandle, UndoHandle
     from .ledger import Ledger
     from .opening import open_ledger
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ChainHandle",
     "ExecutionHandle",
+    "ExportView",
     "Ledger",
     "Plan",
     "ScheduleHandle",
@@ -33,6 +35,7 @@ __all__ = [
 _HOMES = {
     "ChainHandle": "chain_handles",
     "ExecutionHandle": "handles",
+    "ExportView": "exports",
     "Ledger": "ledger",
     "Plan": "plan",
     "Service": "service",

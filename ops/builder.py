@@ -1,126 +1,37 @@
-"""The fluent face: a chain that builds one frozen command, and hands it to the ledger at its end."""
+"""The fluent face: how an action is to run. A chain builds one frozen command, and hands it to the ledger at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 from uuid_utils.compat import uuid7
 
-from action_ledger.domain.columns import Operand, assignment
 from action_ledger.domain.commands import DAY, MAX_UNDO_SECONDS, RequestExecution
 from action_ledger.domain.errors import (
     ConfirmationInvalid,
     InvalidParameters,
-    InvalidValue,
     SelectionMissing,
-    SelectionTwice,
     shown,
 )
 from action_ledger.domain.preview import read_token
-from action_ledger.domain.selection import (
-    Everything,
-    Keys,
-    KeyValue,
-    Selection,
-    Where,
-)
 
 from .chain_builder import ChainRequest
-from .checks import check_actor, check_predicate, invalid
-from .key_lists import key_list
+from .checks import check_actor, invalid
 from .rules import rule_of, schedule_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from action_ledger.domain.resource import Resource
-    from action_ledger.domain.selection import Predicate
     from action_ledger.workers.previewed import Preview
 
     from .handles import ExecutionHandle
-    from .ledger import Ledger
     from .schedule_handles import ScheduleHandle
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A table, and the records of it that were chosen so far."""
-
-    ledger: Ledger
-    resource: Resource
-    selection: Selection | None = None
-    streamed: Iterable[KeyValue] | None = None
-
-    def where(self, predicate: Predicate) -> Target:
-        """Choose the records for which a predicate is true; a second call narrows the first."""
-        check_predicate(predicate)
-        if isinstance(self.selection, Where):
-            predicate = self.selection.predicate & predicate
-            return replace(self, selection=Where(predicate=predicate))
-        return self._select(Where(predicate=predicate))
-
-    def keys(self, keys: Iterable[Any]) -> Target:
-        """Choose records by key: any iterable, streamed when it is long. An empty one chooses nothing."""
-        given = key_list(keys)
-        if not isinstance(given, tuple):
-            return self._select(Keys(keys=None), given)
-        if None in given:
-            raise InvalidValue(value="None", detail="a key is never null")
-        return self._select(Keys(keys=given))
-
-    def all(self) -> Target:
-        """Choose every record of the table. It must be said."""
-        return self._select(Everything())
-
-    def update(self, /, **values: Any) -> Request:  # noqa: ANN401 - any value of a column's type
-        """Set columns, each to a constant or to an expression such as ``col("score") + 1``."""
-        return self.apply(
-            "update", values={name: assignment(value) for name, value in values.items()}
-        )
-
-    def delete(self, *, hard: bool = False) -> Request:
-        """Mark as deleted; with ``hard``, take the rows out of the table."""
-        return self.apply("delete", hard=hard)
-
-    def restore(self, *, mark: Literal["deleted", "archived"] | None = None) -> Request:
-        """Take the mark of a soft delete off, or that of the archive."""
-        return self.apply("restore", mark=mark)
-
-    def archive(self, reason: str | None = None) -> Request:
-        """Mark as archived, with a reason."""
-        return self.apply("archive", reason=reason)
-
-    def apply(self, action: str, /, **parameters: Any) -> Request:  # noqa: ANN401
-        """Run an action by its name."""
-        parameters = cast("dict[str, Any]", _without_operands(parameters))
-        self.ledger.actions.validate(action, parameters)
-        known, settings = self.ledger.actions.get(action), self.ledger.settings
-        return Request(
-            target=self,
-            options={
-                "action": action,
-                "parameters": parameters,
-                "batch_size": known.batch_size or settings.batch_size,
-                "undo_seconds": settings.undo_expiry_days * DAY,
-                "queue": known.queue or settings.queue,
-            },
-        )
-
-    def _select(
-        self,
-        selection: Selection,
-        streamed: Iterable[KeyValue] | None = None,
-    ) -> Target:
-        """Choose once: a choice that replaced another would change records that nobody meant."""
-        if self.selection is not None:
-            raise SelectionTwice(first=self.selection.kind, second=selection.kind)
-        return replace(self, selection=selection, streamed=streamed)
+    from .target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,17 +208,3 @@ class Request:
 
     def _with(self, **options: Any) -> Request:  # noqa: ANN401
         return replace(self, options={**self.options, **options})
-
-
-def _without_operands(value: object) -> object:
-    """Put the models of expressions where Python's notation of them stands, however deep."""
-    match value:
-        case Operand():
-            return value.expression
-        case dict():
-            items = cast("dict[str, object]", value).items()
-            return {name: _without_operands(item) for name, item in items}
-        case list() | tuple():
-            return [_without_operands(item) for item in cast("list[object]", value)]
-        case _:
-            return value

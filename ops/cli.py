@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from . import (
     cli_actions,
     cli_chain,
+    cli_exports,
     cli_hook,
     cli_inbox,
     cli_locks,
@@ -128,7 +129,16 @@ def root(
 
 COMMANDS = (
     *(cli_run, cli_actions, cli_steer, cli_undo, cli_schedule, cli_chain, cli_hook),
-    *(cli_outcomes, cli_read, cli_locks, cli_inbox, cli_projections, cli_store, cli_psql),
+    *(
+        cli_outcomes,
+        cli_read,
+        cli_locks,
+        cli_exports,
+        cli_inbox,
+        cli_projections,
+        cli_store,
+        cli_psql,
+    ),
 )
 for commands in COMMANDS:
     commands.register(app)

@@ -52,7 +52,9 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="How many are l
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="A table, as schema.table or table.")]
 Action = Annotated[
     str,
-    typer.Argument(metavar="ACTION", help="update, archive, delete, restore, or one of your own."),
+    typer.Argument(
+        metavar="ACTION", help="update, archive, delete, restore, export, or one of your own."
+    ),
 ]
 Where = Annotated[
     list[str] | None,
@@ -116,6 +118,29 @@ Hard = Annotated[
 Mark = Annotated[
     str | None,
     typer.Option("--mark", metavar="deleted|archived", help="restore: which mark to take off."),
+]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="PATH",
+        help="export: the file; a relative path is within ACTION_LEDGER_EXPORT_DIR.",
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="csv|xlsx|json|ndjson|xml|pdf|parquet",
+        help="export: what the file is; else its suffix says it.",
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="COLUMN,...", help="export: these columns, in this order."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="export: replace a file that is there.")
 ]
 BatchSize = Annotated[
     int | None,

@@ -20,7 +20,7 @@ KILO = 1_000
 NOTES: Mapping[Note, str] = {
     Note.SAMPLE: "There are more records than were tried: the numbers are those of a sample.",
     Note.HELD: "Others hold records, so nothing was tried.",
-    Note.EFFECT: "The action reaches outside of the database: its handler was not called.",
+    Note.EFFECT: "The action reaches outside of the database, and that was not tried.",
     Note.KEYS: "It changes keys of more records than are tried, and a part of them would say nothing.",
     Note.STOPS: "So many records fail that the run would be stopped.",
     Note.SEQUENCES: "Triggers were fired, or other tables written: sequences may have advanced, and do not go back.",

@@ -29,6 +29,10 @@ def run(
     params_json: option.ParamsJson = None,
     hard: option.Hard = False,
     mark: option.Mark = None,
+    to: option.To = None,
+    format_: option.Format = None,
+    columns: option.Columns = None,
+    overwrite: option.Overwrite = False,
     by: option.By = None,
     reason: option.Reason = None,
     once: option.Once = None,
@@ -58,6 +62,7 @@ def run(
     action-ledger run places archive --where "country = FR" --where "population < 1000" \\
         --by user:42 --reason TICKET-4711
     action-ledger run places update --keys 1,2,3 --set status=open --set-null note --by user:42
+    action-ledger run places export --all --to places.csv --columns id,name --by user:42
 
     What is archived or deleted, and what is of more than 1,000 records, has to be confirmed: on a terminal it is
     previewed, and asked about; a script gives the token of a preview.
@@ -82,6 +87,10 @@ def run(
             params_json=params_json,
             hard=hard,
             mark=mark,
+            to=to,
+            format_=format_,
+            columns=columns,
+            overwrite=overwrite,
             reason=reason,
         ),
         by=by,

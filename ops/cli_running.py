@@ -12,6 +12,7 @@ from .builder import Request
 from .cli_bars import watching
 from .cli_cards import past_tense, show_result, tally
 from .cli_exit_codes import ExitCode
+from .cli_export_lists import show_written
 from .cli_hints import Step
 from .cli_lookup import read_details, read_undo
 from .cli_preview_card import show_preview, show_token
@@ -102,6 +103,8 @@ def _run(
         terminal.give(details.execution)
     else:
         show_result(terminal, details, execution)
+        if details.execution.action == "export":
+            show_written(terminal, execution.export())
     if details.execution.status == "paused":
         terminal.note("Somebody paused it.", WARN)
     whole = details.execution.status == "completed" and not details.execution.failed

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,9 +14,10 @@ from action_ledger.domain.actions import BUILT_IN, ArchiveParameters, UpdatePara
 from action_ledger.domain.errors import InvalidParameters, SelectionTwice, UnreadableInput, shown
 from action_ledger.domain.selection import And, Predicate
 
-from .builder import Request, Target
+from .builder import Request
 from .cli_conditions import parse_conditions
 from .ledger import Ledger
+from .target import Target
 
 STANDARD_INPUT = "-"
 _PREDICATE: TypeAdapter[Predicate] = TypeAdapter(Predicate)
@@ -75,6 +76,10 @@ class Told:
     params_json: str | None = None
     hard: bool = False
     mark: str | None = None
+    to: str | None = None
+    format_: str | None = None
+    columns: str | None = None
+    overwrite: bool = False
     reason: str | None = None
 
     def parameters(self, action: str) -> dict[str, Any]:
@@ -103,9 +108,21 @@ class Told:
             found["hard"] = True
         if self.mark is not None:
             found["mark"] = self.mark
+        found |= self._file()
         if action == _ARCHIVE and self.reason is not None:
             found.setdefault("reason", self.reason)
         return found
+
+    def _file(self) -> dict[str, Any]:
+        """Give what was said of a file; the suffix of its name is its format, if nothing else is."""
+        found: dict[str, Any] = {}
+        if self.to is not None:
+            found = {"path": self.to, "format": PurePath(self.to).suffix.removeprefix(".")}
+        if self.format_ is not None:
+            found["format"] = self.format_
+        if self.columns is not None:
+            found["columns"] = [name.strip() for name in self.columns.split(",")]
+        return {**found, "overwrite": True} if self.overwrite else found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 
 from .checks import check_actor, check_workers, invalid
 from .effect_results import EffectResult, read_effects
+from .exports import ExportView, read_export
 from .handle import Handle
 from .inbox import REJECTED
 from .key_lists import key_list
@@ -138,6 +139,10 @@ class ExecutionHandle(Handle):
     def results(self) -> Iterator[EffectResult]:
         """Give what came of each record of an effect, as far as it has come."""
         return read_effects(self.ledger.store, execution_id=self.id)
+
+    def export(self) -> ExportView:
+        """Give the file that it writes, with its manifest once it is there. Raises ExportNotFound."""
+        return read_export(self.ledger.store, self.id)
 
     def changes(self) -> Iterator[dict[str, Any]]:
         """Give the records that were changed, each with its key, before and after, as text."""

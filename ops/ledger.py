@@ -32,11 +32,11 @@ from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
-from .builder import Target
 from .chain_handles import ChainHandle
 from .chain_views import chain_id_of
 from .checks import check_queues, check_workers
 from .database import Database
+from .exports import Exports, with_settings
 from .handles import ExecutionHandle
 from .hooks import H, Hooks
 from .inbox import CommandInbox, SeenWithin
@@ -47,6 +47,7 @@ from .schedule_handles import ScheduleHandle
 from .schedule_views import schedule_id_of
 from .service import Service
 from .settings import Settings
+from .target import Target
 from .views import ExecutionView, id_of
 from .wiring import wired_store
 from .within import HostIntake
@@ -69,11 +70,12 @@ class Ledger(LedgerReads):
     ) -> None:
         """Wire it over an open pool; ``open_ledger`` is the usual way. Raises InvalidAction for a name that is taken."""
         self.settings = settings
-        self.actions = Actions((*BUILT_IN, *actions))
+        self.actions = Actions((*with_settings(BUILT_IN, settings), *actions))
         self._database = database
         self._closed = False
         self.store = wired_store(self._lend, settings)
         self.projections = Projections(self.store)
+        self.exports = Exports(self.store, settings)
         self.hooks = Hooks(self.store, self.projections, settings, hooks or {})
         self._policy = Policy(settings.limits, authorize)
         self._intake = Intake(

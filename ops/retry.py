@@ -11,7 +11,8 @@ from action_ledger.domain.selection import Unfinished, predicate_of
 from action_ledger.workers.bodies import read_body
 from action_ledger.workers.compile import Request as Body
 
-from .builder import Request, Target
+from .builder import Request
+from .target import Target
 
 if TYPE_CHECKING:
     from .handles import ExecutionHandle

@@ -28,6 +28,7 @@ from .attendant import Attendant
 from .bell import Bell
 from .database import Database
 from .direct import Direct
+from .exports import Exports
 from .guard import Guard
 from .hooks import Hooks
 from .memory import resident_megabytes
@@ -115,6 +116,7 @@ class Service:
         self._caller = hooks.caller(store.over(told.connection))
         self._last_caller = hooks.caller()
         self._sweep_seconds = settings.lease_seconds
+        self._exports = Exports(self._swept, settings)
         self._projections = Projections(store.over(followed.connection))
         self._attendant = Attendant(
             attended,
@@ -245,6 +247,7 @@ class Service:
                 pass
             if sweep(self._swept):
                 self._work.ring()
+            self._exports.clean()
             self._kept = True
             self._stopping.wait(CHECK_SECONDS)
             self._news.wait(heard, self._sweep_seconds)

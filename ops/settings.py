@@ -88,6 +88,17 @@ class Settings(BaseSettings):
 
     hook_tries: Annotated[int, Field(ge=1)] = 10
     """After how many failures in a row a delivery to a hook is set aside until somebody retries it."""
+    export_dir: Path = Path("exports")
+    """Where exports with a relative path go, relative to the working directory. Workers must share it."""
+
+    export_max_records: Annotated[int, Field(ge=1)] = 1_000_000
+    """How many records a file may have; a format may hold fewer."""
+
+    export_retention_days: Annotated[float, Field(gt=0)] = 7
+    """How long the file of an export is kept before a worker removes it."""
+
+    export_font: Path | None = None
+    """A TrueType font that PDFs are set in. None is one for Latin scripts."""
     preview_records: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     """How many records a preview tries at most; of more it tries so many, from places all over the selection."""
 

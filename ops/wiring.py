@@ -3,6 +3,7 @@
 from action_ledger.projections.audit import Audit
 from action_ledger.projections.chain_queue import ChainQueue
 from action_ledger.projections.chains import Chains
+from action_ledger.projections.exports import Exports
 from action_ledger.projections.hook_deliveries import HookDeliveries
 from action_ledger.projections.locks import Locks
 from action_ledger.projections.progress import Progress
@@ -21,7 +22,7 @@ def wired_store(connections: Connections, settings: Settings) -> Store:
         Datastore(connections, settings.db_schema),
         inline=(
             *(WorkQueue(), ScheduleQueue(), ChainQueue()),
-            *(Progress(), Schedules(), Chains(), Locks()),
+            *(Progress(), Schedules(), Chains(), Locks(), Exports()),
         ),
         followed=(Audit(), HookDeliveries()),
         search_path=settings.search_path,

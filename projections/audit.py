@@ -7,6 +7,7 @@ from action_ledger.domain.batch import BatchEvent
 from action_ledger.domain.chain import ChainEvent
 from action_ledger.domain.command import Rejected
 from action_ledger.domain.event import Event
+from action_ledger.domain.export import ExportEvent
 from action_ledger.domain.preview import Used
 from action_ledger.domain.record_lock import LockEvent
 from action_ledger.domain.schedule import Fired
@@ -73,5 +74,7 @@ def _ids(event: Event) -> tuple[UUID, UUID | None, UUID | None]:
             return event.execution_id, None, event.undo_id
         case Rejected():
             return event.subject, None, None
+        case ExportEvent():
+            return event.execution_id, None, None
         case _:
             return event.originator_id, None, None

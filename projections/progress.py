@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
-from action_ledger.domain import batch, execution, undo
+from action_ledger.domain import batch, execution, export, undo
 from action_ledger.domain.batch import BatchStatus
 from action_ledger.domain.event import Tally
 from action_ledger.domain.execution import ExecutionStatus
@@ -45,6 +45,8 @@ class Progress:
                 _batch(rows, recorded, recorded.event)
             case undo.UndoEvent():
                 _undo(rows, recorded, recorded.event)
+            case export.ExportEvent():
+                _export(rows, recorded, recorded.event)
             case _:
                 _execution(rows, recorded)
 
@@ -139,6 +141,19 @@ def _undo(rows: Rows, recorded: Recorded, event: undo.UndoEvent) -> None:
             pass
 
 
+def _export(rows: Rows, recorded: Recorded, event: export.ExportEvent) -> None:
+    patch = partial(rows.patch, "executions", event.execution_id, updated_at=recorded.recorded_at)
+    match event:
+        case export.Requested():
+            patch(exporting=True)
+        case export.Written() | export.Cancelled():
+            patch(exporting=False)
+        case export.Failed():
+            patch(exporting=False, error=event.error)
+        case _:
+            pass
+
+
 def _end_unit(rows: Rows, recorded: Recorded, table: str, id_: UUID, tally: Tally) -> None:
     rows.add(table, id_, **tally.model_dump(), pending=-tally.processed, batches_done=1)
     rows.patch(table, id_, updated_at=recorded.recorded_at)
@@ -178,6 +193,7 @@ def _execution_row(event: execution.Requested, at: object) -> dict[str, Any]:
         "concurrency": event.concurrency,
         "retry_of": event.retry_of,
         "total_final": False,
+        "exporting": False,
         "error": None,
         "requested_at": at,
         "planned_at": None,

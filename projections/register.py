@@ -69,8 +69,8 @@ class Projections:
         return [verify(self._store, projection, watch) for projection in self._chosen(names)]
 
     def catch_up(self) -> int:
-        """Bring every followed view up to the head; give the number of events taken in."""
-        return sum(
+        """Bring every followed view up to the head; give the number of events that the one farthest behind took in."""
+        return max(
             Follower(self._store, projection).catch_up() for projection in self._store.followed
         )
 

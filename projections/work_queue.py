@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
-from action_ledger.domain import batch, chain, execution, record_lock, undo
+from action_ledger.domain import batch, chain, execution, export, record_lock, undo
 from action_ledger.domain.event import Event
 
 from .projection import Recorded
 from .rows import Rows
 
 TABLE = "work_queue"
+LAST = 2**31 - 1
+"""The ordinal of what comes after every batch."""
 
 WORK, NEWS = "work", "news"
 """What a transaction announces: that it queued something, or else that followers have something to read."""
@@ -53,7 +55,7 @@ _ENDS = (
 
 
 class WorkQueue:
-    """Open planning, open batches, open compensations."""
+    """Open planning, open batches, open compensations, files to be written."""
 
     name: ClassVar[str] = "work_queue"
     tables: ClassVar[dict[str, str]] = {TABLE: "unit_id"}
@@ -98,6 +100,16 @@ class WorkQueue:
                 )
             case batch.Compensated() | batch.CompensationFailed():
                 rows.drop(TABLE, event.compensation_id)
+            case export.Requested():
+                # Serial and last: nobody takes it up while anything else of the execution is open.
+                rows.put(
+                    TABLE,
+                    event.originator_id,
+                    _unit("export", event.execution_id, event.execution_id)
+                    | {"ordinal": LAST, "serial": True},
+                )
+            case export.Written() | export.Failed() | export.Cancelled():
+                rows.drop(TABLE, event.originator_id)
             case _:
                 pass
 

@@ -6,6 +6,11 @@ from psycopg import Connection, sql
 from psycopg.rows import DictRow
 
 SCHEMA = "action_ledger"
+EXPORTS: LiteralString = (
+    "(SELECT (convert_from(x.state, 'UTF8')::jsonb ->> 'execution_id')::uuid"
+    " FROM {schema}.stored_events x WHERE x.topic = 'export.requested')"
+)
+"""Executions that change nothing: what they applied lies in their file. See ``export_invariants``."""
 
 
 def check_records(connection: Connection[DictRow]) -> None:
@@ -30,13 +35,16 @@ def check_records(connection: Connection[DictRow]) -> None:
             connection,
             "WITH planned AS (SELECT s.owner AS batch_id, {names} FROM {schema}.key_sets s,"
             "   unnest({keys}) AS u ({names}) WHERE EXISTS (SELECT FROM {schema}.stored_events e"
-            "   WHERE e.originator_id = s.owner AND e.topic IN ('batch.completed', 'batch.failed'))),"
+            "   WHERE e.originator_id = s.owner AND e.topic IN ('batch.completed', 'batch.failed'))"
+            "   AND s.execution_id NOT IN " + EXPORTS + "),"
             " ended AS (SELECT s.owner AS batch_id, {names} FROM {schema}.change_sets s,"
             "   unnest({keys}) AS u ({names}) WHERE s.direction = 'do' AND s.child_table IS NULL"
             "   AND cardinality(s.keys) = {n}"
             "  UNION ALL SELECT s.owner, {names} FROM {schema}.record_outcomes s,"
             "   unnest({keys}) AS u ({names}) WHERE s.undo_id IS NULL AND s.child_table IS NULL AND cardinality(s.keys) = {n}"
-            "    AND NOT EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
+            "    AND s.execution_id NOT IN "
+            + EXPORTS
+            + " AND NOT EXISTS (SELECT FROM {schema}.stored_events e WHERE e.originator_id = s.owner"
             "     AND e.topic = 'batch.cancelled')"
             "  UNION ALL SELECT s.owner, {effected} FROM {schema}.effect_results s"
             "   WHERE s.undo_id IS NULL AND s.outcome = 'applied' AND cardinality(s.key) = {n}"
@@ -89,7 +97,9 @@ def check_lists(connection: Connection[DictRow]) -> None:
         "    WHERE topic IN ('batch.planned', 'batch.compensation_planned')) e),"
         " changed AS (SELECT owner::text, sum(records) AS applied FROM ("
         "   SELECT owner, records FROM {schema}.change_sets WHERE child_table IS NULL"
-        "   UNION ALL SELECT owner, 1 FROM {schema}.effect_results WHERE outcome = 'applied') c GROUP BY 1),"
+        "   UNION ALL SELECT owner, 1 FROM {schema}.effect_results WHERE outcome = 'applied'"
+        "   UNION ALL SELECT k.owner, s.applied FROM said s JOIN {schema}.key_sets k ON k.owner::text = s.owner"
+        "    WHERE k.execution_id IN " + EXPORTS + ") c GROUP BY 1),"
         " left_out AS (SELECT owner::text, sum(records) FILTER (WHERE outcome = 'failed') AS failed,"
         "   sum(records) FILTER (WHERE outcome <> 'failed') AS skipped FROM {schema}.record_outcomes"
         "   WHERE child_table IS NULL GROUP BY 1)"
@@ -127,7 +137,9 @@ def check_sums(connection: Connection[DictRow]) -> None:
             " LATERAL (SELECT coalesce(sum(s.records) FILTER (WHERE s.outcome = 'failed'), 0) AS failed,"
             "  coalesce(sum(s.records) FILTER (WHERE s.outcome <> 'failed'), 0) AS skipped"
             "  FROM {schema}.record_outcomes s JOIN {batches} b USING (batch_id) WHERE s.child_table IS NULL AND {where}) o"
-            " WHERE v.applied <> c.applied OR v.failed <> o.failed OR v.skipped <> o.skipped",
+            " WHERE (v.applied <> c.applied AND v.execution_id NOT IN "
+            + EXPORTS
+            + ") OR v.failed <> o.failed OR v.skipped <> o.skipped",
             key=sql.Identifier(key),
             view=view_of(connection, view),
             batches=view_of(connection, "batches"),

@@ -54,6 +54,7 @@ def _value(name: str, annotation: Any) -> object:
         "steps": (PlannedStep(action="text", table="text", on_failure=OnStepFailure.STOP),),
         "waits_for": (STREAM, OTHER),
         "owners": (str(OTHER),),
+        "columns": ("id", "score"),
         "plan_hash": "0f" * 32,
         "skipped": {"no_longer_matches": 1},
     }

@@ -17,6 +17,7 @@ from action_ledger.ops.ledger import Ledger
 from tests.accounts import check_lists, check_records, check_sums, rows_of, view_of
 from tests.chain_invariants import check_chains
 from tests.effect_invariants import check_effects
+from tests.export_invariants import check_exports
 from tests.images import newest_images, rows_now
 from tests.lock_invariants import check_locks
 from tests.schedule_invariants import check_schedules
@@ -55,6 +56,7 @@ def check_invariants(
     check_splits(connection)
     check_effects(connection)
     check_locks(connection)
+    check_exports(connection, open_jobs=open_jobs)
     check_sums(connection)
     check_nothing_left(connection, open_jobs=open_jobs)
     for table in tables:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from action_ledger.domain import batch, execution
+from action_ledger.domain import batch, execution, export
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.event import Event, Metadata, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.export import open_export
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
@@ -69,6 +70,8 @@ def close_units(transaction: Transaction, current: Execution, metadata: Metadata
             planning = current.trigger(execution.PlanningCancelled, metadata)
             current = current.mutate(planning)
             events.append(planning)
+        elif row["kind"] == "export":
+            events.append(_cancelled_export(current, metadata))
         else:
             status = BatchStatus(row["status"])
             kept = _kept(transaction, current.id, row)
@@ -88,6 +91,13 @@ def close_units(transaction: Transaction, current: Execution, metadata: Metadata
         transaction.append(*events)
         reached("close.appended")
     return len(events)
+
+
+def _cancelled_export(current: Execution, metadata: Metadata) -> Event:
+    """Say that a file will not be written; what lies of it is cleared away by a sweep."""
+    return open_export(current.id).trigger(
+        export.Cancelled, metadata, execution_id=current.id, reason=current.status
+    )
 
 
 def _kept(transaction: Transaction, execution_id: UUID, row: Mapping[str, Any]) -> dict[str, Any]:

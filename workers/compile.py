@@ -10,7 +10,14 @@ from uuid import UUID
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict
 
-from action_ledger.domain.actions import Action, Actions, Reversibility, UpdateParameters
+from action_ledger.domain.actions import (
+    Action,
+    Actions,
+    ExportAction,
+    ExportParameters,
+    Reversibility,
+    UpdateParameters,
+)
 from action_ledger.domain.actions import Parameters as ActionParameters
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
@@ -32,6 +39,7 @@ from .catalog import read_for_change, read_table
 from .change import ByRecord, Change
 from .check import check
 from .compiler import Compiler
+from .export_plan import columns_to_export
 from .literals import Parameters
 from .predicate import compile_predicate
 from .reach import Reach, find_reach
@@ -42,7 +50,7 @@ MOST_FIELDS = 1_600
 """Of one row in a query; PostgreSQL's own limit is 1,664."""
 
 NOTHING: Parts = ("update", (), EVERY_ROW)
-"""What is known of an action that a function does: it reads rows, so an update that sets no column stands for it."""
+"""What is known of an export, and of what a function does: it reads rows, so an update that sets no column stands for it."""
 
 
 class Request(BaseModel):
@@ -91,11 +99,12 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
     """Compile. Raises what is wrong with the table, its columns, the parameters, or what it would take along."""
     parameters = actions.validate(request.action, request.parameters)
     action = actions.get(request.action)
+    reads = isinstance(action, Effect | ExportAction)
     table = (
         read_table(
             transaction.cursor, request.resource.table, ledger_schema=transaction.schema_name
         )
-        if isinstance(action, Effect)
+        if reads
         else read_for_change(transaction, request.resource.table)
     )
     if table.row_security:
@@ -105,7 +114,7 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
     request = _asked(action, request, parameters, table)
     kind, assignments, guard = _parts(action, request, parameters, table, values)
     reach: Reach | None = None
-    if request.reversible and not isinstance(action, Effect):
+    if request.reversible and not reads:
         reach = find_reach(transaction, table, kind, [each.column for each in assignments])
         refuse_too_wide(request.action, Change(table, kind, tuple(assignments), EVERY_ROW, {}))
     condition = predicate_of(request.selection)
@@ -151,6 +160,9 @@ def _parts(
     """Compile what an action does to the rows of a table."""
     if isinstance(action, Effect | RecordAction):
         columns_for(table, action.columns)
+        return NOTHING
+    if isinstance(parameters, ExportParameters):
+        columns_to_export(table, parameters.columns)
         return NOTHING
     compiler = Compiler(table, request.resource, values)
     if request.changes is not None:

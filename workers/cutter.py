@@ -39,6 +39,13 @@ class Cut(NamedTuple):
     """Whether its records are those that others have."""
 
 
+class KeptKeys(NamedTuple):
+    """Key sets that were cut before, for a selection that was frozen then, and the columns of their key."""
+
+    owner: UUID
+    key: tuple[str, ...]
+
+
 class Cutter:
     """Cuts for one execution, over one table."""
 

@@ -10,6 +10,7 @@ from action_ledger.projections.store import Transaction
 from .claim import SQL, Unit, holds
 from .close import require_open, require_running
 from .effect_ends import end_unit
+from .export_unit import fail_export
 from .fail_list import list_failed
 from .meter import count_records
 from .settle import settle
@@ -34,6 +35,9 @@ def fail_unit(
         require_running(transaction, unit.execution_id)
         owners = cause.owners if isinstance(cause, RecordsLocked) else ()
         _fail_plan(transaction, unit, error, owners)
+        return
+    if unit.kind == "export":
+        fail_export(transaction, unit, error=error)
         return
     if unit.epoch:
         # A lease was taken before: what was done under it is done.

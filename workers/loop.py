@@ -142,6 +142,7 @@ class Worker:
                     self._see_through(leased)
                 if unit is not None:
                     count_attempt(unit, self._seconds())
+                    self._clear_up(unit)
                 self.done += unit is not None
                 return unit is not None
         except Exception as error:  # noqa: BLE001 - one bad unit must not end the worker
@@ -200,6 +201,7 @@ class Worker:
         error_type = None
         try:
             error_type = self._record_fault(unit, error)
+            self._clear_up(unit)
         except ExecutionHeld:
             return
         except ExecutionClosed:
@@ -237,6 +239,11 @@ class Worker:
     def _seconds(self) -> float:
         """Give how long the unit in hand has been there."""
         return 0.0 if self.current is None else time.monotonic() - self.current.since
+
+    def _clear_up(self, unit: Unit) -> None:
+        """Take away the parts of a file that was written, or failed."""
+        if unit.kind == "export":
+            self._sweep(unit.execution_id)
 
     def _sweep(self, execution_id: UUID | None) -> None:
         try:

@@ -19,7 +19,8 @@ from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
 from .bodies import read_body
-from .request import ExecutionRequest, KeptKeys
+from .cutter import KeptKeys
+from .request import ExecutionRequest
 
 E = TypeVar("E", bound=Event)
 

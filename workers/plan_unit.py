@@ -1,5 +1,6 @@
 """What a worker does with a unit of planning: cuts, decides whose the records are, appends and settles."""
 
+from action_ledger.domain.actions import ExportAction
 from action_ledger.domain.event import Event
 from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.record_lock import RecordLockStatus, on_locked_by
@@ -10,8 +11,9 @@ from .claim import Unit
 from .close import require_running
 from .compile import Compiled, Request, check_key
 from .cutter import Cut, Cutter
+from .export_plan import plan_export
 from .limits import check_records
-from .locks import Claim, claim_of, decide
+from .locks import Claim, Decision, claim_of, decide
 from .pace import sizing_of
 from .planner import PAGES_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
 from .settle import settle
@@ -24,12 +26,14 @@ def plan_unit(
     compiled: Compiled,
     request: Request,
     *,
+    export: ExportAction | None,
     sizes: Adaptive,
     worker: str,
 ) -> list[int]:
     """Plan the whole, or the next pages; give the number of records of each batch that was cut.
 
-    Where others have some of the records, it may come to wait for them, and plan nothing now.
+    Where others have some of the records, it may come to wait for them, and plan nothing now. An ``export`` only reads,
+    so it asks nobody.
     """
     table, execution_id, metadata = compiled.change.table, unit.execution_id, unit.metadata
     gated = unit.planning == "gated"
@@ -48,11 +52,17 @@ def plan_unit(
         cuts = cutter.pages(compiled.select, after=last, number=number, count=PAGES_AT_ONCE)
     ended = gated or len(cuts) < PAGES_AT_ONCE
     reached("plan.cut")
-    decision = decide(
-        *(transaction, claim, cutter, cuts),
-        policy=request.on_locked or on_locked_by(unit.planning),
-        worker=worker,
-        metadata=metadata,
+    if export:
+        plan_export(transaction, export, table, execution_id, cuts)
+    decision = (
+        Decision(cuts, [], [])
+        if export
+        else decide(
+            *(transaction, claim, cutter, cuts),
+            policy=request.on_locked or on_locked_by(unit.planning),
+            worker=worker,
+            metadata=metadata,
+        )
     )
     key_sets = cutter.all() if ended and not decision.waits else []
     current = require_running(transaction, execution_id)

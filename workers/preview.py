@@ -14,7 +14,7 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.errors import LockNotAvailable
 
-from action_ledger.domain.actions import Actions
+from action_ledger.domain.actions import Actions, ExportAction
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import InvalidValue, PreviewBlocked, shown
@@ -108,7 +108,7 @@ class _Look:
         compiled = compile_request(self._transaction, self._actions, self._body)
         self._change = change = compiled.change
         self._command = terms_of(self._transaction, self._actions, self._asked, compiled)
-        self._effect = isinstance(self._actions.get(self._command.action), Effect)
+        self._effect = isinstance(self._actions.get(self._command.action), Effect | ExportAction)
         command = self._command
         size = whole_size(compiled.select, command.batch_size, command.adaptive)
         cutter = Cutter(self._transaction, change.table, self._id, size)

@@ -31,7 +31,7 @@ class Note(StrEnum):
     HELD = "held"
     """Others hold what it wanted to try, so nothing was tried."""
     EFFECT = "effect"
-    """The action reaches outside of the database: its handler was not called."""
+    """The action reaches outside of the database, and that was not tried."""
     KEYS = "keys"
     """Keys would change, of more records than it tries; a part of them says nothing."""
     STOPS = "stops"

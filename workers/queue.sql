@@ -151,6 +151,7 @@ FOR UPDATE OF w SKIP LOCKED
 --   close: it is closed, and units of it are still on the queue. A lease is its holder's until it has run out.
 --   roll_back: its undo is to be asked for. What a batch has done outside of the database is to be taken back too, so
 --       no lease may be at work.
+--   clear_parts: parts of a file may lie beside it, and nobody works on it any more.
 --   settle: nothing of the job is on the queue, and it has not ended.
 SELECT DISTINCT 'close' AS finding, w.execution_id, NULL::uuid AS undo_id
 FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
@@ -171,3 +172,8 @@ UNION ALL
 SELECT 'settle', u.execution_id, u.undo_id FROM {undos} u
 WHERE u.ended_at IS NULL AND %(execution_id)s::uuid IS NULL
     AND NOT EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = u.undo_id)
+UNION ALL
+SELECT 'clear_parts', f.execution_id, NULL FROM {schema}.export_files f JOIN {executions} e ON e.execution_id = f.execution_id
+WHERE f.staged AND e.ended_at IS NOT NULL
+    AND NOT EXISTS (SELECT FROM {work_queue} w WHERE w.execution_id = f.execution_id)
+    AND (%(execution_id)s::uuid IS NULL OR f.execution_id = %(execution_id)s)

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import batch, execution
-from action_ledger.domain.actions import Actions
+from action_ledger.domain.actions import Actions, ExportAction
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.confirmation import NO_CONFIRMATION, ConfirmationPolicy
@@ -23,13 +22,10 @@ from action_ledger.projections.store import Transaction
 from .applier import apply_batch
 from .bodies import save_body
 from .change import Change
-from .compile import (
-    Compiled,
-    check_key,
-    compile_request,
-)
+from .compile import Compiled, check_key, compile_request
 from .confirm import Confirming
-from .cutter import Cut, Cutter
+from .cutter import Cut, Cutter, KeptKeys
+from .export_plan import export_requested, plan_export
 from .limits import check_records, require_room
 from .locks import Decision, acquired, claim_of, decide, refuse_locked
 from .meter import count_request
@@ -39,13 +35,6 @@ from .settle import end_of_execution
 from .steps import reached
 from .table import reference_of
 from .terms import terms_of
-
-
-class KeptKeys(NamedTuple):
-    """Key sets that were cut before, for a selection that was frozen then, and the columns of their key."""
-
-    owner: UUID
-    key: tuple[str, ...]
 
 
 class ExecutionRequest:
@@ -77,6 +66,7 @@ class ExecutionRequest:
         self._command = command
         self._worker = worker
         self._effect = False
+        self._export: ExportAction | None = None
         self._metadata = Metadata(
             actor=command.actor,
             correlation_id=command.correlation_id or command.command_id,
@@ -109,6 +99,7 @@ class ExecutionRequest:
         table = compiled.change.table
         action = self._actions.get(command.action)
         self._effect = isinstance(action, Effect)
+        self._export = action if isinstance(action, ExportAction) else None
         confirming = Confirming(self._transaction, self._confirmation, command)
         if confirming.begin(action, self._actions) or self._most is not None:
             # Nothing is written before the total is known.
@@ -128,6 +119,8 @@ class ExecutionRequest:
             confirming.preview_id,
         )
         events: list[Event] = [*confirming.used(self._metadata), requested]
+        if self._export:
+            events.append(export_requested(command, self._metadata))
         if kept is not None:
             check_key(table, body.model_copy(update={"key": kept.key}))
         if (
@@ -174,6 +167,10 @@ class ExecutionRequest:
             )
             tracing.planned(span, keys=sum(cut.records for cut in cuts), batches=len(cuts))
         check_records(cuts, action=command.action, most=self._most)
+        if self._export:
+            plan_export(
+                self._transaction, self._export, compiled.change.table, command.command_id, cuts
+            )
         return cuts
 
     def _requested(self, digest: str, table: str, preview_id: UUID | None) -> execution.Requested:
@@ -219,7 +216,7 @@ class ExecutionRequest:
         small = at_once and policy is OnLocked.FAIL and self._is_small(cuts, change)
         decision = (
             Decision(cuts, [], [])
-            if small
+            if small or self._export
             else decide(
                 *(transaction, claim, cutter, cuts),
                 policy=policy,
@@ -238,6 +235,8 @@ class ExecutionRequest:
             *decision.after,
             planned,
         ]
+        if self._export:
+            return events  # the file comes last, and may be one without records
         if all(cut.locked for cut in cuts):
             tally = Tally(skipped=sum(cut.records for cut in cuts))
             events.append(running.trigger(execution.Completed, metadata, tally=tally))
@@ -250,7 +249,7 @@ class ExecutionRequest:
 
     def _is_small(self, cuts: list[Cut], change: Change) -> bool:
         """Say whether it is one batch that can be applied as it is; a change of keys must be one."""
-        if len(cuts) != 1 or self._effect:
+        if len(cuts) != 1 or self._effect or self._export:
             return False
         command = self._command
         sizes = command.adaptive or self._sizes
@@ -288,7 +287,8 @@ class ExecutionRequest:
                 metadata=self._metadata,
             )
         tally = completed.tally
-        row = {**tally.model_dump(), "total": tally.processed, "total_final": True}
+        told = {"total": tally.processed, "total_final": True, "exporting": False}
+        row = {**tally.model_dump(), **told}
         policy = self._command.model_dump(
             include={"on_failure", "max_failures", "max_failure_ratio"}
         )

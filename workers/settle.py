@@ -110,7 +110,8 @@ def _failure_of(policy: OnFailure) -> type[execution.RollbackStarted | execution
 
 
 def _is_done(row: Mapping[str, Any]) -> bool:
-    return bool(row["total_final"] and row["batches_done"] >= row["batches"])
+    done = row["total_final"] and row["batches_done"] >= row["batches"]
+    return bool(done and not row["exporting"])
 
 
 def _error(transaction: Transaction, row: Mapping[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ from action_ledger.domain.execution import rollback_id
 from action_ledger.projections.store import Store, Transaction
 
 from .close import SQL, close_units, current_execution, tally_of
+from .export_sweep import clear_parts
 from .lock_ends import released
 from .meter import measure_execution
 from .settle import settle
@@ -42,6 +43,8 @@ def _mend(store: Store, *, finding: str, execution_id: UUID, undo_id: UUID | Non
             return _close(store, execution_id)
         case "roll_back":
             return _roll_back(store, execution_id)
+        case "clear_parts":
+            return clear_parts(store, execution_id)
         case _:
             return _settle(store, execution_id, undo_id)
 
@@ -60,6 +63,7 @@ def _close(store: Store, execution_id: UUID) -> int:
             reached("sweep.closed")
         total += closed
         if not closed:
+            clear_parts(store, execution_id)
             return total
 
 

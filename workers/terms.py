@@ -1,6 +1,6 @@
 """The terms of an execution: its command as it will be done, where its action or its change leaves no choice."""
 
-from action_ledger.domain.actions import Actions, Reversibility
+from action_ledger.domain.actions import Actions, ExportAction, Reversibility
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
@@ -30,7 +30,7 @@ def terms_of(
 ) -> RequestExecution:
     """Check a command against its table, and give it as it will be done. A run and its preview have the same.
 
-    A change of keys is always gated, and one batch. Raises what is wrong, before anything is planned.
+    A change of keys is always gated, and one batch; an export is gated, since its limit is one of the whole. Raises what is wrong, before anything is planned.
     """
     if compiled.change.moves_keys:
         gated = {"planning": "gated", "batch_size": MOVED_AT_ONCE}
@@ -38,6 +38,8 @@ def terms_of(
     action = actions.get(command.action)
     if isinstance(action, Effect):
         refuse_pace(command.action, rate=command.rate, concurrency=command.concurrency)
+    if isinstance(action, ExportAction):
+        command = command.model_copy(update={"planning": "gated"})
     if action.reversibility is Reversibility.IRREVERSIBLE:
         command = _irreversible(command)
     table = compiled.change.table

@@ -4,7 +4,7 @@ import time
 
 from psycopg import Error
 
-from action_ledger.domain.actions import Actions
+from action_ledger.domain.actions import Actions, ExportAction
 from action_ledger.domain.batch import Batch, BatchStatus, Compensated, Completed
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.pace import Adaptive
@@ -27,6 +27,8 @@ from .compile import (
 )
 from .effect_lease import EffectLeases
 from .effect_unit import EffectUnit
+from .export_part import export_batch
+from .export_unit import write_export
 from .faults import split_reason
 from .meter import count_records
 from .pace import SQL as PACE
@@ -67,6 +69,7 @@ class Workbench:
         self._worker = worker
         self._sizes = sizes
         self._unheld = unheld
+        self._lease_seconds = lease_seconds
         self._leases = EffectLeases(store, actions, worker=worker, seconds=lease_seconds)
 
     def do(self, transaction: Transaction, unit: Unit) -> EffectUnit | None:
@@ -107,7 +110,11 @@ class Workbench:
                 retries=TRIED_AGAIN,
             )
         )
-        if unit.undo_id is None:
+        if unit.kind == "export":
+            action = self._actions.get(unit.action)
+            seconds = self._lease_seconds
+            write_export(transaction, unit, action, worker=self._worker, lease_seconds=seconds)
+        elif unit.undo_id is None:
             self._do_batch(transaction, unit)
         else:
             self._record(transaction, unit, self._compensate(transaction, unit))
@@ -130,14 +137,19 @@ class Workbench:
     def _do_batch(self, transaction: Transaction, unit: Unit) -> None:
         compiled, request = self._compile(transaction, unit)
         sizing = sizing_of(unit, asked=request.adaptive, default=self._sizes)
-        divisible = not compiled.change.moves_keys
+        exporting = isinstance(self._actions.get(unit.action), ExportAction)
+        divisible = not compiled.change.moves_keys and not exporting
         too_large = sizing.oversize(unit.records)
         if divisible and too_large is not None:
             split_batch(transaction, unit, size=too_large.size, reason=too_large.reason)
             return
         started = time.monotonic()
         try:
-            completed = self._apply(transaction, unit, compiled.change, divisible=divisible)
+            completed = (
+                export_batch(transaction, unit, compiled.change, worker=self._worker)
+                if exporting
+                else self._apply(transaction, unit, compiled.change, divisible=divisible)
+            )
         except Error as error:
             reason = split_reason(error, ordered=unit.attempt > 1)
             if reason is None or not divisible or unit.records == 1:
@@ -218,6 +230,10 @@ class Workbench:
     def _plan(self, transaction: Transaction, unit: Unit) -> list[int]:
         """Plan the whole, or the next pages; give the number of records of each batch that was cut."""
         compiled, request = self._compile(transaction, unit)
+        action = self._actions.get(unit.action)
         return plan_unit(
-            transaction, unit, compiled, request, sizes=self._sizes, worker=self._worker
+            *(transaction, unit, compiled, request),
+            export=action if isinstance(action, ExportAction) else None,
+            sizes=self._sizes,
+            worker=self._worker,
         )

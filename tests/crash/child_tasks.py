@@ -87,6 +87,10 @@ def _take_in(ledger: Ledger, _: Any) -> None:
     ledger.inbox.take_in()
 
 
+def _clean(ledger: Ledger, _: Any) -> None:
+    ledger.exports.clean(days=0)
+
+
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo": _undo,
     "preview": _preview,
@@ -105,5 +109,6 @@ TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo chain": _undo_chain,
     "deliver": _deliver,
     "take in": _take_in,
+    "clean": _clean,
 }
 """An order ``{"task": name, "of": what}`` does one of these."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from action_ledger.projections import steps as home
 
 ROOT = Path(home.__file__).resolve().parents[1]
-KINDS = ("plan", "batch", "compensation")
-NEVER = frozenset({"plan.applied", "plan.appended"})
+KINDS = ("plan", "batch", "compensation", "export")
+NEVER = frozenset({"plan.applied", "plan.appended", "export.applied", "export.appended"})
 """What the names with a unit's kind in them would give, where nothing of that kind comes by."""
 CALL = re.compile(r"""\breached\(f?"([^"]+)"\)""")
 

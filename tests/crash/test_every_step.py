@@ -5,7 +5,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.ops import open_ledger
-from tests.crash import test_effects, test_hooks, test_schedules
+from tests.crash import test_effects, test_exports, test_hooks, test_schedules
 from tests.crash.harness import Watcher, finished, killed, scores
 from tests.crash.scenarios import SCENARIOS, Stage, set_up
 from tests.crash.step_points import in_sources
@@ -23,6 +23,8 @@ ELSEWHERE = {
     *("batch.cut", "batch.split"),  # test_pace
     "lease.renewed",  # test_effects
     *test_hooks.STEPS,
+    *(*test_exports.STEPS, *test_exports.FAILING_STEPS),
+    *(*test_exports.CLEARING_STEPS, *test_exports.CLEANING_STEPS),
 }
 CASES = [(name, step) for name, scenario in SCENARIOS.items() for step in scenario.steps]
 

@@ -180,14 +180,18 @@ def test_a_second_undo_is_told_of_the_first(stage: Stage) -> None:
 
 
 def test_an_undo_that_was_looked_for_before_another_ended(stage: Stage) -> None:
-    """Meanwhile the other has taken everything back: what was found is not there any more."""
+    """It waits for the other's turn at the table, and then finds the records in its hands."""
     execution = add_one(stage).run()
-    with (
-        pytest.raises(UndoInProgress),
-        standing("undo.before_append", lambda: execution.undo(by="user:2").submit()),
-    ):
-        execution.undo(by="user:3").run()
-    assert [undo.status for undo in execution.undos()] == ["completed"]
+    with pytest.raises(UndoInProgress):
+        in_turn(
+            stage,
+            lambda: execution.undo(by="user:2").submit(),
+            "undo.before_append",
+            lambda: execution.undo(by="user:3").run(),
+        )
+    (undo,) = execution.undos()
+    undo.finish()
+    assert undo.status == "completed"
     assert scores(stage.connection) == {0: RECORDS}
 
 

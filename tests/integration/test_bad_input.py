@@ -132,21 +132,18 @@ def test_commands(
 def test_undos(
     ledger: Ledger, places: str, connection: Connection[DictRow], subtests: pytest.Subtests
 ) -> None:
-    def updated(*, finish: bool = True) -> ExecutionHandle:
+    def updated() -> ExecutionHandle:
         asked = ledger.on(places).all().update(score=col("score") + 1).by("a").batch_size(60)
-        return asked.run() if finish else asked.submit()
+        return asked.run()
 
-    unplanned, planned, nothing = (
-        updated(finish=False),
-        updated(finish=False),
-        ledger.on(places).where(col("id") < 0).update(note="x").by("a").run(),
-    )
-    ledger.worker().step(planned.id)
+    nothing = ledger.on(places).where(col("id") < 0).update(note="x").by("a").run()
     irreversible = ledger.on(places).keys([1]).update(note="x").irreversible().by("a").run()
     late, undone, half, conflicting, kept = (updated() for _ in range(5))
     undone.undo(by="a").on_conflict("force").run()
-    half.undo(by="a").on_conflict("force").submit()
     kept.undo(by="a").keys([5]).on_conflict("force").run()
+    half.undo(by="a").keys([1]).on_conflict("force").submit()
+    unplanned = ledger.on(places).all().update(note="x").by("a").submit()
+    planned = ledger.on(places).keys([PLACES]).update(note="x").by("a").submit()
     connection.execute(
         "UPDATE action_ledger.view_executions_g1 SET ended_at = ended_at - interval '8 days'"
         " WHERE execution_id = %s",

@@ -11,7 +11,8 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain import col
 from action_ledger.ops import Ledger
-from action_ledger.ops.builder import Request, Target
+from action_ledger.ops.builder import Request
+from action_ledger.ops.target import Target
 from tests.exact import dump, run
 from tests.invariants import check_invariants
 

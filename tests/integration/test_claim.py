@@ -30,6 +30,14 @@ def planned(ledger: Ledger, places: str, *, batches: int = BATCHES) -> Execution
     return execution
 
 
+def two(ledger: Ledger, places: str) -> list[ExecutionHandle]:
+    """Plan two executions that have no record in common."""
+    return [
+        ledger.on(places).keys(keys).update(note="x").by("user:1").batch_size(PLACES).submit()
+        for keys in (range(1, 11), range(11, 21))
+    ]
+
+
 @contextmanager
 def impatient(ledger: Ledger) -> Generator[Transaction]:
     """Begin a transaction in which a wait for a row is an error."""
@@ -67,7 +75,7 @@ def test_a_unit_is_given_to_one_and_nobody_waits(
 
 
 def test_a_job_that_is_left_out_is_not_looked_at(ledger: Ledger, places: str) -> None:
-    first, second = (planned(ledger, places) for _ in range(2))
+    first, second = two(ledger, places)
     with impatient(ledger) as transaction:
         given = take(ledger, transaction, None, first.id)
         assert given is not None
@@ -80,8 +88,7 @@ def test_a_job_that_is_left_out_is_not_looked_at(ledger: Ledger, places: str) ->
 def test_what_met_a_fault_lets_the_others_go_first_for_a_while(
     ledger: Ledger, places: str, connection: Connection[DictRow]
 ) -> None:
-    troubled = planned(ledger, places, batches=1)
-    other = planned(ledger, places, batches=1)
+    troubled, other = two(ledger, places)
     assert next_of(ledger) == troubled.id, "it came first"
     with ledger.store.transaction() as transaction:
         unit = take(ledger, transaction, troubled.id)

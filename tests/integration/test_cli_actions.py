@@ -81,7 +81,8 @@ def test_an_action_of_the_hosts_own_is_run(
     assert json.json["applied"] == 1
     assert "promote by user:42" in cli("history", "places", "2").out
     found = cli(
-        "preview", "places", "promote", "--all", "-p", "bonus=1", "-p", "country=DE", "--json"
+        *("preview", "places", "promote", "--all", "-p", "bonus=1", "-p", "country=DE"),
+        *("--json", *BY),
     )
     assert found.json["count"] == 50
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +22,19 @@ from tests.journal import append, insert_by_hand, install, story
 from tests.schedules import add_one, hourly
 from tests.some_work import some_work, verified
 
-TABLES = ("executions", "batches", "undos", "audit", "schedules", "schedule_runs", "locks")
+TABLES = (
+    "executions",
+    "batches",
+    "undos",
+    "audit",
+    "schedules",
+    "schedule_runs",
+    "locks",
+    "exports",
+)
 NAMES = (
     *("work_queue", "schedule_queue", "chain_queue", "progress", "schedules", "chains", "locks"),
-    *("audit", "hook_deliveries"),
+    *("exports", "audit", "hook_deliveries"),
 )
 
 
@@ -157,13 +167,14 @@ def test_writers_are_held_up_for_the_tail_only(
 
 
 def test_rebuilt_is_live_row_for_row(
-    ledger: Ledger, places: str, connection: Connection[DictRow]
+    ledger: Ledger, places: str, connection: Connection[DictRow], tmp_path: Path
 ) -> None:
     some_work(ledger, places)
     hourly(ledger, places).run_now(by="d")
     request = add_one(ledger, places).notify(complete="told")
     request.then(request).submit()
     request.then(request).run()
+    ledger.on(places).all().export(tmp_path / "a.csv").by("e").run()
     ledger.catch_up()
     before = dump_ledger(connection)
     for done in ledger.projections.rebuild():
@@ -185,13 +196,13 @@ def test_a_rebuilt_table_is_made_like_the_live_one(
             "  format_type(a.atttypid, a.atttypmod), a.attnotnull) ORDER BY a.attnum)"
             "  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0) AS columns,"
             " (SELECT array_agg(regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', '')"
-            "  || i.indisunique ORDER BY 1) FROM pg_index i WHERE i.indrelid = c.oid) AS indexes"
+            "  || i.indisunique ORDER BY regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', '')) FROM pg_index i WHERE i.indrelid = c.oid) AS indexes"
             " FROM pg_class c WHERE c.oid = to_regclass(%s)",
             [f"action_ledger.{table}"],
         ).fetchone()
 
     install(connection)
-    ledger.projections.rebuild(["progress", "audit", "schedules", "chains"])
+    ledger.projections.rebuild(["progress", "audit", "schedules", "chains", "locks", "exports"])
     for table in (*TABLES, "chains", "chain_steps"):
         assert described(f"view_{table}_g2") == described(f"view_{table}_g1") is not None
 
@@ -203,7 +214,7 @@ def test_old_generations_go_with_the_next_rebuild(
     for n in range(1, 5):
         tables = [name for name in relations(connection) if "_g" in name]
         assert all(name.endswith((f"_g{n}", f"_g{n - 1}")) for name in tables), tables
-        ledger.projections.rebuild(["progress", "audit", "schedules", "chains", "locks"])
+        ledger.projections.rebuild(["progress", "audit", "schedules", "chains", "locks", "exports"])
         ledger.catch_up()
     rows = connection.execute(
         "SELECT application_name AS n FROM action_ledger.notification_tracking"

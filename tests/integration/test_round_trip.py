@@ -7,7 +7,8 @@ from psycopg import Connection, sql
 from psycopg.rows import DictRow
 
 from action_ledger.ops import Ledger, open_ledger
-from action_ledger.ops.builder import Request, Target
+from action_ledger.ops.builder import Request
+from action_ledger.ops.target import Target
 from tests.every_type import EveryType
 from tests.exact import dump, run
 

@@ -20,6 +20,7 @@ from action_ledger.workers.faults import code_of
 from action_ledger.workers.open_schedule import OpenSchedule
 from tests.invariants import check_invariants
 from tests.schedules import (
+    HOURLY,
     add_one,
     hourly,
     hours_ago,
@@ -137,7 +138,8 @@ def test_firing_and_steering_at_once_end_in_one_order(
     ledger: Ledger, connection: Connection[DictRow]
 ) -> None:
     """Pause, resume, another rule and a run out of turn against the scheduler, all at one schedule."""
-    schedule = hourly(ledger, catch_up="all")
+    asked = add_one(ledger).on_locked("wait")
+    schedule = asked.schedule(cron=HOURLY, timezone="UTC", catch_up="all")
     overdue(ledger, schedule.id, hours_ago(ledger, 20))
 
     def steer() -> None:

@@ -87,7 +87,7 @@ def test_a_rebuild_mends_it_in_place(
     ledger.projections.rebuild(["schedule_queue"])
     assert dump_ledger(connection)["schedule_queue"] == before
     assert verified(ledger) == []
-    assert [each.generation for each in ledger.projections.status()] == [1] * 8
+    assert {each.generation for each in ledger.projections.status()} == {1}
 
 
 def test_what_workers_know_of_a_row_is_no_difference(

@@ -190,8 +190,8 @@ class TestRefusedAtItsTime:
     ) -> None:
         """Somebody alters the table for a while: no failure, no waiting for it, and others are fired meanwhile."""
         monkeypatch.setattr("action_ledger.workers.scheduler.TABLE_WAIT_MS", 50)
-        monkeypatch.setattr("action_ledger.workers.scheduler.FIRST_DELAY", 0.01)
-        monkeypatch.setattr("action_ledger.workers.scheduler.LONGEST_DELAY", 0.02)
+        monkeypatch.setattr("action_ledger.workers.keeping.FIRST_DELAY", 0.01)
+        monkeypatch.setattr("action_ledger.workers.keeping.LONGEST_DELAY", 0.02)
         connection.execute("CREATE TABLE others (id int PRIMARY KEY, score int)")
         held, free = hourly(ledger), hourly(ledger, "others")
         overdue(ledger, held.id, hours_ago(ledger, 1))

@@ -11,6 +11,7 @@ from action_ledger.domain import (
     chain,
     command,
     execution,
+    export,
     preview,
     record_lock,
     schedule,
@@ -22,6 +23,7 @@ from action_ledger.domain.chain import Chain, ChainStatus
 from action_ledger.domain.command import Rejection, RejectionStatus
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
+from action_ledger.domain.export import Export, ExportStatus
 from action_ledger.domain.preview import PreviewStatus, PreviewStream
 from action_ledger.domain.record_lock import RecordLock, RecordLockStatus, record_lock_id
 from action_ledger.domain.schedule import Schedule, ScheduleStatus
@@ -36,6 +38,7 @@ AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
     (RecordLock, RecordLockStatus),
     (Schedule, ScheduleStatus),
     (Chain, ChainStatus),
+    (Export, ExportStatus),
     (PreviewStream, PreviewStatus),
     (Rejection, RejectionStatus),
 ]
@@ -146,6 +149,13 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (ScheduleStatus.ACTIVE, schedule.Ended, ScheduleStatus.ENDED),
     },
     Rejection: {(None, command.Rejected, RejectionStatus.REJECTED)},
+    Export: {
+        (None, export.Requested, ExportStatus.REQUESTED),
+        (ExportStatus.REQUESTED, export.Written, ExportStatus.WRITTEN),
+        (ExportStatus.REQUESTED, export.Failed, ExportStatus.FAILED),
+        (ExportStatus.REQUESTED, export.Cancelled, ExportStatus.CANCELLED),
+        (ExportStatus.WRITTEN, export.Cleaned, ExportStatus.CLEANED),
+    },
 }
 EVENTS = list(TOPICS.values())
 PAIRS = [
