@@ -13,6 +13,7 @@ from action_ledger.domain.catch_up import Passed
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.policy import Policy
+from action_ledger.domain.record_lock import OnLocked
 from action_ledger.domain.rule import At, Cron, rule_from
 from action_ledger.domain.schedule import CatchUp, Ended, Missed, Schedule, ScheduleStatus
 from action_ledger.projections import tracing
@@ -128,7 +129,11 @@ def request_execution(
     """Ask for the execution of an occurrence, as if somebody did so now. Raises what is wrong with it by now."""
     body = ScheduleBody.model_validate(read_body(transaction, schedule.id))
     command = body.execution.model_copy(
-        update={"command_id": execution_id, "correlation_id": schedule.correlation_id}
+        update={
+            "command_id": execution_id,
+            "correlation_id": schedule.correlation_id,
+            "on_locked": _on_locked(body.execution),
+        }
     )
     policy.require(command)
     with tracing.send(
@@ -142,3 +147,10 @@ def request_execution(
         )
         kept = KeptKeys(schedule.id, body.key) if schedule.frozen else None
         request.accept(now=False, kept=kept)
+
+
+def _on_locked(command: RequestExecution) -> OnLocked | None:
+    """Let a run wait for the run before it, where nobody said otherwise: else one that takes long would fail the next."""
+    if command.on_locked is None and command.planning == "gated":
+        return OnLocked.WAIT
+    return command.on_locked
