@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from psycopg import OperationalError
+
 from action_ledger.domain.errors import CommandTimedOut, ExecutionNotFound
 from action_ledger.projections.sql_blocks import read_blocks
 
@@ -42,7 +44,13 @@ class Handle:
         return f"{type(self).__name__}({str(self.id)!r})"
 
     def row(self) -> dict[str, Any]:
-        """Read its row of the progress view. Raises ExecutionNotFound."""
+        """Read its row of the progress view; once more where the connection is lost. Raises ExecutionNotFound."""
+        try:
+            return self._read()
+        except OperationalError:
+            return self._read()
+
+    def _read(self) -> dict[str, Any]:
         with self.ledger.store.transaction() as transaction:
             found = transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
         row = found or self.ledger.inbox.row(self.id)
