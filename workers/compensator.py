@@ -5,9 +5,8 @@ is redone. Rows that went along through foreign keys follow the records that the
 set of its own, so that a redo is an undo like any other.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from uuid import UUID
 
 from psycopg import sql
@@ -19,6 +18,7 @@ from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections.store import Transaction
 
 from .catalog import read_for_change
+from .compensation_result import Result
 from .images import (
     aliases,
     array_of,
@@ -80,38 +80,6 @@ def compensate_batch(
         attempt=attempt,
         worker=worker,
     )
-
-
-@dataclass(slots=True)
-class Result:
-    """What came of a compensation: of the records, and by table of their children."""
-
-    tally: Tally = field(default_factory=Tally)
-    children: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    reached: Counter[str] = field(default_factory=Counter[str])
-    sqlstates: Counter[str] = field(default_factory=Counter[str])
-    digests: list[str] = field(default_factory=list[str])
-    excepted: set[str] = field(default_factory=set[str])
-
-    @property
-    def applied(self) -> int:
-        """How many rows were taken back, of whatever table."""
-        return sum(self.children.values(), self.tally).applied
-
-    def add(self, child_table: str | None, slices: Slices) -> None:
-        """Count what came of a source."""
-        self.sqlstates += slices.sqlstates
-        if child_table is None:
-            self.tally += slices.tally
-        else:
-            self.children[child_table] += slices.tally
-
-    def forget_outcomes(self) -> None:
-        """Keep only what was taken back."""
-        self.sqlstates.clear()
-        self.tally = Tally(applied=self.tally.applied)
-        for table, tally in self.children.items():
-            self.children[table] = Tally(applied=tally.applied)
 
 
 class Compensation:
