@@ -1,6 +1,5 @@
 """Runs, shows and steers chains that were named on the command line."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ from uuid_utils.compat import uuid7
 from action_ledger.domain.chain import ChainStatus
 from action_ledger.domain.chain_commands import RequestChain
 from action_ledger.domain.errors import (
-    AmbiguousId,
     ChainNotFound,
     ConfirmationRequired,
     InvalidChain,
@@ -21,12 +19,10 @@ from .chain_handles import ChainHandle
 from .chain_views import SQL, ChainStepView, ChainView
 from .checks import check_actor
 from .cli_exit_codes import ExitCode
-from .cli_lookup import LAST, SHOWN_MATCHES
+from .cli_lookup import find_row
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
 from .cli_wanted import first_error, read_json
 from .ledger import Ledger
-
-_PART_OF_ID = re.compile(r"[0-9a-f-]{1,36}")
 
 
 def run_chain(
@@ -173,20 +169,11 @@ def find_chain(ledger: Ledger, given: str) -> ChainHandle:
         ChainNotFound: There is none.
         AmbiguousId: There are several.
     """
-    text = given.strip().lower()
     with ledger.store.transaction() as transaction:
-        if text == LAST:
-            rows = transaction.execute(SQL["newest"]).fetchall()
-        elif _PART_OF_ID.fullmatch(text):
-            values = {"given": text, "limit": SHOWN_MATCHES}
-            rows = transaction.execute(SQL["candidates"], values).fetchall()
-        else:
-            rows = []
-    if not rows:
+        row = find_row(transaction, SQL, given)
+    if row is None:
         raise ChainNotFound(chain_id=given)
-    if len(rows) > 1:
-        raise AmbiguousId(given=given, matches=tuple(str(row["id"]) for row in rows))
-    return ChainHandle(ledger, rows[0]["id"])
+    return ChainHandle(ledger, row["id"])
 
 
 def _confirm(terminal: Terminal, question: str, what: str, *, confirmed: bool) -> None:

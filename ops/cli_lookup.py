@@ -1,16 +1,17 @@
 """Looks up what a person names: an id by its beginning or end, or ``last``; and all that is known of it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
+from psycopg import sql
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.errors import AmbiguousId, ExecutionNotFound
 from action_ledger.projections.sql_blocks import read_blocks
-from action_ledger.projections.store import Store
+from action_ledger.projections.store import Store, Transaction
 from action_ledger.workers.sources import SQL as WINDOW
 
 from .views import ExecutionView, read_standing
@@ -119,20 +120,31 @@ def find(store: Store, given: str, *, newest: Iterable[Kind] = ("execution",)) -
         ExecutionNotFound: There is none.
         AmbiguousId: There are several.
     """
-    text = given.strip().lower()
     with store.transaction() as transaction:
-        if text == LAST:
-            rows = transaction.execute(SQL["newest"], {"kinds": list(newest)}).fetchall()
-        elif _PART_OF_ID.fullmatch(text):
-            values = {"given": text, "limit": SHOWN_MATCHES}
-            rows = transaction.execute(SQL["candidates"], values).fetchall()
-        else:
-            rows = []
-    if not rows:
+        row = find_row(transaction, SQL, given, kinds=list(newest))
+    if row is None:
         raise ExecutionNotFound(execution_id=given)
+    return Found(**row)
+
+
+def find_row(
+    transaction: Transaction, blocks: Mapping[str, sql.SQL], given: str, **of_newest: object
+) -> dict[str, Any] | None:
+    """Find the one row that an id means, by its whole, its beginning, its end, or ``last``.
+
+    ``blocks`` has the queries ``newest``, which takes ``of_newest``, and ``candidates``. Raises AmbiguousId.
+    """
+    text = given.strip().lower()
+    if text == LAST:
+        rows = transaction.execute(blocks["newest"], of_newest).fetchall()
+    elif _PART_OF_ID.fullmatch(text):
+        values = {"given": text, "limit": SHOWN_MATCHES}
+        rows = transaction.execute(blocks["candidates"], values).fetchall()
+    else:
+        rows = []
     if len(rows) > 1:
         raise AmbiguousId(given=given, matches=tuple(str(row["id"]) for row in rows))
-    return Found(**rows[0])
+    return rows[0] if rows else None
 
 
 def read_details(store: Store, execution_id: UUID) -> Details:

@@ -1,6 +1,5 @@
 """Makes, shows and steers schedules that were named on the command line."""
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,10 +7,10 @@ from uuid import UUID
 
 from rich.text import Text
 
-from action_ledger.domain.errors import AmbiguousId, ScheduleNotFound
+from action_ledger.domain.errors import ScheduleNotFound
 from action_ledger.domain.rule import local_time
 
-from .cli_lookup import LAST, SHOWN_MATCHES, read_details
+from .cli_lookup import find_row, read_details
 from .cli_running import confirm
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
 from .cli_wanted import Wanted
@@ -20,7 +19,6 @@ from .schedule_handles import ScheduleHandle
 from .schedule_views import SQL, ScheduleRun, ScheduleView, Upcoming
 
 NEXT = 3
-_PART_OF_ID = re.compile(r"[0-9a-f-]{1,36}")
 
 
 def schedule_wanted(
@@ -159,20 +157,11 @@ def find_schedule(ledger: Ledger, given: str) -> ScheduleHandle:
         ScheduleNotFound: There is none.
         AmbiguousId: There are several.
     """
-    text = given.strip().lower()
     with ledger.store.transaction() as transaction:
-        if text == LAST:
-            rows = transaction.execute(SQL["newest"]).fetchall()
-        elif _PART_OF_ID.fullmatch(text):
-            values = {"given": text, "limit": SHOWN_MATCHES}
-            rows = transaction.execute(SQL["candidates"], values).fetchall()
-        else:
-            rows = []
-    if not rows:
+        row = find_row(transaction, SQL, given)
+    if row is None:
         raise ScheduleNotFound(schedule_id=given)
-    if len(rows) > 1:
-        raise AmbiguousId(given=given, matches=tuple(str(row["id"]) for row in rows))
-    return ScheduleHandle(ledger, rows[0]["id"])
+    return ScheduleHandle(ledger, row["id"])
 
 
 def _apart(ledger: Ledger, schedule_id: UUID) -> tuple[str | None, dict[str, Any] | None]:
