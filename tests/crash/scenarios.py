@@ -321,7 +321,7 @@ ONE, NONE = {1: RECORDS}, {0: RECORDS}
 PART = {0: RECORDS - BATCH, 1: BATCH}
 
 SCENARIOS: dict[str, Scenario] = {
-    "gated": Scenario(_gated, (*PLAN, *BATCHES, *ENDS, *LOCK), ONE),
+    "gated": Scenario(_gated, (LOCK[0], *PLAN, *BATCHES, *ENDS, LOCK[1]), ONE),
     "skip": Scenario(_met("skip"), ("lock.set_apart", "plan.appended"), ONE),
     "wait": Scenario(
         _met("wait"), ("lock.awaited", "plan.appended"), {1: RECORDS - BATCH, 2: BATCH}
