@@ -247,7 +247,7 @@ class Service:
                 pass
             if sweep(self._swept):
                 self._work.ring()
-            self._exports.clean()
+            self._exports.keep_clean()
             self._kept = True
             self._stopping.wait(CHECK_SECONDS)
             self._news.wait(heard, self._sweep_seconds)
