@@ -39,8 +39,9 @@ _RAISE = "exec_stmt_raise"
 """The server's function behind RAISE: whatever SQLSTATE it was given, a trigger speaks of a record."""
 _TOO_LARGE = "invalid memory alloc request size"
 """Said with the SQLSTATE of an internal error when an image, or an array of them, passes one gigabyte."""
-_PASSING_CODES = frozenset({"40001", "40P01", "55P03", "55006", "25P03", "25P04"})
-"""Serialization failure, deadlock, lock not available, object in use, and the time-outs of a transaction."""
+_PASSING_CODES = frozenset({"40001", "40P01", "55P03", "55006", "25P03", "25P04", "25006"})
+"""Serialization failure, deadlock, lock not available, object in use, the time-outs of a transaction, and a server that
+takes no writes at the moment, such as one that another has taken the place of."""
 _PASSING_CLASSES = ("08", "53", "57", "58")
 """The connection, resources, an operator's intervention (with the time-outs of a statement and a session), the system."""
 _WAITED_OUT_CODES = frozenset({"40001", "40P01", "55P03", "55006", "57P03"})

@@ -31,6 +31,7 @@ from tests.dump import assert_at_rest
 from tests.integration.conftest import PLACES
 from tests.invariants import check_invariants
 from tests.mailer import EFFECTS, at_once, calls, letter, lines, send_async
+from tests.services import serving
 
 
 @pytest.fixture
@@ -331,6 +332,32 @@ def test_a_worker_takes_up_only_what_it_knows(
     ledger.worker().finish(execution.id)
     assert execution.progress().applied == PLACES
     check_invariants(connection, ledger=ledger, tables=[])
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("waits", [True, False])
+def test_whatever_a_handler_raises_in_a_worker_is_its_records(
+    database_url: str, fault: BaseException, *, waits: bool
+) -> None:
+    """Somebody's Ctrl-C comes to the main thread only."""
+
+    def plain(record: dict[str, Any], _parameters: Parameters, _context: Any) -> None:
+        if record["id"] == 3:
+            raise fault
+
+    async def asynchronous(record: dict[str, Any], parameters: Parameters, context: Any) -> None:
+        plain(record, parameters, context)
+
+    made = effect(label="Call", description="Call each.", destructive=False, name="call")
+    called = made(asynchronous if waits else plain)
+    with open_ledger(database_url, actions=[called]) as ledger, serving(ledger.service()) as thread:
+        execution = ledger.on("places").keys(range(1, 6)).apply("call").by("user:1").submit()
+        until(lambda: execution.status == "completed", "its end")
+        assert thread.is_alive()
+        assert [(one.key, one.reason) for one in execution.failures()] == [
+            (("3",), "handler_failed")
+        ]
 
 
 def test_a_call_that_does_not_let_itself_be_cancelled_is_left_behind(
