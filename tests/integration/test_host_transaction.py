@@ -305,7 +305,7 @@ def test_a_worker_that_ends_when_all_is_done_takes_them_in_first(
 ) -> None:
     execution = add_one(ledger.within(host)).submit()
     host.commit()
-    assert count_open(ledger.store, None) == 1
+    assert count_open(ledger.store, None, ledger.actions) == 1
     said = CommandLine(database_url)("worker", "--until-idle")
     assert said.code == 0, said
     assert execution.status == "completed"
