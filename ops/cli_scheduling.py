@@ -11,6 +11,7 @@ from action_ledger.domain.errors import ScheduleNotFound
 from action_ledger.domain.rule import local_time
 
 from .cli_lookup import find_row, read_details
+from .cli_next_steps import show_waiting
 from .cli_running import confirm
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
 from .cli_wanted import Wanted
@@ -146,8 +147,7 @@ def run_schedule_now(
     if terminal.as_json:
         terminal.give(read_details(ledger.store, execution.id).execution)
     else:
-        terminal.say(f"Execution {execution.id} waits for the workers: action-ledger worker")
-        terminal.say(f"See how it goes: action-ledger show {execution.id}", QUIET)
+        show_waiting(terminal, execution, "Execution")
 
 
 def find_schedule(ledger: Ledger, given: str) -> ScheduleHandle:

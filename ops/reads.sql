@@ -1,7 +1,16 @@
 -- name: execution
-SELECT e.*, p.held_because, p.probe_error, l.waits_for, clock_timestamp() AS now
+-- How long it was paused is in its own short stream: a pause lasts until whatever comes next, but for another pace.
+SELECT e.*, p.held_because, p.probe_error, l.waits_for, clock_timestamp() AS now, s.paused_seconds
 FROM {executions} e LEFT JOIN {schema}.paces p ON p.job_id = e.execution_id AND e.ended_at IS NULL
 LEFT JOIN {locks} l ON l.owner_id = e.execution_id
+CROSS JOIN LATERAL (
+    SELECT sum(extract(epoch FROM coalesce(n.recorded_at, clock_timestamp()) - v.recorded_at))::float8 AS paused_seconds
+    FROM {schema}.stored_events v CROSS JOIN LATERAL (
+        SELECT min(w.recorded_at) AS recorded_at FROM {schema}.stored_events w
+        WHERE w.originator_id = v.originator_id AND w.originator_version > v.originator_version
+            AND w.topic <> 'execution.retuned') n
+    WHERE v.originator_id = e.execution_id AND v.topic = 'execution.paused'
+) s
 WHERE e.execution_id = %(id)s
 
 -- name: undo
