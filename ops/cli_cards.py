@@ -111,7 +111,7 @@ def show_failures(
     limit: int,
 ) -> None:
     """Show the first records that failed."""
-    if failed and limit:
+    if failed:
         more = f", the first {limit}" if failed > limit else ""
         terminal.say(f"\nFailed ({failed:,}{more})", "bold")
         failures_table(terminal, islice(execution.failures(), limit))

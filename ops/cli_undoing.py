@@ -130,13 +130,13 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     if excepted := undo.excepted:
         columns = ", ".join(excepted)
         terminal.say(f"  restored except for what a trigger writes: {columns}", WARN)
-    if in_conflict and limit:
+    if in_conflict:
         terminal.say(f"\nConflicts ({in_conflict:,}{_first(in_conflict, limit)})", "bold")
         shown = list(islice(undo.conflicts(), limit))
         conflicts_table(terminal, shown)
         for line in later_changes(ledger, view.execution_id, shown):
             terminal.say(line, WARN)
-    if failed and limit:
+    if failed:
         terminal.say(f"\nFailed ({failed:,}{_first(failed, limit)})", "bold")
         failures_table(terminal, islice(undo.failures(), limit))
     terminal.say()

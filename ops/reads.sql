@@ -66,6 +66,10 @@ WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(actor)s::text IS 
     AND (%(table)s::text IS NULL OR table_name = %(table)s)
 ORDER BY requested_at DESC LIMIT %(limit)s
 
+-- name: table_known
+-- Whether a table has executions under that very name, wherever it is by now.
+SELECT 1 AS known FROM {executions} WHERE table_name = %(table)s LIMIT 1
+
 -- name: outcomes
 -- Records that were not changed, in the order in which they were met. One row a reason, columns as arrays.
 -- Children come with the name of their table.
