@@ -139,7 +139,7 @@ def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
         (counts.applied, applied, GOOD),
         (counts.skipped, skipped, WARN),
         (counts.failed, "failed", BAD),
-        (counts.pending, "not processed" if counts.closed else "pending", "cyan"),
+        (counts.pending, "pending (not processed)" if counts.closed else "pending", "cyan"),
     )
     said = [(f"{number:,} {name}", style) for number, name, style in named if number]
     nothing = "nothing to do" if counts.total_final else "none planned yet"

@@ -22,8 +22,10 @@ class Progress(BaseModel):
     failed: int
     skipped: int
     pending: int
+    """Not processed: not yet, or not any more where the execution was closed before."""
     batches: int
     batches_done: int
+    """Batches of which every record came to an end. None that a cancel or a stop left undone is among them."""
     elapsed: float
     """Seconds from the request to the end, or to now, by the database's clock."""
     rate: float | None
@@ -75,10 +77,10 @@ class Progress(BaseModel):
             "skipped",
             "pending",
             "batches",
-            "batches_done",
         )
         return cls(
             total_final=row.get("total_final", True),
+            batches_done=batches_done(row),
             elapsed=((ended or row["now"]) - start).total_seconds(),
             rate=rate,
             eta=eta,
@@ -88,3 +90,10 @@ class Progress(BaseModel):
             probe_error=row.get("probe_error"),
             **{name: row[name] for name in names},
         )
+
+
+def batches_done(row: dict[str, Any]) -> int:
+    """Count the batches of a row of the view that were done; the view counts those that were closed undone too."""
+    left: int | None = row.get("batches_left")
+    done: int = row["batches_done"] if left is None else row["batches"] - left
+    return done

@@ -1,6 +1,11 @@
 -- name: execution
+-- Of one that was closed, batches that nobody did are closed too: `batches_left` says how many.
 -- How long it was paused is in its own short stream: a pause lasts until whatever comes next, but for another pace.
-SELECT e.*, p.held_because, p.probe_error, l.waits_for, clock_timestamp() AS now, s.paused_seconds
+SELECT e.*, p.held_because, p.probe_error, l.waits_for, clock_timestamp() AS now, s.paused_seconds,
+    CASE WHEN e.status IN ('cancelled', 'failed', 'rolling_back', 'rolled_back') THEN (
+        SELECT count(*) FROM {batches} b
+        WHERE b.execution_id = e.execution_id AND b.status <> 'split' AND b.records > b.applied + b.failed + b.skipped
+    ) END AS batches_left
 FROM {executions} e LEFT JOIN {schema}.paces p ON p.job_id = e.execution_id AND e.ended_at IS NULL
 LEFT JOIN {locks} l ON l.owner_id = e.execution_id
 CROSS JOIN LATERAL (
@@ -60,11 +65,18 @@ WHERE b.execution_id = %(execution_id)s AND e.topic = 'batch.compensated' AND s.
 GROUP BY r.key ORDER BY r.key
 
 -- name: executions
--- The newest first.
-SELECT *, clock_timestamp() AS now FROM {executions}
-WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(actor)s::text IS NULL OR actor = %(actor)s)
-    AND (%(table)s::text IS NULL OR table_name = %(table)s)
-ORDER BY requested_at DESC LIMIT %(limit)s
+-- The newest first. `batches_left` as above, of those that are listed alone.
+SELECT e.*, clock_timestamp() AS now,
+    CASE WHEN e.status IN ('cancelled', 'failed', 'rolling_back', 'rolled_back') THEN (
+        SELECT count(*) FROM {batches} b
+        WHERE b.execution_id = e.execution_id AND b.status <> 'split' AND b.records > b.applied + b.failed + b.skipped
+    ) END AS batches_left
+FROM (
+    SELECT * FROM {executions}
+    WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+        AND (%(table)s::text IS NULL OR table_name = %(table)s)
+    ORDER BY requested_at DESC LIMIT %(limit)s
+) e ORDER BY e.requested_at DESC
 
 -- name: table_known
 -- Whether a table has executions under that very name, wherever it is by now.

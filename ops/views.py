@@ -22,6 +22,8 @@ from action_ledger.projections.store import Store, Transaction
 from action_ledger.workers.catalog import find_table
 from action_ledger.workers.table import reference
 
+from .progress import batches_done
+
 SQL = read_blocks("action_ledger.ops", "reads.sql")
 MOST = 2**63 - 1
 """The largest number of the database's bigint."""
@@ -43,8 +45,10 @@ class ExecutionView(BaseModel):
     failed: int
     skipped: int
     pending: int
+    """Not processed: not yet, or not any more where the execution was closed before."""
     batches: int
     batches_done: int
+    """Batches of which every record came to an end."""
     queue: str
     priority: int
     rate: float | None
@@ -60,10 +64,11 @@ class ExecutionView(BaseModel):
     @classmethod
     def of(cls, row: dict[str, Any], *, undone: int) -> Self:
         """Make it from a row of the progress view."""
-        names = cls.model_fields.keys() - {"id", "table", "undone"}
+        names = cls.model_fields.keys() - {"id", "table", "undone", "batches_done"}
         return cls(
             id=row["execution_id"],
             table=row["table_name"],
+            batches_done=batches_done(row),
             undone=undone,
             **{name: row[name] for name in names},
         )
