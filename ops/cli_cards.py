@@ -79,8 +79,8 @@ def show_execution(
     terminal.facts(_facts(details, execution.progress()))
     show_undos(terminal, details.undos)
     if view.applied:
-        terminal.say("\nWhat was changed, for example", "bold")
-        changes_table(terminal, islice(execution.changes(), min(limit, 3)))
+        some = islice(execution.changes(), min(limit, 3))
+        changes_table(terminal, some, heading="\nWhat was changed, for example")
     show_failures(terminal, execution, view.failed, limit)
     terminal.say()
     terminal.steps(next_steps(details, execution))
@@ -100,6 +100,7 @@ def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle
         terminal.say(line, WARN)
     if view.error:
         terminal.say(f"  It stopped: {view.error}", BAD)
+    show_undos(terminal, details.undos)
     show_failures(terminal, execution, view.failed, SHOWN)
     terminal.steps(next_steps(details, execution))
 
