@@ -81,7 +81,10 @@ class Exports:
     def clean(
         self, *, by: str | None = None, days: float | None = None, dry_run: bool = False
     ) -> list[CleanedFile]:
-        """Remove the files of exports that are so old; the workers do it by themselves, by the setting."""
+        """Remove the files of exports that are so old; the workers do it by themselves, by the setting.
+
+        Raises ExportFailed for the first that could not be removed, once the others are.
+        """
         days = self._settings.export_retention_days if days is None else days
         return clean_exports(self._store, seconds=days * DAY, actor=by, dry_run=dry_run)
 
