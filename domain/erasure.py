@@ -22,10 +22,10 @@ class EraseActor(Command):
     """Of the actor; None is the one without an issuer."""
 
 
-class Erased(Event):
+class Done(Event):
     """Contact data was deleted: the digests of it that earlier events carry lead to nothing any more."""
 
-    TOPIC = "actor.erased"
+    TOPIC = "erasure.done"
 
     whose: str
     issuer: str | None
@@ -43,4 +43,4 @@ class ErasureStatus(StrEnum):
 class Erasure(Aggregate):
     """A stream of one event; its id is the command's."""
 
-    TRANSITIONS: ClassVar[Transitions] = {(None, Erased): ErasureStatus.ERASED}
+    TRANSITIONS: ClassVar[Transitions] = {(None, Done): ErasureStatus.ERASED}

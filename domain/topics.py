@@ -79,7 +79,7 @@ _EVENTS: tuple[type[Event], ...] = (
     preview.Made,
     preview.Used,
     command.Rejected,
-    erasure.Erased,
+    erasure.Done,
 )
 
 TOPICS: Mapping[str, type[Event]] = MappingProxyType({event.TOPIC: event for event in _EVENTS})

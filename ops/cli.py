@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from . import (
     cli_actions,
+    cli_actors,
     cli_chain,
     cli_exports,
     cli_hook,
@@ -149,6 +150,7 @@ COMMANDS = (
         cli_read,
         cli_locks,
         cli_exports,
+        cli_actors,
         cli_inbox,
         cli_projections,
         cli_store,

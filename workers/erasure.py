@@ -1,6 +1,6 @@
 """Erases the contact data of an actor, and records that it did."""
 
-from action_ledger.domain.erasure import EraseActor, Erased, Erasure
+from action_ledger.domain.erasure import Done, EraseActor, Erasure
 from action_ledger.projections.store import Transaction
 
 from .actors import SQL, metadata_of
@@ -33,6 +33,6 @@ class ActorErasure:
         transaction.lock()
         contacts += transaction.execute(SQL["erase"], values).rowcount
         transaction.append(
-            Erasure.new(command.command_id).trigger(Erased, metadata, **values, contacts=contacts)
+            Erasure.new(command.command_id).trigger(Done, metadata, **values, contacts=contacts)
         )
         reached("erasure.before_commit")
