@@ -94,8 +94,7 @@ class ChainRequest:
         check_workers(workers)
         chain = self._sent(now=True)
         chain.finish(workers=workers, watch=watch)
-        if "notify" in self.options:
-            chain.ledger.hooks.deliver()
+        chain.ledger.hooks.deliver()
         return chain
 
     def submit(self) -> ChainHandle:

@@ -73,7 +73,7 @@ class Ledger(LedgerReads):
         self.store = wired_store(self._lend, settings)
         self.projections = Projections(self.store)
         self.exports = Exports(self.store, settings)
-        self.hooks = Hooks(self.store, self.projections, settings, hooks or {})
+        self.hooks = Hooks(self.store, self.projections, settings, hooks or {}, self.actions)
         self._policy = Policy(settings.limits, authorize)
         self._intake = Intake(
             self.store,
@@ -149,7 +149,7 @@ class Ledger(LedgerReads):
         execution = ExecutionHandle(self, command.command_id)
         if unfinished:
             execution.finish(workers=workers, watch=watch)
-        if command.notify is not None:
+        if self.hooks.concern(command):
             self.hooks.deliver()
         return execution
 

@@ -195,6 +195,7 @@ class ExecutionRequest:
             retry_of=command.retry_of,
             notify=command.notify,
             preview_id=preview_id,
+            after_complete=self._actions.get(command.action).after_complete is not None,
         )
 
     def _planned(

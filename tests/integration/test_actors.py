@@ -1,7 +1,7 @@
 """Who asks: subject and issuer, on whose behalf, and from where; the last apart from the events, until it is erased."""
 
 import threading
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -27,6 +27,7 @@ from action_ledger.ops import Ledger, Settings, open_ledger
 from action_ledger.ops.builder import Request
 from tests.command_line import CommandLine
 from tests.invariants import check_invariants
+from tests.worker_process import until
 
 ALICE = Actor(
     subject="alice",
@@ -59,7 +60,7 @@ def contacts(connection: Connection[DictRow]) -> list[Any]:
 
 def test_a_name_alone_is_a_subject() -> None:
     assert Actor.model_validate("alice") == Actor(subject="alice")
-    assert Actor(subject="alice").model_dump() == "alice"
+    assert Actor(subject="alice").model_dump_json() == '"alice"'
     command = PauseExecution(command_id=uuid7(), actor=ALICE, execution_id=uuid7())
     assert COMMAND.validate_json(command.model_dump_json()) == command
     plain = command.model_copy(update={"actor": Actor(subject="alice")})
@@ -177,7 +178,7 @@ def test_an_erasure_misses_nothing_that_was_recorded_before_it(
         ]
         for number, thread in enumerate(waiting, 1):
             thread.start()
-            wait_until(lambda n=number: waiting_for_append(connection) == n)
+            until(partial(are_waiting, connection, number), "the wait for the append lock")
         other.rollback()
     for thread in waiting:
         thread.join(20)
@@ -185,21 +186,12 @@ def test_an_erasure_misses_nothing_that_was_recorded_before_it(
     assert ledger.verify_contacts().erased == 1
 
 
-def waiting_for_append(connection: Connection[DictRow]) -> int:
+def are_waiting(connection: Connection[DictRow], number: int) -> bool:
     row = connection.execute(
         "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND mode = 'ExclusiveLock'"
         " AND relation = 'action_ledger.stored_events'::regclass"
     ).fetchone()
-    return row["n"] if row else 0
-
-
-def wait_until(so: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(400):
-        if so():
-            return
-        pause.wait(0.025)
-    pytest.fail("it did not come to that")
+    return row is not None and row["n"] == number
 
 
 def test_it_reaches_the_inbox_too(
@@ -222,7 +214,11 @@ def test_a_rejected_command_does_not_say_from_where(
     database_url: str, connection: Connection[DictRow]
 ) -> None:
     asked = iter([True, False])
-    with open_ledger(database_url, authorize=lambda *_: next(asked)) as ledger:
+
+    def authorize(*_: object) -> bool:
+        return next(asked)
+
+    with open_ledger(database_url, authorize=authorize) as ledger:
         with psycopg.connect(database_url) as host, host.transaction():
             sent = add_one(ledger.within(host)).submit()
         assert ledger.inbox.take_in() == 1
