@@ -11,6 +11,7 @@ from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.workers.previewed import Preview
 
+from .actors import ContactsVerified, verify_contacts
 from .chain_views import ChainView, read_chains
 from .history import HistoryEntry, read_history
 from .locks import LockView, read_locks
@@ -94,6 +95,11 @@ class LedgerReads:
     def history(self, table: str, key: object) -> list[HistoryEntry]:
         """Read every change that was made to one record; ``key`` is a tuple where it has several columns."""
         return read_history(self.store, table, key)
+
+    def verify_contacts(self) -> ContactsVerified:
+        """Compare the contact data of actors with the digests in the events: kept, erased, or broken."""
+        self.projections.catch_up()
+        return verify_contacts(self.store)
 
     def catch_up(self) -> int:
         """Bring the views that follow up to the head; give the number of events taken in."""
