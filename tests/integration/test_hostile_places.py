@@ -148,11 +148,12 @@ def test_schemas_tables_keys_and_types(ledger: Ledger, connection: Connection[Di
     check_invariants(connection)
 
 
+@pytest.mark.slow
 def test_who_why_and_where(ledger: Ledger, connection: Connection[DictRow], places: str) -> None:
     """Actors, reasons, queues, keys of callers, patterns, archive reasons: plain data, or refused."""
     on = ledger.on(places)
     before = dump_table(connection, places)
-    for text in [*hostile(COUNT), *LONG]:
+    for n, text in enumerate([*hostile(COUNT), *LONG]):
         some = on.keys([1]).archive(text)
         name = text.strip()
         if not name or not name.isprintable() or len(name) > 200:
@@ -162,7 +163,7 @@ def test_who_why_and_where(ledger: Ledger, connection: Connection[DictRow], plac
             assert undo.progress().applied == 1
             assert ledger.history(places, 1)[-1].reason == text
             continue
-        execution = some.by(text, reason=text).once(f"k{name}"[:200]).queue(text).run()
+        execution = some.by(text, reason=text).once(f"{n}{name}"[:200]).queue(text).run()
         injected(17)
         assert execution.status == "completed"
         view = ledger.executions(actor=name, limit=1)[0]
