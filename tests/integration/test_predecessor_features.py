@@ -152,7 +152,7 @@ def test_queue(ledger: Ledger, connection: Connection[DictRow], places: str) -> 
     connection.execute("ALTER TABLE places ADD CONSTRAINT few CHECK (id <> 3 OR score < 1000)")
     low = on.keys([1]).update(note="low").by("a").queue("mail", priority=-10).submit()
     high = on.keys([2]).update(note="high").by("a").queue("mail", priority=10).submit()
-    other = on.keys([4]).update(note="other").by("a").queue("other").submit()
+    other = on.keys([50]).update(note="other").by("a").queue("other").submit()
     ledger.service(Plan(name="w", queues=["mail"], max_units=1, max_memory=4_000)).run(
         lambda: high.status == "completed"
     )
