@@ -153,7 +153,7 @@ from action_ledger.ops import open_ledger
 from action_ledger.workers.steps import strike
 
 def kill(step):
-    if step == "settle.before_append":
+    if step == "batch.appended":
         os.kill(os.getpid(), signal.SIGKILL)
 
 with open_ledger(sys.argv[1]) as ledger:
