@@ -10,6 +10,7 @@ ActionLedgerError
 │   ├── UnknownColumn
 │   ├── ColumnNotWritable
 │   ├── InvalidValue
+│   ├── CommandTooLarge
 │   ├── UnsupportedComparison
 │   ├── InvalidExpression
 │   ├── UnknownAction
@@ -116,6 +117,7 @@ from .error_export import (
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
+    CommandTooLarge,
     InvalidAction,
     InvalidCommand,
     InvalidExpression,
@@ -198,6 +200,7 @@ __all__ = [
     "ColumnNotWritable",
     "CommandReused",
     "CommandTimedOut",
+    "CommandTooLarge",
     "ConfirmationInvalid",
     "ConfirmationRequired",
     "DatabaseRefused",

@@ -5,6 +5,7 @@ from functools import partial
 from uuid import UUID
 
 from action_ledger.domain.actions import Actions
+from action_ledger.domain.bounds import check_size
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.register import Projections
@@ -42,6 +43,7 @@ class LedgerReads:
 
         At most ``records`` are tried. Raises what the command would raise, and PreviewBlocked.
         """
+        check_size(command)
         look = partial(look_first, self.store, self.actions, self.settings)
         return look(command, keys=keys, sample=sample, records=records)
 
