@@ -13,3 +13,4 @@ BEGIN
 END
 $$;
 DROP TABLE {schema}.actor_contacts;
+DROP INDEX {schema}.command_inbox_rejected;

@@ -1,4 +1,4 @@
--- Actors: from where they asked, apart from the events; and in the views who else they are.
+-- Actors: from where they asked, apart from the events, and in the views who else they are. The end of rejected commands.
 
 -- Contact data of the actor of one command. The digest, which the command's events carry, is over salt and body; a row
 -- goes when the actor's contact data is erased.
@@ -10,6 +10,9 @@ CREATE TABLE {schema}.actor_contacts (
     body jsonb NOT NULL
 );
 CREATE INDEX actor_contacts_subject ON {schema}.actor_contacts (subject, issuer);
+
+-- Commands that were rejected are forgotten after a while.
+CREATE INDEX command_inbox_rejected ON {schema}.command_inbox (rejected_at) WHERE rejected_at IS NOT NULL;
 
 -- In each generation that there is.
 DO $$

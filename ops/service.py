@@ -106,6 +106,7 @@ class Service:
             ),
             Conductor(kept, actions, name=plan.name, lease_seconds=lease, policy=policy),
             file_seconds=settings.export_retention_days * DAY,
+            rejected_seconds=settings.rejected_retention_days * DAY,
         )
         self._caller = hooks.caller(store.over(told.connection))
         self._last_caller = hooks.caller()

@@ -71,6 +71,11 @@ class Inbox:
             self._answer_for(row, error)
         return row is not None
 
+    def forget_rejected(self, *, seconds: float) -> None:
+        """Delete the commands that were rejected so long ago; that they were is in the audit."""
+        with self._store.transaction(silence=self._silence) as transaction:
+            transaction.execute(SQL["forget_rejected"], {"seconds": seconds})
+
     def _take_in(self, transaction: Transaction, row: dict[str, Any]) -> None:
         # Out of the inbox first: after the append lock nothing is done that could be done before.
         transaction.execute(SQL["take_out"], {"command_id": row["command_id"]})

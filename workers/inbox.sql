@@ -28,3 +28,6 @@ UPDATE {schema}.command_inbox SET rejected_at = clock_timestamp(), error = %(err
     command = CASE jsonb_typeof(command -> 'actor') WHEN 'object'
         THEN command #- '{{actor,address}}' #- '{{actor,agent}}' ELSE command END
 WHERE command_id = %(command_id)s
+
+-- name: forget_rejected
+DELETE FROM {schema}.command_inbox WHERE rejected_at <= clock_timestamp() - make_interval(secs => %(seconds)s)

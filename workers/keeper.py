@@ -1,7 +1,8 @@
 """The keeper: what is to be done beside units of work, by every worker and by whoever of them comes first.
 
-It takes in what hosts left, fires what is due, moves chains on, mends what dead workers left and removes files whose
-time is over. One statement says where there may be anything, so that a worker with nothing to do asks little.
+It takes in what hosts left, fires what is due, moves chains on, mends what dead workers left and removes files and
+rejected commands whose time is over. One statement says where there may be anything, so that a worker with nothing to
+do asks little.
 """
 
 import logging
@@ -35,11 +36,12 @@ class Keeper:
         conductor: Conductor,
         *,
         file_seconds: float,
+        rejected_seconds: float,
     ) -> None:
-        """``file_seconds`` is how long the file of an export stays."""
+        """``file_seconds`` is how long the file of an export stays, ``rejected_seconds`` a rejected command."""
         self._store = store
         self._inbox, self._scheduler, self._conductor = inbox, scheduler, conductor
-        self._file_seconds = file_seconds
+        self._spans = {"file_seconds": file_seconds, "rejected_seconds": rejected_seconds}
 
     def step(self) -> bool:
         """Look once, and do one of each that there is; say whether anything was done, so that there may be more.
@@ -56,12 +58,14 @@ class Keeper:
         ]
         if there["files"]:
             self._clean()
+        if there["rejected"]:
+            self._inbox.forget_rejected(seconds=self._spans["rejected_seconds"])
         return any(did)
 
     def _clean(self) -> None:
         """Remove files whose time is over. One that cannot be removed is looked at again later."""
         try:
-            clean_exports(self._store, seconds=self._file_seconds)
+            clean_exports(self._store, seconds=self._spans["file_seconds"])
         except ExportFailed as fault:
             log.warning("The export %s cannot be removed: %s", fault.path, fault.detail)
 
@@ -69,6 +73,6 @@ class Keeper:
         with self._store.transaction() as transaction:
             findings = transaction.compose(QUEUE["findings"])
             look = transaction.compose(SQL["look"], findings=findings)
-            values = {"execution_id": None, "file_seconds": self._file_seconds}
+            values = {"execution_id": None, **self._spans}
             [row] = transaction.cursor.execute(look, values).fetchall()
         return row

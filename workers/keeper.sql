@@ -10,4 +10,6 @@ SELECT
     EXISTS ({findings}) AS findings,
     EXISTS (SELECT FROM {exports} x JOIN {schema}.export_files f ON f.execution_id = x.execution_id
         WHERE x.status = 'written' AND NOT f.staged
-            AND x.written_at <= clock_timestamp() - make_interval(secs => %(file_seconds)s)) AS files
+            AND x.written_at <= clock_timestamp() - make_interval(secs => %(file_seconds)s)) AS files,
+    EXISTS (SELECT FROM {schema}.command_inbox
+        WHERE rejected_at <= clock_timestamp() - make_interval(secs => %(rejected_seconds)s)) AS rejected
