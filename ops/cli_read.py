@@ -22,7 +22,9 @@ def executions(
         str | None, typer.Option("--status", help="requested, running, completed or failed.")
     ] = None,
     actor: Annotated[str | None, typer.Option("--actor", help="Who asked.")] = None,
-    table: Annotated[str | None, typer.Option("--table", help="As schema.table.")] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", help="Of this table, as schema.table or table.")
+    ] = None,
     limit: option.Limit = 20,
     _json: option.Json = False,
 ) -> None:

@@ -224,15 +224,19 @@ def reschedule(
     _json: option.Json = False,
 ) -> None:
     """Give it another time, expression or zone."""
-    from .cli_scheduling import steer
+    from .cli_scheduling import reschedule as give_rule
 
     state = state_of(context)
     with state.ledger() as ledger:
-        steer(
+        give_rule(
             ledger,
             state.terminal(),
             schedule,
-            lambda it: it.reschedule(at=at, cron=cron, timezone=timezone, by=by, reason=reason),
+            at=at,
+            cron=cron,
+            timezone=timezone,
+            by=by,
+            reason=reason,
         )
 
 

@@ -25,6 +25,7 @@ from .cli_lookup import (
     read_outcome_counts,
     read_undo,
 )
+from .cli_next_steps import going_on, show_waiting
 from .cli_outcome_tables import conflicts_table, failures_table, keys_text
 from .cli_running import ask_first, finish
 from .cli_terminal import BAD, WARN, Terminal, ago, clean, state
@@ -131,13 +132,13 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     if excepted := undo.excepted:
         columns = ", ".join(excepted)
         terminal.say(f"  restored except for what a trigger writes: {columns}", WARN)
-    if in_conflict and limit:
+    if in_conflict:
         terminal.say(f"\nConflicts ({in_conflict:,}{_first(in_conflict, limit)})", "bold")
         shown = list(islice(undo.conflicts(), limit))
         conflicts_table(terminal, shown)
         for line in later_changes(ledger, view.execution_id, shown):
             terminal.say(line, WARN)
-    if failed and limit:
+    if failed:
         terminal.say(f"\nFailed ({failed:,}{_first(failed, limit)})", "bold")
         failures_table(terminal, islice(undo.failures(), limit))
     terminal.say()
@@ -172,9 +173,7 @@ def _take_back(
         if terminal.as_json:
             terminal.give(read_undo(ledger.store, undo.id))
         else:
-            terminal.say(f"{word.capitalize()} {undo.id} waits for the workers.")
-            go_on = Step("Be a worker until all is done", ("worker", "--until-idle"))
-            terminal.steps([go_on, Step("See how it goes", ("show", undo.id))])
+            show_waiting(terminal, undo, word.capitalize())
         return ExitCode.DONE
     finish(terminal, undo, word, start=lambda: ledger.handle(command), workers=back.workers)
     if terminal.as_json:
@@ -210,7 +209,7 @@ def _next_steps(
 ) -> Iterator[Step]:
     """Say what can be done now; only what would do something."""
     if view.ended_at is None:
-        yield Step("Workers go on with it", ("worker", "--until-idle"))
+        yield going_on(undo)
         return
     if view.kind == "redo":
         if view.applied:

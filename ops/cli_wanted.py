@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from action_ledger.domain.actions import BUILT_IN, ArchiveParameters, UpdateParameters
 from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, SelectionTwice, UnreadableInput, shown
+from action_ledger.domain.findings import wrong_fields
 from action_ledger.domain.selection import And, Predicate
 
 from .builder import Request
@@ -63,7 +64,7 @@ class Chosen:
         try:
             more = _PREDICATE.validate_python(read_json(self.where_json, "--where-json"))
         except ValidationError as error:
-            raise UnreadableInput(source="--where-json", detail=first_error(error)) from error
+            raise UnreadableInput(source="--where-json", detail=wrong_fields(error)) from error
         return more if predicate is None else And(terms=(predicate, more))
 
 
@@ -227,13 +228,6 @@ def read_json(source: str, option: str) -> Any:  # noqa: ANN401 - JSON is anythi
         return json.loads(text)
     except ValueError as error:
         raise UnreadableInput(source=name, detail=f"it is not JSON: {error}") from error
-
-
-def first_error(error: ValidationError) -> str:
-    """Say in one line what pydantic found first."""
-    found = error.errors(include_input=False, include_url=False)[0]
-    place = ".".join(map(str, found["loc"]))
-    return f"{place}: {found['msg']}" if place else found["msg"]
 
 
 def _assigned(action: str, option: str, text: str, what: str) -> tuple[str, str]:

@@ -112,7 +112,7 @@ class ExecutionHandle(Handle):
                 }
             )
         except ValidationError as error:
-            raise invalid(kind.__name__, error) from error
+            raise invalid(kind.model_fields["type"].default.partition("_")[0], error) from error
         self.ledger.handle(command)
 
     def not_processed(self) -> Iterator[Outcome]:

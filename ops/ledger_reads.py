@@ -59,7 +59,10 @@ class LedgerReads:
         table: str | None = None,
         limit: int = 20,
     ) -> list[ExecutionView]:
-        """List executions, the newest first."""
+        """List executions, the newest first; of a table as :meth:`Ledger.on` takes it.
+
+        One that is gone or renamed is found under the name that it had. Raises UnknownTable and UnsupportedTable.
+        """
         return read_executions(self.store, status=status, actor=actor, table=table, limit=limit)
 
     def locks(self) -> list[LockView]:
