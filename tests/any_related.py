@@ -1,6 +1,6 @@
 """Any tables that refer to each other, any rows in them, and anything that is done to them: strategies, and the tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from psycopg.rows import DictRow
 
 Kind = Literal["update", "refer", "soft", "archive", "restore", "hard"]
 Scope = Literal["whole", "keys", "batch"]
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 Place = tuple[str, tuple[str, ...]]
 """A row's table, and its key as the ledger lists it."""
 Rows = dict[Place, Row]
@@ -204,7 +204,9 @@ def make_tables(connection: Connection[DictRow], story: Story) -> None:
     """Make the tables and their rows, and then the foreign keys, which hold from the beginning."""
     for table in story.tables:
         names = [*table.key, "u", "v"]
-        definitions = [sql.SQL("{} int").format(sql.Identifier(name)) for name in (*table.key, "v")]
+        definitions: list[sql.Composable] = [
+            sql.SQL("{} int").format(sql.Identifier(name)) for name in (*table.key, "v")
+        ]
         definitions.append(
             sql.SQL("u int UNIQUE, deleted_at timestamptz, archived_at date, archive_reason text")
         )
@@ -238,8 +240,8 @@ def make_tables(connection: Connection[DictRow], story: Story) -> None:
                 sql.SQL(", ").join(map(sql.Identifier, own)),
                 story.tables[key.parent].identifier,
                 sql.SQL(", ").join(map(sql.Identifier, theirs)),
-                sql.SQL(key.on_delete),  # type: ignore[arg-type]
-                sql.SQL(key.deferrable),  # type: ignore[arg-type]
+                sql.SQL(key.on_delete),
+                sql.SQL(key.deferrable),
             )
         )
 

@@ -1,7 +1,7 @@
 """Any tables that refer to each other: every row of an undo comes back, or it is listed with a reason that holds (I6)."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -13,6 +13,7 @@ from psycopg.rows import DictRow, dict_row
 
 from action_ledger.domain.errors import ActionLedgerError
 from action_ledger.ops import ExecutionHandle, Ledger, UndoHandle, open_ledger
+from action_ledger.ops.outcomes import Outcome
 from tests.any_related import (
     Act,
     DoAgain,
@@ -35,6 +36,7 @@ THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 EXAMPLES = 500 if THOROUGH else 25
 PHASES = (Phase.generate, Phase.shrink) if THOROUGH else (Phase.generate,)
 NO_PARENT = "23503"
+LEFT_BEHIND = "parent_not_restored"
 
 Change = tuple[Row | None, Row | None]
 """A row before and after; None where it was not there."""
@@ -225,31 +227,59 @@ class Told:
     def check_reasons(
         self, undo: UndoHandle, table: str, after: Rows, changed: Mapping[Place, Change]
     ) -> None:
-        """What a row that was refused refers to is not there; and it is not there for a reason that holds."""
-        for one in undo.failures():
-            if one.sqlstate == NO_PARENT:
-                before, _ = changed[one.table or table, tuple(one.key)]
-                assert before is not None
-                assert self.missing(one.table or table, before, after), one
+        """A row is left out for want of another only where that one is not there, for a reason that is not this one.
 
-    def missing(self, table: str, row: Row, rows: Rows) -> list[Place | None]:
-        """Find what a row refers to and is not there; None where its key is not known."""
+        Rows of a circle want for each other and for nothing else: none of them has a reason.
+        """
+        every = [*undo.conflicts(), *undo.failures(), *undo.skipped()]
+        of_rows = defaultdict[Place, list[Outcome]](list)
+        for one in every:
+            of_rows[one.table or table, tuple(one.key)].append(one)
+        waiting: dict[Place, list[Place]] = {}
+        """The rows that want for others, and for which."""
+        for place, outcomes in of_rows.items():
+            if all(one.reason == LEFT_BEHIND for one in outcomes):
+                waiting[place] = [other for other in of_rows if other[0] == table]
+            elif all(one.sqlstate == NO_PARENT for one in outcomes):
+                before, _ = changed[place]
+                assert before is not None
+                missing = self.missing(place[0], before, after)
+                assert missing, f"{place} has what it refers to: {outcomes}"
+                named = [self.named(parent, changed) for parent in missing]
+                if all(other in of_rows for other in named):
+                    waiting[place] = [other for other in named if other is not None]
+        while settled := [
+            place for place, others in waiting.items() if any(o not in waiting for o in others)
+        ]:
+            for place in settled:
+                del waiting[place]
+        assert not waiting, f"they only want for each other: {waiting}"
+
+    def missing(self, table: str, row: Row, rows: Rows) -> list[tuple[str, Row]]:
+        """Give the table and the values of what a row refers to and is not there."""
         (child,) = (one for one in self.story.tables if one.name == table)
-        found: list[Place | None] = []
+        found: list[tuple[str, Row]] = []
         for key in self.story.referring(child.n):
-            columns = self.story.columns(key)
-            if any(row[own] is None for own, _ in columns):
-                continue
             parent = self.story.tables[key.parent].name
-            if not any(
-                all(row[own] == other[theirs] for own, theirs in columns)
-                for (name, _), other in rows.items()
-                if name == parent
+            values = {theirs: row[own] for own, theirs in self.story.columns(key)}
+            there = (other for (name, _), other in rows.items() if name == parent)
+            if None not in values.values() and not any(
+                other.items() >= values.items() for other in there
             ):
-                found.append(
-                    None if key.to_unique else (parent, tuple(str(row[own]) for own, _ in columns))
-                )
+                found.append((parent, values))
         return found
+
+    def named(self, parent: tuple[str, Row], changed: Mapping[Place, Change]) -> Place | None:
+        """Find a row by values that it had; None where it is none of those that are to come back."""
+        table, values = parent
+        return next(
+            (
+                place
+                for place, (before, _) in changed.items()
+                if place[0] == table and before is not None and before.items() >= values.items()
+            ),
+            None,
+        )
 
 
 def changes(before: Rows, after: Rows) -> dict[Place, Change]:
