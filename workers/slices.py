@@ -17,7 +17,7 @@ from action_ledger.projections.store import Transaction
 
 from .faults import Scope, message_of, scope_of, split_reason
 from .statements import SQL
-from .write import ChangedElsewhere
+from .write import ChangedElsewhere, Written
 from .writer import Writer
 
 
@@ -98,8 +98,12 @@ class Slices:
             for half in reversed(halves) if self._writer.direction == "up" else halves:
                 self.apply(*half)
             return
-        self.applied += written.records
+        self.count(written)
         self.reasons.update(missed)
+
+    def count(self, written: Written) -> None:
+        """Count what was written, here or elsewhere."""
+        self.applied += written.records
         self.inexact = self.inexact or written.inexact
         if written.digest is not None:
             self._digests[written.part] = written.digest
