@@ -32,8 +32,9 @@ SELECT {group}, q.n, o.source, o.n FROM {left} q LEFT JOIN {others} ON {same} WH
 )
 
 -- name: choose
--- Finds the rows that want for nothing but each other, among those of the records number lo to hi. `lost` are those
--- that want for a row which does not come, or which could have come already and was refused; and what wants for them.
+-- Finds the rows that want for nothing but each other, among those of some records. `lost` are those of other records,
+-- those that want for a row which does not come, those that could have come already and were refused; and what wants
+-- for any of them.
 WITH RECURSIVE {lefts},
 needs (source, n, other, m) AS MATERIALIZED ({needs}),
 every (source, n, place) AS MATERIALIZED (
@@ -42,13 +43,13 @@ every (source, n, place) AS MATERIALIZED (
 lost (source, n) AS (
     SELECT source, n FROM needs WHERE other IS NULL
     UNION
-    SELECT source, n FROM every WHERE (source, n) NOT IN (SELECT source, n FROM needs)
+    SELECT source, n FROM every
+    WHERE (source, n) NOT IN (SELECT source, n FROM needs) OR place < %(lowest)s OR place > %(highest)s
     UNION
     SELECT d.source, d.n FROM needs d JOIN lost l ON l.source = d.other AND l.n = d.m
 ),
 closed AS MATERIALIZED (
-    SELECT source, n FROM every
-    WHERE (source, n) NOT IN (SELECT source, n FROM lost) AND place BETWEEN %(lowest)s AND coalesce(%(highest)s, place)
+    SELECT source, n FROM every WHERE (source, n) NOT IN (SELECT source, n FROM lost)
 ),
 {kept}
 SELECT (SELECT max(place) FROM every) AS places, {results}

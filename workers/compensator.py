@@ -202,7 +202,7 @@ class Compensation:
                 columns = excepted_columns(self._transaction, reading, self._owner.id, slices.parts)
                 child = source.child_table
                 result.excepted |= columns if child is None else {f"{child}.{c}" for c in columns}
-            result.digests += slices.digests
+            result.digests_by_part |= slices.digests_by_part
             result.reached += slices.reached
         return result
 

@@ -64,8 +64,13 @@ class Slices:
     @property
     def digests(self) -> list[str]:
         """The digests of the change set's parts, in their order."""
-        every = {**self._digests, **self._digests_of_children}
+        every = self.digests_by_part
         return [every[part] for part in sorted(every)]
+
+    @property
+    def digests_by_part(self) -> dict[int, str]:
+        """The same by the numbers of the parts."""
+        return {**self._digests, **self._digests_of_children}
 
     @property
     def parts(self) -> list[int]:
