@@ -33,7 +33,7 @@ from tests.invariants import check_images, check_invariants
 from tests.servers import TestServer
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
-EXAMPLES = 500 if THOROUGH else 25
+EXAMPLES = 500 if THOROUGH else 20
 PHASES = (Phase.generate, Phase.shrink) if THOROUGH else (Phase.generate,)
 NO_PARENT = "23503"
 LEFT_BEHIND = "parent_not_restored"
