@@ -68,6 +68,10 @@ ActionLedgerError
 │   ├── LimitReached
 │   ├── TooManyRecords
 │   ├── NotAuthorized
+│   ├── ContextRequired
+│   ├── ContextNotAllowed
+│   ├── ContextDiffers
+│   ├── RoleUnusable
 │   ├── InHostTransaction
 │   └── LedgerClosed
 └── StoreError
@@ -104,6 +108,12 @@ from .error_confirmation import (
     ConfirmationRequired,
     PreviewBlocked,
     SelectionDrifted,
+)
+from .error_context import (
+    ContextDiffers,
+    ContextNotAllowed,
+    ContextRequired,
+    RoleUnusable,
 )
 from .error_export import (
     ExportExists,
@@ -200,6 +210,9 @@ __all__ = [
     "CommandTimedOut",
     "ConfirmationInvalid",
     "ConfirmationRequired",
+    "ContextDiffers",
+    "ContextNotAllowed",
+    "ContextRequired",
     "DatabaseRefused",
     "EffectAbandoned",
     "EmbeddedUnavailable",
@@ -241,6 +254,7 @@ __all__ = [
     "RebuildRunning",
     "RecordsLocked",
     "Refused",
+    "RoleUnusable",
     "ScheduleClosed",
     "ScheduleNotFound",
     "SchemaDrift",

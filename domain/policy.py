@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from .chain_commands import RequestChain, UndoChain
 from .commands import Command, CreateSchedule, RequestExecution, RequestUndo
+from .context import AllowedContexts
 from .errors import NotAuthorized
 from .limits import AllLimits
 
@@ -35,10 +36,11 @@ Authorize = Callable[[str, Command, Phase], bool]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the host decided. Without anything, everybody may do everything."""
+    """What the host decided. Without anything, everybody may do everything, and nobody as somebody else."""
 
     limits: AllLimits = field(default_factory=AllLimits)
     authorize: Authorize | None = None
+    contexts: AllowedContexts = field(default_factory=AllowedContexts)
 
     def require(self, command: Command, phase: Phase | None = None) -> None:
         """Ask the host's function. Raises NotAuthorized."""
@@ -55,6 +57,12 @@ class Policy:
             raise NotAuthorized(
                 actor=command.actor, command=_told(command), phase=phase
             ) from failed
+
+    def require_context(self, command: Command) -> None:
+        """Raise ContextNotAllowed where a command names what is not on the list."""
+        asked = command.execution if isinstance(command, CreateSchedule) else command
+        if isinstance(asked, RequestExecution | RequestChain):
+            self.contexts.require(asked.context)
 
 
 EVERYTHING_GOES = Policy()

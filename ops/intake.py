@@ -161,6 +161,7 @@ class Intake:
         at_once: bool = False,
     ) -> bool:
         """Make a command into events, in a transaction; say whether anything of it is still to be done."""
+        self._policy.require_context(command)
         match command:
             case RequestExecution():
                 request = ExecutionRequest(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.context import Context
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
@@ -91,9 +92,14 @@ class LedgerReads:
         wanted = None if execution_id is None else id_of(execution_id)
         return read_audit(self.store, execution_id=wanted, actor=actor, after=after, limit=limit)
 
-    def history(self, table: str, key: object) -> list[HistoryEntry]:
-        """Read every change that was made to one record; ``key`` is a tuple where it has several columns."""
-        return read_history(self.store, table, key)
+    def history(
+        self, table: str, key: object, *, context: Context | None = None
+    ) -> list[HistoryEntry]:
+        """Read every change that was made to one record; ``key`` is a tuple where it has several columns.
+
+        With a context, every change in it; a table with row-level security wants one. Raises ContextRequired.
+        """
+        return read_history(self.store, table, key, context)
 
     def catch_up(self) -> int:
         """Bring the views that follow up to the head; give the number of events taken in."""

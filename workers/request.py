@@ -60,6 +60,7 @@ class ExecutionRequest:
         self._confirmation = confirmation
         self._sizes = sizes
         self._limits = policy.limits
+        self._contexts = policy.contexts
         self._most = policy.limits.records(command.action)
         self._transaction = transaction
         self._actions = actions
@@ -90,6 +91,7 @@ class ExecutionRequest:
         always gated, and one batch.
         """
         started = time.monotonic()
+        self._contexts.require(self._command.context)
         require_room(self._transaction, self._command, self._limits)
         body = body_of(self._command).model_copy(update={"max_records": self._most})
         compiled = compile_request(self._transaction, self._actions, body)

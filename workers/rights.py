@@ -65,6 +65,7 @@ def _command(row: Mapping[str, Any], body: Request) -> RequestExecution:
         selection=body.selection,
         adaptive=body.adaptive,
         on_locked=body.on_locked,
+        context=body.context,
         **kept,
         **said,
     )
