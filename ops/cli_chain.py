@@ -151,6 +151,8 @@ def undo(
     chain: Chain,
     by: option.By = None,
     reason: option.Reason = None,
+    whose: option.Context = None,
+    role: option.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -158,6 +160,7 @@ def undo(
 ) -> None:
     """Take back what its steps did, the newest first. Records that somebody changed since are left alone."""
     from .cli_chains import undo_chain
+    from .cli_context import typed_settings
 
     state = state_of(context)
     with state.ledger() as ledger:
@@ -167,6 +170,8 @@ def undo(
             chain,
             by=by,
             reason=reason,
+            settings=typed_settings(whose),
+            role=role,
             workers=workers,
             submit=submit,
             confirmed=yes,

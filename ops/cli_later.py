@@ -9,6 +9,7 @@ from action_ledger.domain.errors import InvalidCommand
 from .cli_outcome_tables import keys_text
 from .cli_terminal import clean
 from .handles import ExecutionHandle
+from .history import read_history
 from .ledger import Ledger
 from .outcomes import Outcome
 
@@ -22,10 +23,11 @@ def later_changes(
     found: defaultdict[tuple[UUID, str], list[tuple[str, ...]]] = defaultdict(list)
     for one in conflicts:
         try:
-            history = ledger.history(
+            history = read_history(
+                ledger.store,
                 one.table or table,
                 one.key[0] if len(one.key) == 1 else one.key,
-                context=whose,
+                whose,
             )
         except InvalidCommand:  # the table is another by now, or gone
             return

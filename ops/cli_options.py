@@ -39,6 +39,18 @@ Once = Annotated[
         help="A key of yours: what is sent under it again is the command of before.",
     ),
 ]
+Context = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context",
+        metavar="SETTING=VALUE",
+        help="Whose rights count, under row-level security: app.tenant_id=7.",
+    ),
+]
+Role = Annotated[
+    str | None,
+    typer.Option("--role", help="The database's role whose rights count."),
+]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the audit.")]
 Workers = Annotated[
     int,

@@ -84,14 +84,18 @@ def history(
         str,
         typer.Argument(metavar="KEY", help="The record's key; a JSON array if of several columns."),
     ],
+    whose: option.Context = None,
+    role: option.Role = None,
     _json: option.Json = False,
 ) -> None:
     """Show every change of one record.
 
     When, by whom, why, before and after.
     """
+    from .cli_context import typed_settings
     from .cli_reading import show_history
 
     state = state_of(context)
     with state.ledger() as ledger:
-        show_history(ledger, state.terminal(), table, key)
+        settings = typed_settings(whose)
+        show_history(ledger, state.terminal(), table, key, settings=settings, role=role)

@@ -77,6 +77,8 @@ def schedule(
     streaming: option.Streaming = False,
     frozen: option.Frozen = False,
     on_locked: option.OnLocked = None,
+    whose: option.Context = None,
+    role: option.Role = None,
     undo_days: option.UndoDays = None,
     irreversible: option.Irreversible = False,
     queue: option.Queue = None,
@@ -94,6 +96,7 @@ def schedule(
 
     What would be archived or deleted now is counted first, and has to be confirmed.
     """
+    from .cli_context import typed_settings
     from .cli_scheduling import schedule_wanted
     from .cli_wanted import Chosen, Told, Wanted
 
@@ -125,6 +128,8 @@ def schedule(
         streaming=streaming,
         frozen=frozen,
         on_locked=on_locked,
+        settings=typed_settings(whose),
+        role=role,
     )
     state = state_of(context)
     with state.ledger() as ledger:

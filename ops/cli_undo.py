@@ -28,6 +28,8 @@ def undo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
+    whose: option.Context = None,
+    role: option.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -42,6 +44,7 @@ def undo(
     A record that somebody changed since is left as it is and listed, with what was recorded and what is
     there now (skip, the default); or the whole undo is refused (fail); or it is overwritten (force).
     """
+    from .cli_context import typed_settings
     from .cli_undoing import Back, undo_execution
 
     back = Back(
@@ -51,6 +54,8 @@ def undo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
+        settings=typed_settings(whose),
+        role=role,
         workers=workers,
         submit=submit,
         confirmed=yes,
@@ -70,6 +75,8 @@ def redo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
+    whose: option.Context = None,
+    role: option.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -80,6 +87,7 @@ def redo(
     \b
     action-ledger redo last --by user:42
     """
+    from .cli_context import typed_settings
     from .cli_undoing import Back, redo_undo
 
     back = Back(
@@ -89,6 +97,8 @@ def redo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
+        settings=typed_settings(whose),
+        role=role,
         workers=workers,
         submit=submit,
         confirmed=yes,

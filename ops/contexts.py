@@ -14,8 +14,10 @@ from action_ledger.workers.compile import Request
 from .checks import invalid
 
 
-def context_of(settings: Mapping[str, str] | None, role: str | None) -> Context:
-    """Make a context. Raises InvalidParameters for what is none: names of one part, values that are no text."""
+def context_of(settings: Mapping[str, str] | None, role: str | None) -> Context | None:
+    """Make a context, None of nothing. Raises InvalidParameters for what is none: names of one part, values that are no text."""
+    if settings is None and role is None:
+        return None
     try:
         return Context.model_validate({"settings": settings or {}, "role": role})
     except ValidationError as error:

@@ -1,13 +1,15 @@
 """Two tenants in one table under row-level security, and logins that the policies hold for, or not."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow
 
+from action_ledger.domain import Action
 from action_ledger.ops import Ledger, Settings, open_ledger
 
 SETTING = "app.tenant_id"
@@ -43,14 +45,16 @@ class Tenants:
     role: str
     """One that nobody can log in as, and that the policies hold for; the superuser may take it on."""
 
-    def ledger(self, **settings: object) -> Ledger:
+    def ledger(self, **settings: Any) -> Ledger:
         """Open the ledger as its login."""
         return self.ledger_as(self.login_url, **settings)
 
-    def ledger_as(self, url: str, **settings: object) -> Ledger:
+    def ledger_as(self, url: str, actions: Iterable[Action] = (), **settings: Any) -> Ledger:
         """Open it as somebody else."""
         allowed = {"context_settings": (SETTING,), "context_roles": (self.role,)}
-        return open_ledger(url, settings=Settings.model_validate({**allowed, **settings}))
+        return open_ledger(
+            url, settings=Settings.model_validate({**allowed, **settings}), actions=actions
+        )
 
     def notes(self) -> dict[int, set[str]]:
         """Say which notes each tenant's rows have."""
@@ -78,4 +82,4 @@ def tenants_on(connection: Connection[DictRow], url: str) -> Generator[Tenants]:
 
 def _run(connection: Connection[DictRow], statement: str, **names: str) -> None:
     identifiers = {name: sql.Identifier(value) for name, value in names.items()}
-    connection.execute(sql.SQL(statement).format(**identifiers))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(statement).format(**identifiers))

@@ -1,0 +1,20 @@
+"""The context of a command as it was typed: --context name=value, again for each further setting, and --role."""
+
+from collections.abc import Sequence
+
+from action_ledger.domain.errors import InvalidParameters, shown
+
+
+def typed_settings(given: Sequence[str] | None) -> dict[str, str] | None:
+    """Read settings; None where none were typed. Raises InvalidParameters."""
+    if not given:
+        return None
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name in found:
+            twice = " twice" if name in found else ""
+            detail = f"--context takes setting=value, and was given {shown(text)}{twice}"
+            raise InvalidParameters(action="context", detail=detail)
+        found[name] = value
+    return found
