@@ -31,6 +31,7 @@ NAMES = {
     12: "dead follower or rebuild",
     13: "long open transaction",
     15: "poison record",
+    18: "unauthorised, revoked, or another tenant",
     19: "undo expired, or asked at once",
     20: "undo against a new action on the rows",
     21: "undo of a partly failed execution, or of an undo",

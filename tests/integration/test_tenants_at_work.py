@@ -9,10 +9,12 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import Parameters, col, record_action
+from action_ledger.domain.actions import Reversibility
 from action_ledger.domain.errors import ContextDiffers, ContextNotAllowed
 from action_ledger.ops import ExecutionHandle, Ledger
 from tests.command_line import CommandLine
 from tests.invariants import check_invariants
+from tests.mailer import letter
 from tests.tenants import EIGHT, ROWS, SETTING, SEVEN, Tenants, tenants_on
 
 Way = tuple[Ledger, str | None]
@@ -102,6 +104,29 @@ def test_an_action_of_the_hosts_sees_one_tenant(tenants: Tenants, way: Way) -> N
     assert tenants.notes() == {7: {"seen of 7"}, 8: {"of 8"}}
 
 
+def test_an_effect_and_its_compensation_see_one_tenant(tenants: Tenants, way: Way) -> None:
+    """Under its lease, page by page, in transactions of their own."""
+    _, role = way
+    told: list[tuple[str, Any]] = []
+    effect = letter(
+        "tell",
+        handler=lambda record, *_: told.append(("told", record["tenant_id"])),
+        compensate=lambda record, *_: told.append(("back", record.get("tenant_id"))),
+        reversibility=Reversibility.COMPENSABLE,
+    )
+    with tenants.ledger_as(tenants.url if role else tenants.login_url, (effect,)) as ledger:
+        keys = range(1, 121)
+        request = ledger.on("public.accounts").keys(keys).apply("tell", log="-").by("user:1")
+        execution = request.context(SEVEN, role=role).run()
+        assert (execution.progress().applied, told) == (ROWS, [("told", 7)] * ROWS)
+        with pytest.raises(ContextDiffers):
+            execution.undo(by="user:2").context(EIGHT, role=role).run()
+        tenants.connection.execute("UPDATE public.accounts SET tenant_id = 8 WHERE id < 20")
+        told.clear()
+        execution.undo(by="user:1").context(SEVEN, role=role).run()
+        assert set(told) == {("back", 7), ("back", None)}, "a row that moved is gone"
+
+
 def test_a_trigger_is_run_for_the_role(tenants: Tenants, way: Way) -> None:
     _, role = way
     tenants.connection.execute(
@@ -183,6 +208,6 @@ def test_the_command_line(tenants: Tenants) -> None:
     assert tenants.notes() == {7: {"of 7", "else"}, 8: {"of 8"}}
     assert cli("redo", "last", "--by", "user:1", *eight).error == "context_differs"
     assert cli("redo", "last", "--by", "user:1", *seven).code == 0
-    for words in (("schedule", *every, "--cron", "0 0 1 1 *"),):
+    for words in (("schedule", *every, "--cron", "0 0 1 1 *", "--timezone", "UTC"),):
         assert cli(*words).error == "context_required"
         assert cli(*words, *seven).code == 0
