@@ -20,11 +20,14 @@ class Assumed:
     def __init__(self, cursor: Cursor[dict[str, Any]]) -> None:
         self._cursor = cursor
         self._names: set[str] = set()
+        self.declared = False
+        """Whether the command at hand has a context."""
         self._own_role: str | None = None
         """The role of before; None where none was ever taken on."""
 
     def take(self, settings: Mapping[str, str], role: str | None) -> None:
         """Set these, and empty those that are left from before. Raises what the database says of the role."""
+        self.declared = bool(settings) or role is not None
         wanted = {**dict.fromkeys(self._names, ""), **settings}
         self._names.update(settings)
         self.give_role_back()

@@ -49,11 +49,23 @@ def require_policies(transaction: Transaction, table: Table, context: Context | 
         return
     if context is None:
         raise ContextRequired(table=table.label, reason="the command declares no context")
-    row = transaction.execute(SQL["policies"], {"table": table.oid}).fetchone()
-    if row is None or not row["hold"]:
-        role = row["role"] if row else ""
+    role = _above(transaction, table)
+    if role is not None:
         reason = f"its policies do not hold for {role}, who owns it or bypasses them"
         raise ContextRequired(table=table.label, reason=reason, bypassed=role)
+
+
+def policies_hold(transaction: Transaction, table: Table) -> bool:
+    """Say whether a table has no policies, or such as hold in the context that was taken on."""
+    if not table.row_security:
+        return True
+    return transaction.assumed.declared and _above(transaction, table) is None
+
+
+def _above(transaction: Transaction, table: Table) -> str | None:
+    """Give the role that the server takes this transaction for, where it is above the table's policies."""
+    row = transaction.execute(SQL["policies"], {"table": table.oid}).fetchone()
+    return str(row["role"]) if row and not row["hold"] else None
 
 
 def require_same(ours: Context | None, theirs: Context | None, *, subject: UUID) -> None:

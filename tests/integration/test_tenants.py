@@ -14,6 +14,7 @@ from action_ledger.domain.errors import (
     ContextNotAllowed,
     ContextRequired,
     InvalidParameters,
+    IrreversibleCascade,
     RoleUnusable,
 )
 from action_ledger.ops import Ledger
@@ -247,6 +248,46 @@ def test_policies_that_come_after_the_request(tenants: Tenants) -> None:
         assert waiting.status == "failed"
         with pytest.raises(ContextRequired):
             done.undo(by="user:1").run()
+
+
+CHILDREN = """
+CREATE TABLE public.entries (id int PRIMARY KEY, tenant_id int NOT NULL,
+    account int NOT NULL REFERENCES public.accounts ON DELETE CASCADE);
+INSERT INTO public.entries SELECT id, tenant_id, id FROM public.accounts;
+ALTER TABLE public.entries ENABLE ROW LEVEL SECURITY;
+CREATE POLICY of_tenant ON public.entries
+    USING (tenant_id = nullif(current_setting('app.tenant_id', true), '')::int);
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.entries TO PUBLIC;
+"""
+
+
+def entries(tenants: Tenants) -> dict[int, int]:
+    rows = tenants.connection.execute("SELECT tenant_id, count(*) FROM public.entries GROUP BY 1")
+    return {row["tenant_id"]: row["count"] for row in rows}
+
+
+def test_children_that_go_along(tenants: Tenants, way: Way) -> None:
+    """Under their policies they are captured; one of another tenant, which the server would take too, stops it."""
+    ledger, role = way
+    tenants.connection.execute(CHILDREN)
+    tenants.connection.execute("INSERT INTO public.entries VALUES (1000, 8, 1)")
+    request = ledger.on("public.accounts").all().delete(hard=True).by("user:1")
+    gone = request.context(SEVEN, role=role).run()
+    assert (gone.progress().applied, gone.reached()) == (ROWS - 1, {"public.entries": ROWS - 1})
+    assert [(one.key, one.sqlstate) for one in gone.failures()] == [(("1",), "27000")]
+    assert entries(tenants) == {7: 1, 8: ROWS + 1}
+    assert gone.undo(by="user:1").context(SEVEN, role=role).run().status == "completed"
+    assert entries(tenants) == {7: ROWS, 8: ROWS + 1}
+    assert tenants.notes() == UNTOUCHED
+
+
+def test_children_whose_policies_do_not_hold(tenants: Tenants) -> None:
+    tenants.connection.execute(CHILDREN)
+    tenants.connection.execute(f"ALTER TABLE public.entries OWNER TO {tenants.login}".encode())
+    with tenants.ledger() as ledger, pytest.raises(IrreversibleCascade, match="policies hold"):
+        ledger.on("public.accounts").all().delete(hard=True).context(SEVEN).by("user:1").run()
+    tenants.connection.execute("ALTER TABLE public.entries OWNER TO CURRENT_USER")
+    assert tenants.notes() == UNTOUCHED
 
 
 @pytest.mark.parametrize(
