@@ -6,11 +6,6 @@ from typing_extensions import override
 
 from .error_root import Refused
 
-_ALLOWED_BY = {
-    "setting": "ACTION_LEDGER_CONTEXT_SETTINGS",
-    "role": "ACTION_LEDGER_CONTEXT_ROLES",
-}
-
 
 class ContextRequired(Refused, code="context_required"):
     """Table {table} has row-level security, and {reason}."""
@@ -43,7 +38,7 @@ class ContextNotAllowed(Refused, code="context_not_allowed"):
     @override
     def advice(self) -> str:
         """Name the setting that allows it."""
-        return f"{_ALLOWED_BY.get(self.kind)} lists what is allowed, as a JSON array."
+        return f"ACTION_LEDGER_CONTEXT_{self.kind.upper()}S lists what is allowed, as a JSON array."
 
 
 class ContextDiffers(

@@ -32,6 +32,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA action_ledger TO {r
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA action_ledger TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.accounts TO {role};
 """
+NO_EVENTS = "REVOKE INSERT, UPDATE, DELETE ON action_ledger.stored_events FROM {role}"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def tenants_on(connection: Connection[DictRow], url: str) -> Generator[Tenants]:
         _run(connection, statement, login=login, role=role)
     for each in (login, role):
         _run(connection, RIGHTS, role=each)
+    _run(connection, NO_EVENTS, role=role)
     try:
         yield Tenants(connection, url, make_conninfo(url, user=login), login, role)
     finally:

@@ -1,6 +1,7 @@
 """Workers, schedules, chains, the inbox, actions of the host and the command line stay within one tenant too."""
 
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -10,8 +11,11 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain import Parameters, col, record_action
 from action_ledger.domain.actions import Reversibility
+from action_ledger.domain.context import Context
 from action_ledger.domain.errors import ContextDiffers, ContextNotAllowed
 from action_ledger.ops import ExecutionHandle, Ledger
+from action_ledger.projections.store import Transaction
+from action_ledger.workers.context import assume
 from tests.command_line import CommandLine
 from tests.invariants import check_invariants
 from tests.mailer import letter
@@ -211,3 +215,32 @@ def test_the_command_line(tenants: Tenants) -> None:
     for words in (("schedule", *every, "--cron", "0 0 1 1 *", "--timezone", "UTC"),):
         assert cli(*words).error == "context_required"
         assert cli(*words, *seven).code == 0
+
+
+def test_one_context_after_the_other_in_a_transaction(way: Way) -> None:
+    """What one has set is not there for the next, also after a rollback to a savepoint; nor is its role."""
+    ledger, role = way
+
+    def now(transaction: Transaction) -> tuple[str, ...]:
+        row = transaction.cursor.execute(
+            "SELECT current_setting('app.a', true) AS a, current_setting('app.b', true) AS b,"
+            " current_user::text AS role"
+        ).fetchone()
+        assert row is not None
+        return (row["a"] or "", row["b"] or "", row["role"])
+
+    with ledger.store.transaction() as transaction:
+        own = now(transaction)[2]
+        assume(transaction, Context(settings={"app.a": "1"}, role=role))
+        assert now(transaction) == ("1", "", role or own)
+        with suppress(ValueError), transaction.savepoint():
+            assume(transaction, None)
+            assert now(transaction) == ("", "", own)
+            raise ValueError
+        assume(transaction, Context(settings={"app.b": "2"}))
+        assert now(transaction) == ("", "2", own)
+        with suppress(ValueError), transaction.savepoint():
+            assume(transaction, Context(settings={"app.a": "3"}, role=role))
+            raise ValueError
+        assume(transaction, None)
+        assert now(transaction) == ("", "", own)
