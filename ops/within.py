@@ -48,7 +48,6 @@ class HostIntake:
         if keys is not None:
             detail = f"give a list of at most {SMALL:,} keys, or choose them by a condition"
             raise InHostTransaction(instead=detail)
-        self._policy.require_context(command)
         require_right(self._store, self._policy, command)
         with sending(command), self._cursor() as cursor:
             values = {

@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow
 
 from action_ledger.domain import Action
+from action_ledger.domain.policy import Authorize
 from action_ledger.ops import Ledger, Settings, open_ledger
 
 SETTING = "app.tenant_id"
@@ -50,12 +51,17 @@ class Tenants:
         """Open the ledger as its login."""
         return self.ledger_as(self.login_url, **settings)
 
-    def ledger_as(self, url: str, actions: Iterable[Action] = (), **settings: Any) -> Ledger:
+    def ledger_as(
+        self,
+        url: str,
+        actions: Iterable[Action] = (),
+        authorize: Authorize | None = None,
+        **settings: Any,
+    ) -> Ledger:
         """Open it as somebody else."""
         allowed = {"context_settings": (SETTING,), "context_roles": (self.role,)}
-        return open_ledger(
-            url, settings=Settings.model_validate({**allowed, **settings}), actions=actions
-        )
+        chosen = Settings.model_validate({**allowed, **settings})
+        return open_ledger(url, settings=chosen, actions=actions, authorize=authorize)
 
     def notes(self) -> dict[int, set[str]]:
         """Say which notes each tenant's rows have."""

@@ -8,6 +8,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.domain.commands import Command
 from action_ledger.domain.errors import (
     ConfirmationInvalid,
     ContextDiffers,
@@ -15,13 +16,16 @@ from action_ledger.domain.errors import (
     ContextRequired,
     InvalidParameters,
     IrreversibleCascade,
+    NotAuthorized,
     RoleUnusable,
+    UndoConflicts,
 )
+from action_ledger.domain.policy import Phase
 from action_ledger.ops import Ledger
 from action_ledger.ops.builder import Request
 from tests.tenants import EIGHT, ROWS, SETTING, SEVEN, Tenants, tenants_on
 
-pytestmark = pytest.mark.every_postgres
+pytestmark = [pytest.mark.every_postgres, pytest.mark.fault(18)]
 UNTOUCHED = {7: {"of 7"}, 8: {"of 8"}}
 OF_EIGHT = (2, 4, 6)
 WAYS = ("as its login", "as a role")
@@ -128,6 +132,41 @@ def test_an_undo_is_asked_for_in_the_same_context(tenants: Tenants, way: Way) ->
     assert ledger.execution(seven.id).status == "completed"
 
 
+def rejected(tenants: Tenants) -> list[str]:
+    rows = tenants.connection.execute(
+        "SELECT convert_from(state, 'UTF8')::jsonb ->> 'error' AS error FROM action_ledger.stored_events"
+        " WHERE topic = 'command.rejected' ORDER BY notification_id"
+    )
+    return [row["error"] for row in rows]
+
+
+def test_what_reaches_for_another_tenant_is_recorded(tenants: Tenants) -> None:
+    with tenants.ledger() as ledger:
+        seven = update((ledger, None), SEVEN).run()
+        with pytest.raises(ContextDiffers):
+            seven.undo(by="user:2").context(EIGHT).submit()
+        with pytest.raises(ContextNotAllowed):
+            update((ledger, tenants.login), SEVEN).run()
+        assert rejected(tenants) == ["context_differs", "context_not_allowed"]
+
+
+def test_the_hosts_rules_see_the_context(tenants: Tenants) -> None:
+    phases: list[str] = []
+
+    def authorize(_actor: str, command: Command, phase: Phase) -> bool:
+        phases.append(phase)
+        whose = getattr(command, "context", None)
+        return whose is not None and whose.settings == SEVEN
+
+    with tenants.ledger_as(tenants.login_url, authorize=authorize) as ledger:
+        seven = update((ledger, None), SEVEN).submit()
+        seven.finish()
+        assert seven.undo(by="user:1").context(SEVEN).run().status == "completed"
+        with pytest.raises(NotAuthorized):
+            update((ledger, None), EIGHT).submit()
+    assert set(phases) == {"request", "batch", "undo"}
+
+
 def test_the_undo_of_a_delete(tenants: Tenants, way: Way) -> None:
     ledger, role = way
     request = ledger.on("public.accounts").all().delete(hard=True).batch_size(25).by("user:1")
@@ -150,6 +189,17 @@ def test_a_record_that_went_to_another_tenant_is_gone(tenants: Tenants, way: Way
     assert forced.on_conflict("force").run().status == "completed"
     row = tenants.connection.execute("SELECT note FROM public.accounts WHERE id = 1").fetchone()
     assert row == {"note": "x"}
+
+
+def test_an_undo_that_refuses_conflicts_looks_within_the_tenant(tenants: Tenants, way: Way) -> None:
+    _, role = way
+    undo = update(way, SEVEN).run().undo(by="user:1").context(SEVEN, role=role).on_conflict("fail")
+    tenants.connection.execute("UPDATE public.accounts SET note = 'x' WHERE tenant_id = 8")
+    assert undo.run().progress().applied == ROWS
+    again = update(way, SEVEN).run().undo(by="user:1").context(SEVEN, role=role)
+    tenants.connection.execute("UPDATE public.accounts SET tenant_id = 8 WHERE id = 1")
+    with pytest.raises(UndoConflicts):
+        again.on_conflict("fail").run()
 
 
 def test_no_record_can_be_given_to_another_tenant(tenants: Tenants, way: Way) -> None:
@@ -234,6 +284,11 @@ def test_rights_that_change_before_the_batches(tenants: Tenants) -> None:
         assert execution.status == "failed"
         with pytest.raises(ContextRequired):
             undone.undo(by="user:1").context(EIGHT).run()
+        tenants.connection.execute(f"ALTER ROLE {tenants.login} NOBYPASSRLS".encode())
+        undo = undone.undo(by="user:1").context(EIGHT).submit()
+        tenants.connection.execute(f"ALTER ROLE {tenants.login} BYPASSRLS".encode())
+        undo.finish()
+        assert undo.status == "failed"
     assert tenants.notes() == {7: {"of 7"}, 8: {"new"}}
 
 
@@ -347,6 +402,13 @@ def test_what_is_not_on_the_list(tenants: Tenants) -> None:
         assert update((ledger, None), {**SEVEN, "web.anything.at_all": "1"}).run().status
     with tenants.ledger(context_settings=()) as ledger, pytest.raises(ContextNotAllowed):
         update((ledger, None), SEVEN).run()
+
+
+def test_a_list_that_is_shorter_when_a_schedule_runs(tenants: Tenants) -> None:
+    with tenants.ledger() as ledger:
+        schedule = update((ledger, None), SEVEN).schedule(cron="0 0 1 1 *", timezone="UTC")
+    with tenants.ledger(context_settings=()) as ledger, pytest.raises(ContextNotAllowed):
+        ledger.schedule(schedule.id).run_now(by="user:1")
 
 
 def test_a_role_that_cannot_be_taken_on(tenants: Tenants) -> None:
