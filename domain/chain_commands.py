@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
 from .chain import OnStepFailure
-from .commands import Command, RequestExecution
+from .commands import Command, KeptExecution
 from .context import Context
 from .hooks import Notify
 
@@ -19,7 +19,7 @@ class ChainStep(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    execution: RequestExecution
+    execution: KeptExecution
     on_failure: OnStepFailure = OnStepFailure.COMPENSATE
 
 
@@ -37,7 +37,7 @@ class RequestChain(Command):
 
     @model_validator(mode="after")
     def _one_whole(self) -> Self:
-        if any(step.execution.actor != self.actor for step in self.steps):
+        if any(step.execution.actor != self.actor.identity for step in self.steps):
             message = "who asks for a chain asks for its steps: the actors must be the same"
             raise ValueError(message)
         if any(step.execution.once is not None for step in self.steps):

@@ -10,6 +10,7 @@ ActionLedgerError
 │   ├── UnknownColumn
 │   ├── ColumnNotWritable
 │   ├── InvalidValue
+│   ├── CommandTooLarge
 │   ├── UnsupportedComparison
 │   ├── InvalidExpression
 │   ├── UnknownAction
@@ -126,6 +127,7 @@ from .error_export import (
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
+    CommandTooLarge,
     InvalidAction,
     InvalidCommand,
     InvalidExpression,
@@ -208,6 +210,7 @@ __all__ = [
     "ColumnNotWritable",
     "CommandReused",
     "CommandTimedOut",
+    "CommandTooLarge",
     "ConfirmationInvalid",
     "ConfirmationRequired",
     "ContextDiffers",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .actor import Actor
 from .chain_commands import RequestChain, UndoChain
 from .commands import Command, CreateSchedule, RequestExecution, RequestUndo
 from .context import AllowedContexts
@@ -27,10 +28,11 @@ class Phase(StrEnum):
     UNDO = "undo"
     """An undo or a redo, or the undo of a chain, once for all of it."""
     STEER = "steer"
-    """A pause, a resumption, a cancel, another pace or a broken lock of an execution; the steering of a schedule or a chain."""
+    """A pause, a resumption, a cancel, another pace or a broken lock of an execution; the steering of a schedule or a chain;
+    the erasure of an actor's contact data."""
 
 
-Authorize = Callable[[str, Command, Phase], bool]
+Authorize = Callable[[Actor, Command, Phase], bool]
 """Says whether an actor may do what a command says. Anything but True is a no, and an exception is one too."""
 
 
@@ -55,7 +57,7 @@ class Policy:
             granted, failed = False, error
         if not granted:
             raise NotAuthorized(
-                actor=command.actor, command=_told(command), phase=phase
+                actor=command.actor.subject, command=_told(command), phase=phase
             ) from failed
 
     def require_context(self, command: Command) -> None:

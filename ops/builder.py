@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from action_ledger.domain.actor import Asker
     from action_ledger.workers.previewed import Preview
 
     from .handles import ExecutionHandle
@@ -42,7 +43,7 @@ class Request:
     target: Target
     options: dict[str, Any]
 
-    def by(self, actor: str, *, reason: str | None = None) -> Request:
+    def by(self, actor: Asker, *, reason: str | None = None) -> Request:
         """Say who asks, as the host has verified it, and why."""
         return self._with(actor=actor, reason=reason)
 

@@ -17,6 +17,8 @@ from .checks import check_actor, check_workers, invalid
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from action_ledger.domain.actor import Asker
+
     from .builder import Request
     from .chain_handles import ChainHandle
 
@@ -40,7 +42,7 @@ class ChainRequest:
         """
         return replace(self, policy=policy)
 
-    def by(self, actor: str, *, reason: str | None = None) -> ChainRequest:
+    def by(self, actor: Asker, *, reason: str | None = None) -> ChainRequest:
         """Say who asks, and why, for the chain and for all of its steps."""
         return self._with(actor=actor, reason=reason)
 
@@ -101,8 +103,7 @@ class ChainRequest:
         check_workers(workers)
         chain = self._sent(now=True)
         chain.finish(workers=workers, watch=watch)
-        if "notify" in self.options:
-            chain.ledger.hooks.deliver()
+        chain.ledger.hooks.deliver()
         return chain
 
     def submit(self) -> ChainHandle:

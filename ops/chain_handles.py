@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
+    from action_ledger.domain.actor import Asker
     from action_ledger.projections.projection import Recorded
 
     from .ledger import Ledger
@@ -111,22 +112,22 @@ class ChainHandle:
         """Make the next move, if it can be made now: ask for the next step, or for the next undo; or end it."""
         return self.ledger.conductor().step(self.id)
 
-    def pause(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def pause(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Start no further step, and pause the one at work, until it is resumed."""
         self._steer(PauseChain, by, reason)
 
-    def resume(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def resume(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Let it go on."""
         self._steer(ResumeChain, by, reason)
 
-    def cancel(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def cancel(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """End it, and cancel the step at work. What is done stays, and can be undone."""
         self._steer(CancelChain, by, reason)
 
     def undo(
         self,
         *,
-        by: str | None = None,
+        by: Asker | None = None,
         reason: str | None = None,
         context: Mapping[str, str] | None = None,
         role: str | None = None,
@@ -149,7 +150,7 @@ class ChainHandle:
         return (UndoHandle if undoing else ExecutionHandle)(self.ledger, row["awaits"])
 
     def _steer(
-        self, kind: type[AnyChainSteering], by: str | None, reason: str | None, **options: object
+        self, kind: type[AnyChainSteering], by: Asker | None, reason: str | None, **options: object
     ) -> None:
         check_actor(by)
         fields: dict[str, Any] = {"chain_id": self.id, "actor": by, "reason": reason, **options}

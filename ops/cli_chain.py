@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -151,8 +152,8 @@ def undo(
     chain: Chain,
     by: option.By = None,
     reason: option.Reason = None,
-    whose: option.Context = None,
-    role: option.Role = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -160,7 +161,6 @@ def undo(
 ) -> None:
     """Take back what its steps did, the newest first. Records that somebody changed since are left alone."""
     from .cli_chains import undo_chain
-    from .cli_context import typed_settings
 
     state = state_of(context)
     with state.ledger() as ledger:
@@ -170,7 +170,7 @@ def undo(
             chain,
             by=by,
             reason=reason,
-            settings=typed_settings(whose),
+            settings=whose.typed_settings(settings),
             role=role,
             workers=workers,
             submit=submit,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -84,18 +85,17 @@ def history(
         str,
         typer.Argument(metavar="KEY", help="The record's key; a JSON array if of several columns."),
     ],
-    whose: option.Context = None,
-    role: option.Role = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     _json: option.Json = False,
 ) -> None:
     """Show every change of one record.
 
     When, by whom, why, before and after.
     """
-    from .cli_context import typed_settings
     from .cli_reading import show_history
 
     state = state_of(context)
     with state.ledger() as ledger:
-        settings = typed_settings(whose)
-        show_history(ledger, state.terminal(), table, key, settings=settings, role=role)
+        typed = whose.typed_settings(settings)
+        show_history(ledger, state.terminal(), table, key, settings=typed, role=role)

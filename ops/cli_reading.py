@@ -113,7 +113,7 @@ def show_audit(terminal: Terminal, entries: Iterable[AuditEntry], *, with_id: bo
             short_moment(entry.recorded_at) if terminal.narrow else moment(entry.recorded_at),
             entry.topic,
             *((f"…{str(entry.execution_id)[-SHORT_ID:]}",) if with_id else ()),
-            entry.actor,
+            clean(entry.asked_by.told(contact_erased=entry.contact_erased)),
             _told(entry),
         )
         for entry in entries

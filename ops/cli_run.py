@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -50,8 +51,8 @@ def run(
     max_failures: option.MaxFailures = None,
     max_failure_ratio: option.MaxFailureRatio = None,
     on_locked: option.OnLocked = None,
-    whose: option.Context = None,
-    role: option.Role = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     queue: option.Queue = None,
     priority: option.Priority = 0,
     confirm: option.Confirm = None,
@@ -69,7 +70,6 @@ def run(
     What is archived or deleted, and what is of more than 1,000 records, has to be confirmed: on a terminal it is
     previewed, and asked about; a script gives the token of a preview.
     """
-    from .cli_context import typed_settings
     from .cli_running import run_wanted
     from .cli_wanted import Chosen, Told, Wanted
 
@@ -112,7 +112,7 @@ def run(
         max_failures=max_failures,
         max_failure_ratio=max_failure_ratio,
         on_locked=on_locked,
-        settings=typed_settings(whose),
+        settings=whose.typed_settings(settings),
         role=role,
     )
     state = state_of(context)
@@ -153,8 +153,8 @@ def preview(
     on_failure: option.OnFailure = "continue",
     max_failures: option.MaxFailures = None,
     max_failure_ratio: option.MaxFailureRatio = None,
-    whose: option.Context = None,
-    role: option.Role = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     records: Annotated[
         int | None,
         typer.Option("--records", min=0, help="How many are tried at most."),
@@ -173,7 +173,6 @@ def preview(
     \b
     action-ledger preview places archive --where "country = FR" --where "population < 1000" --by user:42
     """
-    from .cli_context import typed_settings
     from .cli_running import preview_wanted
     from .cli_wanted import Chosen, Told, Wanted
 
@@ -204,7 +203,7 @@ def preview(
         on_failure=on_failure,
         max_failures=max_failures,
         max_failure_ratio=max_failure_ratio,
-        settings=typed_settings(whose),
+        settings=whose.typed_settings(settings),
         role=role,
     )
     state = state_of(context)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -77,8 +78,8 @@ def schedule(
     streaming: option.Streaming = False,
     frozen: option.Frozen = False,
     on_locked: option.OnLocked = None,
-    whose: option.Context = None,
-    role: option.Role = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     undo_days: option.UndoDays = None,
     irreversible: option.Irreversible = False,
     queue: option.Queue = None,
@@ -96,7 +97,6 @@ def schedule(
 
     What would be archived or deleted now is counted first, and has to be confirmed.
     """
-    from .cli_context import typed_settings
     from .cli_scheduling import schedule_wanted
     from .cli_wanted import Chosen, Told, Wanted
 
@@ -128,7 +128,7 @@ def schedule(
         streaming=streaming,
         frozen=frozen,
         on_locked=on_locked,
-        settings=typed_settings(whose),
+        settings=whose.typed_settings(settings),
         role=role,
     )
     state = state_of(context)

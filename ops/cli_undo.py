@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -28,8 +29,8 @@ def undo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
-    whose: option.Context = None,
-    role: option.Role = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -44,7 +45,6 @@ def undo(
     A record that somebody changed since is left as it is and listed, with what was recorded and what is
     there now (skip, the default); or the whole undo is refused (fail); or it is overwritten (force).
     """
-    from .cli_context import typed_settings
     from .cli_undoing import Back, undo_execution
 
     back = Back(
@@ -54,7 +54,7 @@ def undo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
-        settings=typed_settings(whose),
+        settings=whose.typed_settings(settings),
         role=role,
         workers=workers,
         submit=submit,
@@ -75,8 +75,8 @@ def redo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
-    whose: option.Context = None,
-    role: option.Role = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -87,7 +87,6 @@ def redo(
     \b
     action-ledger redo last --by user:42
     """
-    from .cli_context import typed_settings
     from .cli_undoing import Back, redo_undo
 
     back = Back(
@@ -97,7 +96,7 @@ def redo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
-        settings=typed_settings(whose),
+        settings=whose.typed_settings(settings),
         role=role,
         workers=workers,
         submit=submit,

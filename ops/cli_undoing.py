@@ -7,6 +7,7 @@ from uuid import UUID
 
 from rich.text import Text
 
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo, UndoInProgress
 from action_ledger.domain.undo import ConflictPolicy, UndoStatus
 
@@ -38,7 +39,7 @@ SHOWN = 10
 class Back:
     """The options of an undo and of a redo."""
 
-    by: str | None
+    by: Asker | None
     reason: str | None
     once: str | None
     on_conflict: str
@@ -115,7 +116,8 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
             (f"{view.kind.capitalize()} ", "bold"), str(view.id), "  ", state(view.status)
         )
     )
-    terminal.say(f"  of execution {view.execution_id}, by {view.actor}, {ago(view.requested_at)}")
+    asked = clean(view.asked_by.told(contact_erased=view.contact_erased))
+    terminal.say(f"  of execution {view.execution_id}, by {asked}, {ago(view.requested_at)}")
     done = "restored" if view.kind == "undo" else "done again"
     terminal.say(tally(counts, applied=done, skipped=left(counts.skipped)))
     terminal.say(f"  {pace(counts)}")

@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, ArchiveParameters, UpdateParameters
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, SelectionTwice, UnreadableInput, shown
 from action_ledger.domain.selection import And, Predicate
 
@@ -133,7 +134,7 @@ class Wanted:
     action: str
     chosen: Chosen
     told: Told
-    by: str | None = None
+    by: Asker | None = None
     once: str | None = None
     batch_size: int | None = None
     adaptive: float | None = None

@@ -35,6 +35,7 @@ from .retry import retry_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from action_ledger.domain.actor import Asker
     from action_ledger.domain.context import Context
     from action_ledger.domain.event import Tally
 
@@ -50,30 +51,30 @@ class ExecutionHandle(Handle):
     block = "execution"
     ended = frozenset({*(status for status in ExecutionStatus if status.ended), REJECTED})
 
-    def undo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
+    def undo(self, *, by: Asker | None = None, reason: str | None = None) -> UndoRequest:
         """Begin to take it back; ``.run()`` or ``.submit()`` ends the chain."""
         return UndoRequest(self.ledger, {"execution_id": self.id, "actor": by, "reason": reason})
 
-    def pause(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def pause(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Take nothing more of it up until it is resumed. Batches at work come to their end."""
         self._steer(PauseExecution, by, reason)
 
-    def resume(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def resume(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Let it go on."""
         self._steer(ResumeExecution, by, reason)
 
-    def cancel(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def cancel(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Stop it for good: after this no batch of it is completed. What is done stays, and can be undone."""
         self._steer(CancelExecution, by, reason)
 
-    def break_lock(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def break_lock(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Take its records away: no batch of it writes after this, and it has failed. Raises LockNotHeld."""
         self._steer(BreakLock, by, reason)
 
     def retune(
         self,
         *,
-        by: str | None = None,
+        by: Asker | None = None,
         reason: str | None = None,
         rate: float | str | None = None,
         concurrency: int | str | None = None,
@@ -86,7 +87,7 @@ class ExecutionHandle(Handle):
     def retry(
         self,
         *,
-        by: str | None = None,
+        by: Asker | None = None,
         reason: str | None = None,
         failed: bool = True,
         not_processed: bool = False,
@@ -99,7 +100,7 @@ class ExecutionHandle(Handle):
         return request.by(by, reason=reason) if by is not None else request
 
     def _steer(
-        self, kind: type[AnySteering], by: str | None, reason: str | None, **options: object
+        self, kind: type[AnySteering], by: Asker | None, reason: str | None, **options: object
     ) -> None:
         check_actor(by)
         try:
@@ -191,7 +192,7 @@ class UndoHandle(Handle):
             rows = transaction.execute(SQL["excepted"], {"undo_id": self.id}).fetchall()
         return [row["name"] for row in rows]
 
-    def redo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
+    def redo(self, *, by: Asker | None = None, reason: str | None = None) -> UndoRequest:
         """Begin to apply again what this undo took back."""
         execution_id = self.row()["execution_id"]
         return UndoRequest(
@@ -207,7 +208,7 @@ class UndoRequest:
     ledger: Ledger
     options: dict[str, Any]
 
-    def by(self, actor: str, *, reason: str | None = None) -> UndoRequest:
+    def by(self, actor: Asker, *, reason: str | None = None) -> UndoRequest:
         """Say who asks, and why."""
         return self._with(actor=actor, reason=reason)
 

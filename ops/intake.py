@@ -28,6 +28,7 @@ from action_ledger.domain.commands import (
     SteerExecution,
 )
 from action_ledger.domain.confirmation import NO_CONFIRMATION, ConfirmationPolicy
+from action_ledger.domain.erasure import EraseActor
 from action_ledger.domain.errors import (
     ActionLedgerError,
     CommandReused,
@@ -42,6 +43,7 @@ from action_ledger.projections.store import Store, Transaction
 from action_ledger.workers.chain_request import ChainRequest
 from action_ledger.workers.chain_steering import ChainSteering
 from action_ledger.workers.claim import is_known
+from action_ledger.workers.erasure import ActorErasure
 from action_ledger.workers.faults import Scope, message_of, scope_of
 from action_ledger.workers.request import ExecutionRequest
 from action_ledger.workers.request_body import is_same_request
@@ -185,6 +187,9 @@ class Intake:
                     transaction, self._actions, command, self._max_days_ahead
                 )
                 schedule.accept(streamed=keys)
+            case EraseActor():
+                ActorErasure(transaction, command).accept()
+                return False
             case SteerExecution():
                 steer(transaction, command)
                 return False

@@ -5,12 +5,14 @@ from functools import partial
 from uuid import UUID
 
 from action_ledger.domain.actions import Actions
+from action_ledger.domain.bounds import check_size
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.workers.previewed import Preview
 
+from .actors import ContactsVerified, verify_contacts
 from .chain_views import ChainView, read_chains
 from .contexts import context_of
 from .history import HistoryEntry, read_history
@@ -42,6 +44,7 @@ class LedgerReads:
 
         At most ``records`` are tried. Raises what the command would raise, and PreviewBlocked.
         """
+        check_size(command)
         look = partial(look_first, self.store, self.actions, self.settings)
         return look(command, keys=keys, sample=sample, records=records)
 
@@ -106,6 +109,11 @@ class LedgerReads:
         one. Raises ContextRequired.
         """
         return read_history(self.store, table, key, context_of(context, role))
+
+    def verify_contacts(self) -> ContactsVerified:
+        """Compare the contact data of actors with the digests in the events: kept, erased, or broken."""
+        self.projections.catch_up()
+        return verify_contacts(self.store)
 
     def catch_up(self) -> int:
         """Bring the views that follow up to the head; give the number of events taken in."""

@@ -1,7 +1,8 @@
 -- name: execution
-SELECT e.*, p.held_because, p.probe_error, l.waits_for, clock_timestamp() AS now
+SELECT e.*, k.body AS contact_body, p.held_because, p.probe_error, l.waits_for, clock_timestamp() AS now
 FROM {executions} e LEFT JOIN {schema}.paces p ON p.job_id = e.execution_id AND e.ended_at IS NULL
 LEFT JOIN {locks} l ON l.owner_id = e.execution_id
+LEFT JOIN {schema}.actor_contacts k ON k.digest = e.contact
 WHERE e.execution_id = %(id)s
 
 -- name: undo
@@ -52,7 +53,8 @@ GROUP BY r.key ORDER BY r.key
 
 -- name: executions
 -- The newest first.
-SELECT *, clock_timestamp() AS now FROM {executions}
+SELECT e.*, k.body AS contact_body, clock_timestamp() AS now
+FROM {executions} e LEFT JOIN {schema}.actor_contacts k ON k.digest = e.contact
 WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(actor)s::text IS NULL OR actor = %(actor)s)
     AND (%(table)s::text IS NULL OR table_name = %(table)s)
 ORDER BY requested_at DESC LIMIT %(limit)s
@@ -92,7 +94,7 @@ WHERE b.execution_id = %(execution_id)s AND s.direction = 'do'
 ORDER BY b.number, b.batch_id, s.part
 
 -- name: audit
-SELECT position, recorded_at, topic, execution_id, batch_id, undo_id, actor, correlation_id, details FROM {audit}
+SELECT a.*, k.body AS contact_body FROM {audit} a LEFT JOIN {schema}.actor_contacts k ON k.digest = a.contact
 WHERE position > %(after)s AND (%(execution_id)s::uuid IS NULL OR execution_id = %(execution_id)s)
     AND (%(actor)s::text IS NULL OR actor = %(actor)s)
 ORDER BY position LIMIT %(limit)s
@@ -100,7 +102,7 @@ ORDER BY position LIMIT %(limit)s
 -- name: newest_of_audit
 -- The newest entries, in the order in which they happened.
 SELECT * FROM (
-    SELECT position, recorded_at, topic, execution_id, batch_id, undo_id, actor, correlation_id, details FROM {audit}
+    SELECT a.*, k.body AS contact_body FROM {audit} a LEFT JOIN {schema}.actor_contacts k ON k.digest = a.contact
     WHERE (%(execution_id)s::uuid IS NULL OR execution_id = %(execution_id)s)
         AND (%(actor)s::text IS NULL OR actor = %(actor)s)
     ORDER BY position DESC LIMIT %(limit)s

@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     export_retention_days: Annotated[float, Field(gt=0)] = 7
     """How long the file of an export is kept before a worker removes it."""
 
+    rejected_retention_days: Annotated[float, Field(gt=0)] = 30
+    """How long a rejected command stays in the inbox; that it was rejected is in the audit for ever."""
+
     export_font: Path | None = None
     """A TrueType font that PDFs are set in. None is one for Latin scripts."""
     preview_records: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000

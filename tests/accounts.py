@@ -36,7 +36,7 @@ def check_records(connection: Connection[DictRow]) -> None:
             "WITH planned AS (SELECT s.owner AS batch_id, {names} FROM {schema}.key_sets s,"
             "   unnest({keys}) AS u ({names}) WHERE EXISTS (SELECT FROM {schema}.stored_events e"
             "   WHERE e.originator_id = s.owner AND e.topic IN ('batch.completed', 'batch.failed'))"
-            "   AND s.execution_id NOT IN " + EXPORTS + "),"
+            "   AND cardinality(s.keys) = {n} AND s.execution_id NOT IN " + EXPORTS + "),"
             " ended AS (SELECT s.owner AS batch_id, {names} FROM {schema}.change_sets s,"
             "   unnest({keys}) AS u ({names}) WHERE s.direction = 'do' AND s.child_table IS NULL"
             "   AND cardinality(s.keys) = {n}"

@@ -104,7 +104,7 @@ def split_reason(
     ``ordered`` says that its rows were taken in order, as they are from the second attempt on.
     """
     match error.sqlstate:
-        case "57014":
+        case "57014" | "25P04":
             return "timed_out"
         case "40P01":
             return "deadlock" if ordered else None

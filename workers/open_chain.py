@@ -71,15 +71,13 @@ class OpenChain(NamedTuple):
 class ChainStory:
     """The events that are to be appended to a chain's stream, one after the other."""
 
-    def __init__(
-        self, chain: OpenChain, *, actor: str | None = None, cause: UUID | None = None
-    ) -> None:
-        """Go on where the stream stands; the events carry who asked for the chain, or who asks for this."""
+    def __init__(self, chain: OpenChain, metadata: Metadata | None = None) -> None:
+        """Go on where the stream stands; without ``metadata`` the events carry who asked for the chain."""
         self._chain = Chain(chain.id, chain.version, chain.status)
-        self._metadata = Metadata(
-            actor=actor or chain.actor,
+        self._metadata = metadata or Metadata(
+            actor=chain.actor,
             correlation_id=chain.correlation_id,
-            causation_id=cause or chain.id,
+            causation_id=chain.id,
             traceparent=tracing.current_traceparent(),
         )
         self.events: list[Event] = []

@@ -8,6 +8,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import Command
 from action_ledger.domain.errors import (
     ConfirmationInvalid,
@@ -153,7 +154,7 @@ def test_what_reaches_for_another_tenant_is_recorded(tenants: Tenants) -> None:
 def test_the_hosts_rules_see_the_context(tenants: Tenants) -> None:
     phases: list[str] = []
 
-    def authorize(_actor: str, command: Command, phase: Phase) -> bool:
+    def authorize(_actor: Actor, command: Command, phase: Phase) -> bool:
         phases.append(phase)
         whose = getattr(command, "context", None)
         return whose is not None and whose.settings == SEVEN
