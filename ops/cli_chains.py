@@ -154,6 +154,8 @@ def undo_chain(
     *,
     by: Asker | None,
     reason: str | None,
+    settings: dict[str, str] | None,
+    role: str | None,
     workers: int,
     submit: bool,
     confirmed: bool,
@@ -164,7 +166,7 @@ def undo_chain(
     if terminal.can_ask():
         question = f"Take back what {many(handle.view().step, 'step')} did?"
         _confirm(terminal, question, "undo", confirmed=confirmed)
-    handle.undo(by=by, reason=reason)
+    handle.undo(by=by, reason=reason, context=settings, role=role)
     return _see_through(terminal, handle, workers=workers, submit=submit)
 
 

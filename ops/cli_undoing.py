@@ -46,6 +46,8 @@ class Back:
     on_conflict: str
     batches: tuple[int, ...]
     keys: str | None
+    settings: dict[str, str] | None
+    role: str | None
     workers: int
     submit: bool
     confirmed: bool
@@ -58,6 +60,8 @@ class Back:
         request = request.on_conflict(self.on_conflict)
         if self.once is not None:
             request = request.once(self.once)
+        if self.settings is not None or self.role is not None:
+            request = request.context(self.settings, role=self.role)
         if self.batches:
             request = request.batches(self.batches)
         return request if self.keys is None else request.keys(split_keys(self.keys))

@@ -151,6 +151,8 @@ class Wanted:
     max_failures: int | None = None
     max_failure_ratio: float | None = None
     on_locked: str | None = None
+    settings: dict[str, str] | None = None
+    role: str | None = None
 
     def request(self, ledger: Ledger) -> Request:
         """Build the request. Keys of a file are read when it is sent, so each request is for one use."""
@@ -187,6 +189,8 @@ class Wanted:
         )
         if self.on_locked is not None:
             request = request.on_locked(self.on_locked)
+        if self.settings is not None or self.role is not None:
+            request = request.context(self.settings, role=self.role)
         return request.frozen() if self.frozen else request
 
 

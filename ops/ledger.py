@@ -75,7 +75,7 @@ class Ledger(LedgerReads):
         self.projections = Projections(self.store)
         self.exports = Exports(self.store, settings)
         self.hooks = Hooks(self.store, self.projections, settings, hooks or {}, self.actions)
-        self._policy = Policy(settings.limits, authorize)
+        self._policy = Policy(settings.limits, authorize, settings.contexts)
         self._intake = Intake(
             self.store,
             self.actions,

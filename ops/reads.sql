@@ -145,8 +145,10 @@ JOIN {schema}.change_sets s ON s.batch_id = b.batch_id
 LEFT JOIN {undos} u ON u.undo_id = s.undo_id
 JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
 LEFT JOIN {schema}.request_bodies r ON r.owner = coalesce(s.undo_id, b.execution_id)
-WHERE s.child_table = %(table)s
-    OR CASE WHEN b.table_name = %(table)s AND s.child_table IS NULL THEN {in_range} ELSE false END
+LEFT JOIN {schema}.request_bodies a ON a.owner = b.execution_id
+WHERE (s.child_table = %(table)s
+        OR CASE WHEN b.table_name = %(table)s AND s.child_table IS NULL THEN {in_range} ELSE false END)
+    AND (%(context)s::jsonb IS NULL OR a.body -> 'context' = %(context)s::jsonb)
 ORDER BY v.notification_id, s.part
 
 -- name: images_of_key
