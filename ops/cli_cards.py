@@ -130,7 +130,8 @@ def show_undos(terminal: Terminal, undos: list[UndoView]) -> None:
         parts += [f"{undo.skipped:,} {left(undo.skipped)}"] if undo.skipped else []
         parts += [f"{undo.failed:,} failed"] if undo.failed else []
         parts += [f"{undo.pending:,} pending"] if undo.pending else []
-        terminal.say(f"    by {clean(undo.actor)}, {ago(undo.requested_at)}: {', '.join(parts)}")
+        asked = clean(undo.asked_by.told(contact_erased=undo.contact_erased))
+        terminal.say(f"    by {asked}, {ago(undo.requested_at)}: {', '.join(parts)}")
 
 
 def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
@@ -202,7 +203,7 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
     yield "table", view.table
     if details.selection is not None:
         yield "records", stored_selection_text(details.selection)
-    yield "by", view.actor
+    yield "by", clean(view.asked_by.told(contact_erased=view.contact_erased))
     yield "reason", details.reason
     yield "confirmed", details.preview_id and f"by preview {details.preview_id}"
     yield "asked for", f"{moment(view.requested_at)} ({ago(view.requested_at)})"

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.text import Text
 from uuid_utils.compat import uuid7
 
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.chain import ChainStatus
 from action_ledger.domain.chain_commands import RequestChain
 from action_ledger.domain.errors import (
@@ -32,7 +33,7 @@ def run_chain(
     terminal: Terminal,
     source: str,
     *,
-    by: str | None,
+    by: Asker | None,
     reason: str | None,
     workers: int,
     submit: bool,
@@ -68,7 +69,7 @@ class _Written(BaseModel):
     steps: list[_WrittenStep]
 
 
-def read_command(source: str, *, by: str | None, reason: str | None) -> RequestChain:
+def read_command(source: str, *, by: Asker | None, reason: str | None) -> RequestChain:
     """Read a chain's command; ids and actors are filled in. Raises InvalidChain and UnreadableInput."""
     check_actor(by)
     said = read_json(source, "the chain")
@@ -151,8 +152,10 @@ def undo_chain(
     terminal: Terminal,
     given: str,
     *,
-    by: str | None,
+    by: Asker | None,
     reason: str | None,
+    settings: dict[str, str] | None,
+    role: str | None,
     workers: int,
     submit: bool,
     confirmed: bool,
@@ -163,7 +166,7 @@ def undo_chain(
     if terminal.can_ask():
         question = f"Take back what {many(handle.view().step, 'step')} did?"
         _confirm(terminal, question, "undo", confirmed=confirmed)
-    handle.undo(by=by, reason=reason)
+    handle.undo(by=by, reason=reason, context=settings, role=role)
     return _see_through(terminal, handle, workers=workers, submit=submit)
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from rich.text import Text
 
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import ScheduleNotFound
 from action_ledger.domain.rule import At, local_time
 
@@ -163,7 +164,7 @@ def reschedule(
 
 
 def run_schedule_now(
-    ledger: Ledger, terminal: Terminal, given: str, *, by: str | None, reason: str | None
+    ledger: Ledger, terminal: Terminal, given: str, *, by: Asker | None, reason: str | None
 ) -> None:
     """Run a schedule out of turn, and leave it to the workers."""
     execution = find_schedule(ledger, given).run_now(by=by, reason=reason)

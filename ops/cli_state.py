@@ -19,6 +19,8 @@ from .cli_exit_codes import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from action_ledger.domain.actor import Actor
+
     from .cli_terminal import Terminal
     from .database import Database
     from .ledger import Ledger
@@ -36,6 +38,8 @@ class State:
     database_url: str | None = None
     data_dir: Path | None = None
     app: str | None = None
+    issuer: str | None = None
+    on_behalf_of: str | None = None
     as_json: bool = False
 
     def settings(self) -> Settings:
@@ -73,6 +77,26 @@ class State:
         settings = self.settings()
         configure(version())
         return open_ledger(settings=settings)
+
+    def asker(self, subject: str) -> Actor:
+        """Give who asks, from this host and with this program. Raises what is wrong with the name."""
+        import socket
+
+        from pydantic import ValidationError
+
+        from action_ledger.domain.actor import Actor
+        from action_ledger.domain.findings import wrong_fields
+
+        try:
+            return Actor(
+                subject=subject,
+                issuer=self.issuer,
+                on_behalf_of=self.on_behalf_of,
+                address=socket.gethostname(),
+                agent=f"action-ledger/{version()}",
+            )
+        except ValidationError as error:
+            raise typer.BadParameter(wrong_fields(error)) from error
 
     def database(self) -> tuple[Database, Settings]:
         """Open the database alone, migrated or not."""

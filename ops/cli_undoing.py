@@ -7,6 +7,7 @@ from uuid import UUID
 
 from rich.text import Text
 
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo, UndoInProgress
 from action_ledger.domain.undo import ConflictPolicy, UndoStatus
 
@@ -39,12 +40,14 @@ SHOWN = 10
 class Back:
     """The options of an undo and of a redo."""
 
-    by: str | None
+    by: Asker | None
     reason: str | None
     once: str | None
     on_conflict: str
     batches: tuple[int, ...]
     keys: str | None
+    settings: dict[str, str] | None
+    role: str | None
     workers: int
     submit: bool
     confirmed: bool
@@ -57,6 +60,8 @@ class Back:
         request = request.on_conflict(self.on_conflict)
         if self.once is not None:
             request = request.once(self.once)
+        if self.settings is not None or self.role is not None:
+            request = request.context(self.settings, role=self.role)
         if self.batches:
             request = request.batches(self.batches)
         return request if self.keys is None else request.keys(split_keys(self.keys))
@@ -112,7 +117,8 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
             (f"{view.kind.capitalize()} ", "bold"), str(view.id), "  ", state(view.status)
         )
     )
-    terminal.say(f"  of execution {view.execution_id}, by {view.actor}, {ago(view.requested_at)}")
+    asked = clean(view.asked_by.told(contact_erased=view.contact_erased))
+    terminal.say(f"  of execution {view.execution_id}, by {asked}, {ago(view.requested_at)}")
     done = "restored" if view.kind == "undo" else "done again"
     terminal.say(tally(counts, applied=done, skipped=left(counts.skipped)))
     terminal.say(f"  {pace(counts)}")

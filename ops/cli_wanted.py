@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, ArchiveParameters, UpdateParameters
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, SelectionTwice, UnreadableInput, shown
 from action_ledger.domain.findings import wrong_fields
 from action_ledger.domain.selection import And, Predicate
@@ -134,7 +135,7 @@ class Wanted:
     action: str
     chosen: Chosen
     told: Told
-    by: str | None = None
+    by: Asker | None = None
     once: str | None = None
     batch_size: int | None = None
     adaptive: float | None = None
@@ -150,6 +151,8 @@ class Wanted:
     max_failures: int | None = None
     max_failure_ratio: float | None = None
     on_locked: str | None = None
+    settings: dict[str, str] | None = None
+    role: str | None = None
 
     def request(self, ledger: Ledger) -> Request:
         """Build the request. Keys of a file are read when it is sent, so each request is for one use."""
@@ -186,6 +189,8 @@ class Wanted:
         )
         if self.on_locked is not None:
             request = request.on_locked(self.on_locked)
+        if self.settings is not None or self.role is not None:
+            request = request.context(self.settings, role=self.role)
         return request.frozen() if self.frozen else request
 
 

@@ -1,13 +1,14 @@
 """Reads of the views: executions and the audit trail."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from action_ledger.domain.actor import Actor, Contact
 from action_ledger.domain.errors import (
     ExecutionNotFound,
     InvalidValue,
@@ -39,6 +40,11 @@ class ExecutionView(BaseModel):
     action: str
     table: str
     actor: str
+    """The subject of who asked."""
+    asked_by: Actor
+    """The same, with all that is known; address and agent as long as they are not erased."""
+    contact_erased: bool
+    """Whether it was kept from where that was, and is not any more."""
     total: int
     total_final: bool
     applied: int
@@ -64,12 +70,15 @@ class ExecutionView(BaseModel):
     @classmethod
     def of(cls, row: dict[str, Any], *, undone: int) -> Self:
         """Make it from a row of the progress view."""
-        names = cls.model_fields.keys() - {"id", "table", "undone", "batches_done"}
+        names = cls.model_fields.keys() - {
+            *("id", "table", "undone", "batches_done", "asked_by", "contact_erased")
+        }
         return cls(
             id=row["execution_id"],
             table=row["table_name"],
             batches_done=batches_done(row),
             undone=undone,
+            **asked_by(row),
             **{name: row[name] for name in names},
         )
 
@@ -86,8 +95,28 @@ class AuditEntry(BaseModel):
     batch_id: UUID | None
     undo_id: UUID | None
     actor: str
+    asked_by: Actor
+    """Issuer, ``on_behalf_of`` and contact data are known of the events that a command itself became."""
+    contact_erased: bool
     correlation_id: UUID
     details: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Make it from a row of the audit view."""
+        names = cls.model_fields.keys() - {"asked_by", "contact_erased"}
+        return cls(**{name: row[name] for name in names}, **asked_by(row))
+
+
+def asked_by(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Read who asked, from a row of a view with the contact data that is kept, if any."""
+    body = row.get("contact_body")
+    return {
+        "asked_by": Actor.stored(
+            row["actor"], row["issuer"], row["on_behalf_of"], Contact.model_validate(body or {})
+        ),
+        "contact_erased": row["contact"] is not None and "contact_body" in row and body is None,
+    }
 
 
 def id_of(execution_id: UUID | str) -> UUID:
@@ -149,7 +178,7 @@ def read_audit(
     values = {"execution_id": execution_id, "actor": encode(actor), "after": after, "limit": limit}
     with store.transaction() as transaction:
         rows = transaction.execute(SQL[block], values).fetchall()
-    return [AuditEntry(**row) for row in rows]
+    return [AuditEntry.of(row) for row in rows]
 
 
 def count_open(store: Store, queues: Iterable[str] | None) -> int:
