@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, V
 
 from .errors import InvalidAction, InvalidParameters, UnknownAction, shown
 from .expression import Assignment
+from .findings import wrong_fields
 from .hooks import Notice
 from .pace import MAX_BATCH_SIZE
 
@@ -237,22 +238,6 @@ def _checked(given: object) -> Action:
     if type(given) is Action:
         given.refuse("it is a SetAction, a RecordAction or an Effect, which say what it does")
     return given
-
-
-def wrong_fields(error: ValidationError) -> str:
-    """Say what pydantic found, field by field, in words that need no knowledge of it."""
-    return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'all'}: {_PLAIN.get(one['type'], one['msg'])}"
-        for one in error.errors(include_input=False)
-    )
-
-
-_PLAIN = {
-    "extra_forbidden": "it takes nothing of that name",
-    "missing": "it is missing",
-    "too_short": "it is empty",
-}
-"""What pydantic's most common findings mean to somebody who called an action."""
 
 
 BUILT_IN: tuple[Action, ...] = (

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from .chain import OnStepFailure
 from .commands import Command, KeptExecution
+from .context import Context
 from .hooks import Notify
 
 MOST_STEPS = 100
@@ -42,7 +43,15 @@ class RequestChain(Command):
         if any(step.execution.once is not None for step in self.steps):
             message = "a step has no key of its own (once): the chain has one"
             raise ValueError(message)
+        if any(step.execution.context != self.context for step in self.steps):
+            message = "all steps of a chain have one context"
+            raise ValueError(message)
         return self
+
+    @property
+    def context(self) -> Context | None:
+        """Whose rights its steps have."""
+        return self.steps[0].execution.context
 
 
 class ChainCommand(Command):
@@ -78,6 +87,8 @@ class UndoChain(ChainCommand):
     """Take back what its steps did, the newest first. Records that somebody changed since are left alone."""
 
     type: Literal["undo_chain"] = "undo_chain"
+    context: Context | None = None
+    """Must be that of its steps."""
 
 
 AnyChainSteering = PauseChain | ResumeChain | CancelChain | UndoChain

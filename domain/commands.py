@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from typing_extensions import override
 
 from .actor import Actor
+from .context import Context
 from .failure import OnFailure
 from .hooks import Notify
 from .pace import MAX_BATCH_SIZE, Adaptive
@@ -102,6 +103,8 @@ class RequestExecution(WorkCommand):
     adaptive: Adaptive | None = None
     """None leaves it to the ledger's settings, which only make smaller what takes far too long."""
     retry_of: UUID | None = None
+    context: Context | None = None
+    """Whose rights it has, where the table has row-level security."""
     on_locked: OnLocked | None = None
     """What is done about records that others have locked; None is fail, and skip of a streaming plan."""
     confirmation: Annotated[Text, Field(max_length=100)] | None = None
@@ -142,7 +145,7 @@ KeptExecution = Annotated[RequestExecution, AfterValidator(_without_contact)]
 class RequestUndo(WorkCommand):
     """Take an execution back, or, with ``of_undo``, take an undo of it back (a redo).
 
-    ``batches`` (numbers, from 1) and ``keys`` narrow it down; None means all.
+    ``batches`` (numbers, from 1) and ``keys`` narrow it down; None means all. ``context`` must be the execution's.
     """
 
     type: Literal["request_undo"] = "request_undo"
@@ -151,6 +154,7 @@ class RequestUndo(WorkCommand):
     policy: ConflictPolicy = ConflictPolicy.SKIP
     batches: tuple[int, ...] | None = None
     keys: tuple[KeyValue, ...] | None = None
+    context: Context | None = None
 
 
 class SteerExecution(Command):

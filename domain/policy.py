@@ -8,6 +8,7 @@ from enum import StrEnum
 from .actor import Actor
 from .chain_commands import RequestChain, UndoChain
 from .commands import Command, CreateSchedule, RequestExecution, RequestUndo
+from .context import AllowedContexts
 from .errors import NotAuthorized
 from .limits import AllLimits
 
@@ -37,10 +38,11 @@ Authorize = Callable[[Actor, Command, Phase], bool]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the host decided. Without anything, everybody may do everything."""
+    """What the host decided. Without anything, everybody may do everything, and nobody as somebody else."""
 
     limits: AllLimits = field(default_factory=AllLimits)
     authorize: Authorize | None = None
+    contexts: AllowedContexts = field(default_factory=AllowedContexts)
 
     def require(self, command: Command, phase: Phase | None = None) -> None:
         """Ask the host's function. Raises NotAuthorized."""
@@ -57,6 +59,12 @@ class Policy:
             raise NotAuthorized(
                 actor=command.actor.subject, command=_told(command), phase=phase
             ) from failed
+
+    def require_context(self, command: Command) -> None:
+        """Raise ContextNotAllowed where a command names what is not on the list."""
+        asked = command.execution if isinstance(command, CreateSchedule) else command
+        if isinstance(asked, RequestExecution | RequestChain):
+            self.contexts.require(asked.context)
 
 
 EVERYTHING_GOES = Policy()

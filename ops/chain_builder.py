@@ -15,7 +15,7 @@ from action_ledger.domain.errors import InvalidChain
 from .checks import check_actor, check_workers, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from action_ledger.domain.actor import Asker
 
@@ -45,6 +45,15 @@ class ChainRequest:
     def by(self, actor: Asker, *, reason: str | None = None) -> ChainRequest:
         """Say who asks, and why, for the chain and for all of its steps."""
         return self._with(actor=actor, reason=reason)
+
+    def context(
+        self, settings: Mapping[str, str] | None = None, *, role: str | None = None
+    ) -> ChainRequest:
+        """Say whose rights all of its steps have: see :meth:`Request.context`."""
+        whose = (
+            (request.context(settings, role=role), policy) for request, policy in self.requests
+        )
+        return replace(self, requests=tuple(whose))
 
     def allow_irreversible(self) -> ChainRequest:
         """Take steps that cannot be undone although a later failure would want it; a compensation passes them over."""

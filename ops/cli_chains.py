@@ -14,7 +14,9 @@ from action_ledger.domain.errors import (
     ChainNotFound,
     ConfirmationRequired,
     InvalidChain,
+    InvalidParameters,
 )
+from action_ledger.domain.findings import wrong_fields
 
 from .chain_handles import ChainHandle
 from .chain_views import SQL, ChainStepView, ChainView
@@ -22,7 +24,7 @@ from .checks import check_actor
 from .cli_exit_codes import ExitCode
 from .cli_lookup import find_row
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
-from .cli_wanted import first_error, read_json
+from .cli_wanted import read_json
 from .ledger import Ledger
 
 
@@ -44,7 +46,10 @@ def run_chain(
     if destructive:
         what = ", ".join(destructive)
         _confirm(terminal, f"Steps of this chain {what} records. Go on?", what, confirmed=confirmed)
-    handle = ledger.chain(ledger.handle(command))
+    try:
+        handle = ledger.chain(ledger.handle(command))
+    except InvalidParameters as error:
+        raise error from None  # what is wrong stands in the file, and in no option
     return _see_through(terminal, handle, workers=workers, submit=submit)
 
 
@@ -75,7 +80,7 @@ def read_command(source: str, *, by: Asker | None, reason: str | None) -> Reques
             step.execution = {"command_id": uuid7(), "actor": by, **step.execution}
         return RequestChain.model_validate({**told, **written.model_dump()})
     except ValidationError as error:
-        raise InvalidChain(detail=first_error(error)) from error
+        raise InvalidChain(detail=wrong_fields(error)) from error
 
 
 def list_chains(terminal: Terminal, found: list[ChainView]) -> None:
@@ -149,6 +154,8 @@ def undo_chain(
     *,
     by: Asker | None,
     reason: str | None,
+    settings: dict[str, str] | None,
+    role: str | None,
     workers: int,
     submit: bool,
     confirmed: bool,
@@ -159,7 +166,7 @@ def undo_chain(
     if terminal.can_ask():
         question = f"Take back what {many(handle.view().step, 'step')} did?"
         _confirm(terminal, question, "undo", confirmed=confirmed)
-    handle.undo(by=by, reason=reason)
+    handle.undo(by=by, reason=reason, context=settings, role=role)
     return _see_through(terminal, handle, workers=workers, submit=submit)
 
 

@@ -71,7 +71,7 @@ Workers = Annotated[
     typer.Option("--workers", min=1, max=64, help="How many work on it at once, in this process."),
 ]
 Submit = Annotated[bool, typer.Option("--submit", help="Leave it to the workers.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="How many are listed.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many are listed.")]
 
 # which records, and what is done to them
 

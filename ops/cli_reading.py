@@ -122,9 +122,17 @@ def show_audit(terminal: Terminal, entries: Iterable[AuditEntry], *, with_id: bo
     terminal.table(headers, rows, right=("POS",), whole=("POS", "WHEN", "EVENT", "EXECUTION"))
 
 
-def show_history(ledger: Ledger, terminal: Terminal, table: str, given: str) -> None:
+def show_history(
+    ledger: Ledger,
+    terminal: Terminal,
+    table: str,
+    given: str,
+    *,
+    settings: dict[str, str] | None,
+    role: str | None,
+) -> None:
     """Show what was done to one record."""
-    entries = ledger.history(table, parse_key(given, "KEY"))
+    entries = ledger.history(table, parse_key(given, "KEY"), context=settings, role=role)
     if terminal.as_json:
         terminal.give(entries)
     elif not entries:

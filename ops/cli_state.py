@@ -47,6 +47,7 @@ class State:
         from pydantic import SecretStr, ValidationError
 
         from action_ledger.domain.errors import InvalidSetting
+        from action_ledger.domain.findings import what_is_wrong
 
         from .settings import Settings
 
@@ -61,7 +62,7 @@ class State:
             wrong = error.errors(include_input=False, include_url=False)[0]
             name = "_".join(map(str, wrong["loc"])).upper()
             name = name if name.startswith("ACTION_LEDGER_") else f"ACTION_LEDGER_{name}"
-            raise InvalidSetting(setting=name, detail=wrong["msg"]) from error
+            raise InvalidSetting(setting=name, detail=what_is_wrong(wrong)) from error
 
     def ledger(self) -> Ledger:
         """Open the ledger, the host's own where --app names it; telemetry starts if the environment asks for it."""
@@ -83,8 +84,8 @@ class State:
 
         from pydantic import ValidationError
 
-        from action_ledger.domain.actions import wrong_fields
         from action_ledger.domain.actor import Actor
+        from action_ledger.domain.findings import wrong_fields
 
         try:
             return Actor(
@@ -135,6 +136,7 @@ def report(error: Exception, *, as_json: bool) -> ExitCode | None:
 
     from action_ledger.domain.errors import ActionLedgerError, InvalidUsage
 
+    from .cli_option_names import by_options
     from .translation import translated
 
     if isinstance(error, UsageError):
@@ -145,6 +147,7 @@ def report(error: Exception, *, as_json: bool) -> ExitCode | None:
         error = translated(error)
     if not isinstance(error, ActionLedgerError):
         return None
+    error = by_options(error)
     say_error(error.to_dict(), as_json=as_json)
     return code_of(error)
 

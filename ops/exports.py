@@ -82,7 +82,10 @@ class Exports:
     def clean(
         self, *, by: Asker | None = None, days: float | None = None, dry_run: bool = False
     ) -> list[CleanedFile]:
-        """Remove the files of exports that are so old; the workers do it by themselves, by the setting."""
+        """Remove the files of exports that are so old; the workers do it by themselves, by the setting.
+
+        Raises ExportFailed for the first that could not be removed, once the others are.
+        """
         days = self._settings.export_retention_days if days is None else days
         actor = None if by is None else Actor.model_validate(by)
         return clean_exports(self._store, seconds=days * DAY, actor=actor, dry_run=dry_run)

@@ -22,6 +22,7 @@ from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
 from .checks import check_actor, check_workers, invalid
+from .contexts import context_of, read_context
 from .effect_results import EffectResult, read_effects
 from .exports import ExportView, read_export
 from .handle import Handle
@@ -32,9 +33,10 @@ from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .retry import retry_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from action_ledger.domain.actor import Asker
+    from action_ledger.domain.context import Context
     from action_ledger.domain.event import Tally
 
     from .builder import Request
@@ -112,8 +114,13 @@ class ExecutionHandle(Handle):
                 }
             )
         except ValidationError as error:
-            raise invalid(kind.__name__, error) from error
+            raise invalid(kind.model_fields["type"].default.partition("_")[0], error) from error
         self.ledger.handle(command)
+
+    @property
+    def context(self) -> Context | None:
+        """Whose rights it has; None where it declared none."""
+        return read_context(self.ledger.store, self.id)
 
     def not_processed(self) -> Iterator[Outcome]:
         """Give the records that were planned and never taken up, since it was closed before."""
@@ -220,6 +227,12 @@ class UndoRequest:
     def notify(self, **hooks: str) -> UndoRequest:
         """Name hooks that are told of it: ``progress=``, ``complete=``, ``failure=``."""
         return self._with(notify=hooks)
+
+    def context(
+        self, settings: Mapping[str, str] | None = None, *, role: str | None = None
+    ) -> UndoRequest:
+        """Say whose rights it has: those that the execution had, or it is refused with ContextDiffers."""
+        return self._with(context=context_of(settings, role))
 
     def once(self, key: str) -> UndoRequest:
         """Make it harmless to send twice, by a key of yours: see :meth:`Request.once`."""

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from action_ledger.domain.actions import BUILT_IN, Action, Actions
 from action_ledger.domain.actor import Asker
 from action_ledger.domain.any_command import AnyCommand
+from action_ledger.domain.bounds import check_size
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.confirmation import ConfirmationPolicy
@@ -74,7 +75,7 @@ class Ledger(LedgerReads):
         self.projections = Projections(self.store)
         self.exports = Exports(self.store, settings)
         self.hooks = Hooks(self.store, self.projections, settings, hooks or {}, self.actions)
-        self._policy = Policy(settings.limits, authorize)
+        self._policy = Policy(settings.limits, authorize, settings.contexts)
         self._intake = Intake(
             self.store,
             self.actions,
@@ -114,6 +115,7 @@ class Ledger(LedgerReads):
         travel beside a command whose selection is ``Keys(keys=None)``. A command that is sent twice, with one
         ``command_id``, is taken in once.
         """
+        check_size(command)
         command = self._way_in.named(command)
         self._way_in.accept(command, now=now, keys=keys)
         return command.subject
@@ -144,6 +146,7 @@ class Ledger(LedgerReads):
     ) -> ExecutionHandle:
         """Take an execution in and work on it, in this process, until it has ended."""
         check_workers(workers)
+        check_size(command)
         command = self._way_in.named(command)
         unfinished = self._way_in.accept(command, now=True, keys=keys)
         execution = ExecutionHandle(self, command.command_id)

@@ -9,11 +9,21 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.actor import Actor, Contact
-from action_ledger.domain.errors import ExecutionNotFound, InvalidValue, shown
+from action_ledger.domain.errors import (
+    ExecutionNotFound,
+    InvalidValue,
+    UnknownTable,
+    UnsupportedTable,
+    shown,
+)
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.values import encode
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
+from action_ledger.workers.catalog import find_table
+from action_ledger.workers.table import reference
+
+from .progress import batches_done
 
 SQL = read_blocks("action_ledger.ops", "reads.sql")
 MOST = 2**63 - 1
@@ -41,8 +51,10 @@ class ExecutionView(BaseModel):
     failed: int
     skipped: int
     pending: int
+    """Not processed: not yet, or not any more where the execution was closed before."""
     batches: int
     batches_done: int
+    """Batches of which every record came to an end."""
     queue: str
     priority: int
     rate: float | None
@@ -58,10 +70,13 @@ class ExecutionView(BaseModel):
     @classmethod
     def of(cls, row: dict[str, Any], *, undone: int) -> Self:
         """Make it from a row of the progress view."""
-        names = cls.model_fields.keys() - {"id", "table", "undone", "asked_by", "contact_erased"}
+        names = cls.model_fields.keys() - {
+            *("id", "table", "undone", "batches_done", "asked_by", "contact_erased")
+        }
         return cls(
             id=row["execution_id"],
             table=row["table_name"],
+            batches_done=batches_done(row),
             undone=undone,
             **asked_by(row),
             **{name: row[name] for name in names},
@@ -115,21 +130,33 @@ def id_of(execution_id: UUID | str) -> UUID:
 def read_executions(
     store: Store, *, status: str | None, actor: str | None, table: str | None, limit: int
 ) -> list[ExecutionView]:
-    """Read executions, the newest first."""
+    """Read executions, the newest first. Raises UnknownTable, UnsupportedTable and InvalidValue."""
     check_bounds(limit=limit)
     if status is not None and status not in set(ExecutionStatus):
         detail = f"the states of an execution are {', '.join(ExecutionStatus)}"
         raise InvalidValue(value=shown(status), detail=detail)
-    values = {
-        "status": status,
-        "actor": encode(actor),
-        "table": encode(table),
-        "limit": limit,
-    }
     with store.transaction() as transaction:
+        values = {
+            "status": status,
+            "actor": encode(actor),
+            "table": None if table is None else _recorded_name(transaction, table),
+            "limit": limit,
+        }
         rows = transaction.execute(SQL["executions"], values).fetchall()
         standing = read_standing(transaction, [row["execution_id"] for row in rows])
     return [ExecutionView.of(r, undone=sum(standing[r["execution_id"]].values())) for r in rows]
+
+
+def _recorded_name(transaction: Transaction, table: str) -> str:
+    """Give the name by which events know a table; one that is gone is known by that name alone."""
+    try:
+        found = find_table(transaction.cursor, table, ledger_schema=transaction.schema_name)
+    except (UnknownTable, UnsupportedTable):
+        known = transaction.execute(SQL["table_known"], {"table": encode(table)}).fetchone()
+        if known is None:
+            raise
+        return table
+    return reference(*found)
 
 
 def read_standing(

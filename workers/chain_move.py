@@ -169,6 +169,7 @@ class Move:
             execution_id=execution_id,
             queue=row["queue"],
             priority=row["priority"],
+            context=self._body.context,
         )
         UndoRequest(self._transaction, command, uuid7).accept()
 

@@ -35,7 +35,8 @@ from action_ledger.projections.store import Transaction
 from .actors import metadata_of
 from .bodies import save_body
 from .close import current_execution
-from .open_chain import ChainStory, OpenChain
+from .context import require_same
+from .open_chain import ChainBody, ChainStory, OpenChain
 from .steer import SteeringBody, steer
 from .steps import reached
 
@@ -81,6 +82,8 @@ class ChainSteering:
                 self._cancel(chain, story)
             case UndoChain():
                 self._check(chain, story, Compensating)
+                theirs = ChainBody.read(transaction, chain.id).context
+                require_same(command.context, theirs, subject=chain.id)
                 story.tell(Compensating, step=chain.step, error=None)
             case _:
                 assert_never(command)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from action_ledger.domain import export
 from action_ledger.domain.actor import Actor
+from action_ledger.domain.errors import ExportFailed
 from action_ledger.domain.event import Metadata
 from action_ledger.domain.export import Export, ExportStatus, export_id
 from action_ledger.projections.store import Store
@@ -52,22 +53,30 @@ def clean_exports(
     """Remove the files that were written so many seconds ago, or earlier, by the database's clock; each is an event.
 
     A file that is another by now is left alone. ``dry_run`` says only what would be done. Without an ``actor`` it is
-    done in the name of whoever asked for the export. Raises ExportFailed.
+    done in the name of whoever asked for the export. Raises ExportFailed for the first that could not be removed, once
+    the others are.
     """
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["overdue"], {"seconds": seconds}).fetchall()
     found: list[CleanedFile] = []
+    faults: list[ExportFailed] = []
     for row in rows:
         target = Path(row["target"])
         if not target.parent.is_dir():
             continue  # on another machine, or not mounted: not ours to judge
-        with reported(target):
-            outcome = state_of_file(row)
-            if not dry_run and outcome == "removed":
-                target.unlink()
+        try:
+            with reported(target):
+                outcome = state_of_file(row)
+                if not dry_run and outcome == "removed":
+                    target.unlink()
+        except ExportFailed as fault:
+            faults.append(fault)
+            continue
         reached("export.removed")
         if dry_run or _record(store, row["execution_id"], outcome, actor):
             found.append(CleanedFile(row["execution_id"], row["target"], row["bytes"], outcome))
+    if faults:
+        raise faults[0]
     return found
 
 

@@ -6,7 +6,6 @@ kept with the row and told to whoever asks for the command's handle.
 """
 
 import logging
-import random
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -27,7 +26,8 @@ from action_ledger.projections.store import Store, Transaction
 
 from .actors import said_of
 from .claim import is_known
-from .faults import UNEXPECTED, Scope, code_of, message_of, scope_of, tries_of
+from .faults import UNEXPECTED, code_of, message_of, passes, tries_of
+from .keeping import ASIDE, delay, let_pass
 from .request_body import is_same_request
 from .steps import reached
 
@@ -36,9 +36,6 @@ COMMAND: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
 
 TakeIn = Callable[[Transaction, AnyCommand], object]
 """Makes a command into events, in a transaction that is given."""
-
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -92,22 +89,38 @@ class Inbox:
     def _answer_for(self, row: dict[str, Any] | None, error: Exception) -> None:
         """Try later when the fault passes by itself; otherwise reject the command, so that its host can know."""
         if row is None:
-            _let_pass(error)
+            let_pass(error)
             return
         command_id, code = row["command_id"], code_of(error)
         if code == UNEXPECTED:
             log.error("command %s met an unexpected fault", command_id, exc_info=error)
-        with self._store.transaction(silence=self._silence) as transaction:
-            if transaction.execute(SQL["hold"], {"command_id": command_id}).fetchone() is None:
-                return  # somebody else is at it, or the COMMIT did get through
-            if isinstance(error, Error) and row["attempt"] < tries_of(error):
-                later = {"command_id": command_id, "error": code, "delay": _delay(row["attempt"])}
-                transaction.execute(SQL["postpone"], later)
-                return
-            said = {"command_id": command_id, "error": code, "detail": _in_words(error)}
-            transaction.execute(SQL["reject"], said)
-            reached("inbox.rejected")
-            record_rejection(transaction, row["command"], error=code)
+        try:
+            with self._store.transaction(silence=self._silence) as transaction:
+                if not _hold(transaction, command_id):
+                    return  # somebody else is at it, or the COMMIT did get through
+                if isinstance(error, Error) and row["attempt"] < tries_of(error):
+                    _postpone(transaction, command_id, code, delay(row["attempt"]))
+                    return
+                said = {"command_id": command_id, "error": code, "detail": _in_words(error)}
+                transaction.execute(SQL["reject"], said)
+                reached("inbox.rejected")
+                record_rejection(transaction, row["command"], error=code)
+        except StoreUnavailable:
+            raise
+        except Exception as second:  # noqa: BLE001 - as in step
+            self._put_aside(command_id, second)
+
+    def _put_aside(self, command_id: UUID, error: Exception) -> None:
+        """Leave a command for later that can be neither taken in nor rejected, so that the others go on."""
+        if passes(error):
+            return  # it is as it was, and is taken up again
+        log.error("command %s can be neither taken in nor rejected", command_id, exc_info=error)
+        try:
+            with self._store.transaction(silence=self._silence) as transaction:
+                if _hold(transaction, command_id):
+                    _postpone(transaction, command_id, code_of(error), ASIDE)
+        except Error as third:
+            let_pass(third)
 
 
 def record_rejection(transaction: Transaction, command: dict[str, Any], *, error: str) -> None:
@@ -135,12 +148,10 @@ def _in_words(error: Exception) -> str:
     return message_of(error) if isinstance(error, Error) else type(error).__name__
 
 
-def _let_pass(error: Exception) -> None:
-    """Leave a fault that is no command's own to the caller's next step, which meets it too."""
-    if not isinstance(error, Error) or scope_of(error) is not Scope.PASSING:
-        raise error
+def _hold(transaction: Transaction, command_id: UUID) -> bool:
+    return transaction.execute(SQL["hold"], {"command_id": command_id}).fetchone() is not None
 
 
-def _delay(attempt: int) -> float:
-    """Wait longer each time, and never in step with others."""
-    return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**attempt))  # noqa: S311 - no secret
+def _postpone(transaction: Transaction, command_id: UUID, error: str, delay: float) -> None:
+    values = {"command_id": command_id, "error": error, "delay": delay}
+    transaction.execute(SQL["postpone"], values)

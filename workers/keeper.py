@@ -1,11 +1,15 @@
 """The keeper: what is to be done beside units of work, by every worker and by whoever of them comes first.
 
 It takes in what hosts left, fires what is due, moves chains on, mends what dead workers left and removes files and
-rejected commands whose time is over. One statement says where there may be anything, so that a worker with nothing to do asks little.
+rejected commands whose time is over. One statement says where there may be anything, so that a worker with nothing to
+do asks little.
 """
+
+import logging
 
 from psycopg.rows import DictRow
 
+from action_ledger.domain.errors import ExportFailed
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store
 
@@ -17,6 +21,8 @@ from .scheduler import Scheduler
 from .sweep import sweep
 
 SQL = read_blocks("action_ledger.workers", "keeper.sql")
+
+log = logging.getLogger(__name__)
 
 
 class Keeper:
@@ -42,7 +48,6 @@ class Keeper:
 
         Raises:
             StoreUnavailable: The database cannot be reached.
-            ExportFailed: A file cannot be removed.
         """
         there = self._look()
         did = [
@@ -52,10 +57,17 @@ class Keeper:
             there["findings"] and sweep(self._store) > 0,
         ]
         if there["files"]:
-            clean_exports(self._store, seconds=self._spans["file_seconds"])
+            self._clean()
         if there["rejected"]:
             self._inbox.forget_rejected(seconds=self._spans["rejected_seconds"])
         return any(did)
+
+    def _clean(self) -> None:
+        """Remove files whose time is over. One that cannot be removed is looked at again later."""
+        try:
+            clean_exports(self._store, seconds=self._spans["file_seconds"])
+        except ExportFailed as fault:
+            log.warning("The export %s cannot be removed: %s", fault.path, fault.detail)
 
     def _look(self) -> DictRow:
         with self._store.transaction() as transaction:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.chain import Chain, ChainStatus, StepEnded, step_failed
 from action_ledger.domain.chain_commands import ChainStep
+from action_ledger.domain.context import Context
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.failure import OnFailure
@@ -33,6 +34,11 @@ class ChainBody(BaseModel):
     def read(cls, transaction: Transaction, chain_id: UUID) -> "ChainBody":
         """Read it back."""
         return cls.model_validate(read_body(transaction, chain_id))
+
+    @property
+    def context(self) -> Context | None:
+        """The one that all steps have."""
+        return self.steps[0].execution.context
 
 
 class OpenChain(NamedTuple):

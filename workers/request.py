@@ -61,6 +61,7 @@ class ExecutionRequest:
         self._confirmation = confirmation
         self._sizes = sizes
         self._limits = policy.limits
+        self._contexts = policy.contexts
         self._most = policy.limits.records(command.action)
         self._transaction = transaction
         self._actions = actions
@@ -86,6 +87,7 @@ class ExecutionRequest:
         always gated, and one batch.
         """
         started = time.monotonic()
+        self._contexts.require(self._command.context)
         require_room(self._transaction, self._command, self._limits)
         self._metadata = metadata_of(
             self._transaction, self._command, causation_id=self._causation_id

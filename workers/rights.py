@@ -68,6 +68,7 @@ def _command(row: Mapping[str, Any], body: Request, actor: Actor) -> RequestExec
         selection=body.selection,
         adaptive=body.adaptive,
         on_locked=body.on_locked,
+        context=body.context,
         **kept,
         **said,
     )

@@ -27,6 +27,7 @@ from .bodies import read_body, save_body
 from .catalog import read_table
 from .claim import SQL as QUEUE
 from .compile import Request, check_key
+from .context import assume, require_policies, require_same
 from .cutter import Cutter
 from .effect_undo import EffectUndo, why_irreversible
 from .keys import key_texts
@@ -75,8 +76,12 @@ class UndoRequest:
 
     def _record(self, execution: dict[str, Any]) -> None:
         transaction, command = self._transaction, self._command
-        table = read_table(transaction.cursor, execution["table_name"])
         request = Request.model_validate(read_body(transaction, command.execution_id))
+        if not self._rolls_back:
+            require_same(command.context, request.context, subject=command.execution_id)
+        assume(transaction, request.context)
+        table = read_table(transaction.cursor, execution["table_name"])
+        require_policies(transaction, table, request.context)
         check_key(table, request)
         self._metadata = metadata_of(transaction, command).model_copy(
             update={"correlation_id": execution["correlation_id"]}

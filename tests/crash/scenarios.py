@@ -123,6 +123,17 @@ def _brought_along(stage: Stage) -> Order:
     return {"job": execution.undo(by="user:2").submit().id}
 
 
+def _in_circles(stage: Stage) -> Order:
+    """Each place is wanted by its visit, and wants for it."""
+    order = _taking_along(stage)
+    stage.connection.execute(
+        "ALTER TABLE places ADD COLUMN best bigint REFERENCES visits; UPDATE places SET best = id"
+    )
+    execution = stage.ledger.execution(order["job"])
+    execution.finish()
+    return {"job": execution.undo(by="user:2").submit().id}
+
+
 def _all_gone(stage: Stage) -> Request:
     return stage.ledger.on("places").all().delete(hard=True).by("user:1").batch_size(BATCH)
 
@@ -348,6 +359,9 @@ SCENARIOS: dict[str, Scenario] = {
     "resume": Scenario(_steered("resume"), STEER, ONE),
     "retune": Scenario(_steered("retune"), STEER, ONE),
     "children go along": Scenario(_taking_along, CHILDREN, {}),
+    "circles come back": Scenario(
+        _in_circles, ("undo.circle_kept", "undo.circle_back", *COMPENSATIONS), NONE
+    ),
     "children come back": Scenario(_brought_along, ("undo.children_back", *COMPENSATIONS), NONE),
     "units left open": Scenario(_left_open, (*SWEEP, *CLOSE), NONE, adds_up=False),
     "rollback": Scenario(_rolled_back, (*ENDS, *ROLLBACK, *UNDO, *COMPENSATIONS, *UNDO_ENDS), NONE),

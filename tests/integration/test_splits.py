@@ -89,14 +89,30 @@ def test_a_run_that_fits_one_batch_finds_it_too(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.usefixtures("places")
+def test_the_time_of_a_whole_transaction_is_as_good_a_reason(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
+    """25P04 ends the session too. No statement of it was too slow by itself."""
+    trigger(connection, "PERFORM pg_sleep(0.02)")
+    default(connection, "transaction_timeout", "1s")
+    with open_ledger(database_url) as ledger:
+        execution = add_one(ledger).run()
+        assert (execution.status, execution.progress().applied) == ("completed", PLACES)
+        assert (1, "timed_out", PLACES, 2) in splits(connection)
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.parametrize("limit", ["statement_timeout", "transaction_timeout"])
 def test_a_single_record_that_waits_is_not_blamed(
-    database_url: str, connection: Connection[DictRow], places: str
+    database_url: str, connection: Connection[DictRow], places: str, limit: str
 ) -> None:
     """Its first time-out may be a wait for somebody else's lock; so it is tried again, and then that is known."""
-    default(connection, "statement_timeout", "300ms")
+    default(connection, limit, "300ms")
     with open_ledger(database_url) as ledger, psycopg.connect(database_url) as outsider:
         execution = ledger.on(places).keys([1]).update(score=0).by("a").submit()
-        outsider.execute("SET statement_timeout = 0")
+        outsider.execute(f"SET {limit} = 0".encode())
+        outsider.commit()
         outsider.execute("UPDATE places SET note = 'mine' WHERE id = 1")
         worker = ledger.worker()
         assert worker.step(execution.id)
