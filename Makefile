@@ -34,7 +34,8 @@ test: $(INSTALLED) ## Run the tests on two PostgreSQL versions (ARGS="-m 'not sl
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 $(ARGS)
 
 FAULTS := tests/crash tests/integration/test_bad_records.py tests/integration/test_conflicts.py \
-	tests/integration/test_undo_at_once.py tests/integration/test_huge_input.py tests/integration/test_hostile_places.py
+	tests/integration/test_undo_at_once.py tests/integration/test_huge_input.py tests/integration/test_hostile_places.py \
+	tests/integration/test_poison.py tests/integration/test_once.py tests/integration/test_authorize.py tests/integration/test_otlp.py
 FAULTY := -m pytest -p tests.faults -m "crash or not crash" --durations 10
 QUICK ?=
 

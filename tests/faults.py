@@ -31,6 +31,7 @@ NAMES = {
     11: "disk full",
     12: "dead follower or rebuild",
     13: "long open transaction",
+    14: "poison event",
     15: "poison record",
     16: "huge or odd input",
     17: "hostile names and values",
@@ -40,6 +41,7 @@ NAMES = {
     21: "undo of a partly failed execution, or of an undo",
     22: "dump and restore into another cluster",
     23: "schema drift",
+    24: "collector dead or silent",
     25: "memory",
 }
 PROPERTY = "faults"
