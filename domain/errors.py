@@ -69,6 +69,10 @@ ActionLedgerError
 │   ├── LimitReached
 │   ├── TooManyRecords
 │   ├── NotAuthorized
+│   ├── ContextRequired
+│   ├── ContextNotAllowed
+│   ├── ContextDiffers
+│   ├── RoleUnusable
 │   ├── InHostTransaction
 │   └── LedgerClosed
 └── StoreError
@@ -105,6 +109,12 @@ from .error_confirmation import (
     ConfirmationRequired,
     PreviewBlocked,
     SelectionDrifted,
+)
+from .error_context import (
+    ContextDiffers,
+    ContextNotAllowed,
+    ContextRequired,
+    RoleUnusable,
 )
 from .error_export import (
     ExportExists,
@@ -203,6 +213,9 @@ __all__ = [
     "CommandTooLarge",
     "ConfirmationInvalid",
     "ConfirmationRequired",
+    "ContextDiffers",
+    "ContextNotAllowed",
+    "ContextRequired",
     "DatabaseRefused",
     "EffectAbandoned",
     "EmbeddedUnavailable",
@@ -244,6 +257,7 @@ __all__ = [
     "RebuildRunning",
     "RecordsLocked",
     "Refused",
+    "RoleUnusable",
     "ScheduleClosed",
     "ScheduleNotFound",
     "SchemaDrift",

@@ -35,7 +35,7 @@ NAMES = {
     15: "poison record",
     16: "huge or odd input",
     17: "hostile names and values",
-    18: "an actor without the right",
+    18: "an actor without the right, or of another tenant",
     19: "undo expired, or asked at once",
     20: "undo against a new action on the rows",
     21: "undo of a partly failed execution, or of an undo",
