@@ -7,6 +7,7 @@ from psycopg.rows import DictRow
 from action_ledger.ops import Ledger
 
 KEYS = {
+    "actor_contacts": {"digest"},
     "chain_queue": {"chain_id"},
     "change_sets": {"owner, part"},
     "command_inbox": {"command_id"},
