@@ -261,7 +261,8 @@ def test_safety(database_url: str, connection: Connection[DictRow], places: str)
             with pytest.raises(ConfirmationRequired):
                 request.run()
         assert dump_table(connection, places) == before
-        assert delete.confirm(delete.preview().token).run().undo(by="a").run()
+        confirmed = delete.confirm(delete.preview().token).run()
+        assert confirmed.undo(by="a").run().progress().applied == 1
         holder = on.keys([1, 2]).update(note="held").by("a").submit()
         with pytest.raises(RecordsLocked):
             on.keys([2, 3]).update(note="y").by("b").run()
