@@ -43,7 +43,7 @@ def dump(connection: Connection[DictRow]) -> list[list[str]]:
     return [dump_table(connection, table) for table in TABLES]
 
 
-@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize("size", [2, 100])
 def test_two_tables_that_want_for_each_other(
     ledger: Ledger, people: Connection[DictRow], size: int
 ) -> None:
@@ -149,7 +149,7 @@ def test_triggers_write_along_and_keep_rows(ledger: Ledger, people: Connection[D
     check_invariants(people, ledger=ledger, tables=TABLES)
 
 
-@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize("size", [1, 100])
 def test_a_ring_within_one_table(
     ledger: Ledger, connection: Connection[DictRow], size: int
 ) -> None:
