@@ -10,6 +10,7 @@ ActionLedgerError
 │   ├── UnknownColumn
 │   ├── ColumnNotWritable
 │   ├── InvalidValue
+│   ├── CommandTooLarge
 │   ├── UnsupportedComparison
 │   ├── InvalidExpression
 │   ├── UnknownAction
@@ -68,6 +69,10 @@ ActionLedgerError
 │   ├── LimitReached
 │   ├── TooManyRecords
 │   ├── NotAuthorized
+│   ├── ContextRequired
+│   ├── ContextNotAllowed
+│   ├── ContextDiffers
+│   ├── RoleUnusable
 │   ├── InHostTransaction
 │   └── LedgerClosed
 └── StoreError
@@ -105,6 +110,12 @@ from .error_confirmation import (
     PreviewBlocked,
     SelectionDrifted,
 )
+from .error_context import (
+    ContextDiffers,
+    ContextNotAllowed,
+    ContextRequired,
+    RoleUnusable,
+)
 from .error_export import (
     ExportExists,
     ExportFailed,
@@ -116,6 +127,7 @@ from .error_export import (
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
+    CommandTooLarge,
     InvalidAction,
     InvalidCommand,
     InvalidExpression,
@@ -198,8 +210,12 @@ __all__ = [
     "ColumnNotWritable",
     "CommandReused",
     "CommandTimedOut",
+    "CommandTooLarge",
     "ConfirmationInvalid",
     "ConfirmationRequired",
+    "ContextDiffers",
+    "ContextNotAllowed",
+    "ContextRequired",
     "DatabaseRefused",
     "EffectAbandoned",
     "EmbeddedUnavailable",
@@ -241,6 +257,7 @@ __all__ = [
     "RebuildRunning",
     "RecordsLocked",
     "Refused",
+    "RoleUnusable",
     "ScheduleClosed",
     "ScheduleNotFound",
     "SchemaDrift",

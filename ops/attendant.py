@@ -107,9 +107,8 @@ class Attendant:
     def attend(self) -> None:
         """Do all of it until ``end``. Raises what the database says when it is out of reach."""
         connection = self._direct.get()
-        if direct := is_direct(
-            connection
-        ):  # behind a pooler it would be set on somebody else's session
+        direct = is_direct(connection)
+        if direct:  # behind a pooler it would be set on somebody else's session
             connection.execute(SESSION)
         listening = self._wants_to_listen and self._listen(connection, direct=direct)
         poll, beat, forget = Alarm(), Alarm(), Alarm()

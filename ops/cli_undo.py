@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -28,6 +29,8 @@ def undo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -51,6 +54,8 @@ def undo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
+        settings=whose.typed_settings(settings),
+        role=role,
         workers=workers,
         submit=submit,
         confirmed=yes,
@@ -70,6 +75,8 @@ def redo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -89,6 +96,8 @@ def redo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
+        settings=whose.typed_settings(settings),
+        role=role,
         workers=workers,
         submit=submit,
         confirmed=yes,

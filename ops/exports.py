@@ -1,6 +1,5 @@
 """Exports as the ledger lists them: each with its manifest, and whether its file is still what was written."""
 
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -11,8 +10,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.actions import Action, ExportAction
+from action_ledger.domain.actor import Actor, Asker
 from action_ledger.domain.commands import DAY
-from action_ledger.domain.errors import ExportFailed, ExportNotFound
+from action_ledger.domain.errors import ExportNotFound
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store
 from action_ledger.workers.export_place import digest_of_file, reported
@@ -21,8 +21,6 @@ from action_ledger.workers.export_sweep import CleanedFile, clean_exports
 from .settings import Settings
 
 SQL = read_blocks("action_ledger.ops", "exports.sql")
-
-log = logging.getLogger(__name__)
 
 
 class ExportView(BaseModel):
@@ -82,21 +80,15 @@ class Exports:
         return [ExportView.of(row) for row in rows]
 
     def clean(
-        self, *, by: str | None = None, days: float | None = None, dry_run: bool = False
+        self, *, by: Asker | None = None, days: float | None = None, dry_run: bool = False
     ) -> list[CleanedFile]:
         """Remove the files of exports that are so old; the workers do it by themselves, by the setting.
 
         Raises ExportFailed for the first that could not be removed, once the others are.
         """
         days = self._settings.export_retention_days if days is None else days
-        return clean_exports(self._store, seconds=days * DAY, actor=by, dry_run=dry_run)
-
-    def keep_clean(self) -> None:
-        """Do it as the workers do: a file that cannot be removed is logged, and looked at again later."""
-        try:
-            self.clean()
-        except ExportFailed as fault:
-            log.warning("The export %s cannot be removed: %s", fault.path, fault.detail)
+        actor = None if by is None else Actor.model_validate(by)
+        return clean_exports(self._store, seconds=days * DAY, actor=actor, dry_run=dry_run)
 
 
 def read_export(store: Store, execution_id: UUID) -> ExportView:

@@ -28,6 +28,7 @@ def look_first(
     records: int | None,
 ) -> Preview:
     """Make a preview, under an id of its own. Raises what the command would raise, and PreviewBlocked."""
+    settings.contexts.require(command.context)
     limits = settings.preview_limits
     if records is not None:
         limits = replace(limits, records=records)

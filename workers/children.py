@@ -13,7 +13,7 @@ from psycopg import sql
 
 from action_ledger.projections.store import Transaction
 
-from .child_statements import SQL, ChildStatements, captured_of
+from .child_statements import SQL, ChildStatements, captured_of, still_there
 from .reach import Link, Reach
 from .steps import reached
 from .table import reference_of
@@ -77,8 +77,9 @@ class Children:
             went[self._write.table.oid] += records
         else:
             written[self._write.table.oid] += records
-        tables = self._reach.tables
-        for table, before, after in zip(tables, self._before, self._tuples(), strict=True):
+        now = self._tuples()
+        tables = self._reach.tables if now else ()
+        for table, before, after in zip(tables, self._before, now, strict=True):
             deleted, updated = after[0] - before[0], after[1] - before[1]
             gone, set_ = went[table.oid], written[table.oid]
             # A row that goes may have been written before, through each of the foreign keys that do that.
@@ -154,7 +155,7 @@ class Children:
             each.digest = str(row["digest"])
 
     def _still_there(self, each: Captured) -> int:
-        statement = self._statements.still_there(each.link.child)
+        statement = still_there(self._transaction, each.link.child)
         values = {"owner": self._values["owner"], "part": each.part}
         row = self._transaction.cursor.execute(statement, values).fetchone()
         return int(row["records"]) if row else 0

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from psycopg import sql
 from psycopg.errors import ForeignKeyViolation
 
 from action_ledger.domain.batch import Batch, Compensated
@@ -18,18 +17,18 @@ from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections.store import Transaction
 
 from .catalog import read_for_change
+from .circle_statements import Group, grouped
+from .circles import Circles
 from .compensation_result import Result
+from .excepted import excepted_columns
 from .images import (
     aliases,
     array_of,
     decoded,
-    equal,
     gathered,
     listed,
     numbered,
-    same_key,
     unnested,
-    value,
 )
 from .inverse import inverse_of
 from .reach import find_reach
@@ -117,7 +116,7 @@ class Compensation:
                 self._take_back(source, referring=True)
         except ForeignKeyViolation:
             left = [replace(source, superseded=True) for source in sources]
-            while self._pass(left, referred_there=True):
+            while self._pass(left, referred_there=True) or self._close_circles(left):
                 pass
             self._pass(left)
 
@@ -131,6 +130,35 @@ class Compensation:
             self._take_back(source, referred_there=referred_there)
         return self._result.applied - before
 
+    def _close_circles(self, sources: Sequence[Source]) -> int:
+        """Insert together what is left and wants for nothing but each other; give how many rows that were."""
+        before = self._result.applied
+        members: list[tuple[Group, Writer, Slices]] = []
+        for source in grouped(sources):
+            reading = self._reading(source, parents_back=False)
+            owner = self._owner_of(source)
+            write = inverse_of(reading, self._policy)
+            writer = Writer(self._transaction, owner, write, reading.parameters, ordered=False)
+            slices = Slices(self._transaction, writer)
+            members.append((Group(reading, owner), writer, slices))
+            self._done.append((source, slices))
+        if members:
+            circles = Circles(self._transaction, self._table, members, part=self._part)
+            circles.close()
+            self._part = circles.part
+        for group, _, slices in members:
+            self._result.add(group.reading.source.child_table, slices)
+        return self._result.applied - before
+
+    def _owner_of(self, source: Source) -> Owner:
+        """What takes an undo back does again what it undid: so the redo of a redo is an undo."""
+        return replace(
+            self._owner,
+            direction="redo" if source.direction == "undo" else "undo",
+            child_table=source.child_table,
+            via=source.via,
+        )
+
     def _take_back(
         self, source: Source, *, referring: bool = False, referred_there: bool = False
     ) -> None:
@@ -141,13 +169,7 @@ class Compensation:
         if source.child_table is None:
             written = [each.column for each in write.assignments]
             reach = find_reach(transaction, self._table, write.kind, written)
-        # What takes an undo back does again what it undid: so the redo of a redo is an undo.
-        owner = replace(
-            self._owner,
-            direction="redo" if source.direction == "undo" else "undo",
-            child_table=source.child_table,
-            via=source.via,
-        )
+        owner = self._owner_of(source)
         writer = Writer(
             transaction,
             owner,
@@ -177,10 +199,10 @@ class Compensation:
             if reading.inverse != "delete" and reading.table.may_follow(reading.inverse):
                 slices.read_again()
             if slices.inexact:
-                columns = _excepted(self._transaction, reading, self._owner.id, slices.parts)
+                columns = excepted_columns(self._transaction, reading, self._owner.id, slices.parts)
                 child = source.child_table
                 result.excepted |= columns if child is None else {f"{child}.{c}" for c in columns}
-            result.digests += slices.digests
+            result.digests_by_part |= slices.digests_by_part
             result.reached += slices.reached
         return result
 
@@ -234,42 +256,3 @@ class Compensation:
         if row is not None and source.child_table is not None:
             self._outcomes += 1
             self._result.children[source.child_table] += Tally(skipped=row["records"])
-
-
-def _excepted(
-    transaction: Transaction, reading: Reading, owner: UUID, parts: Sequence[int]
-) -> set[str]:
-    """Find the columns in which records did not come back as they had been."""
-    key, captured = reading.table.key, reading.captured
-    found: set[str] = set()
-    statement = transaction.compose(
-        SQL["excepted"],
-        differing=sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
-            listed(
-                sql.SQL("CASE WHEN bool_or(NOT {}) THEN {} END").format(
-                    equal(
-                        [column],
-                        [value(column, sql.Identifier("x", f"n{n}"))],
-                        [sql.Identifier("q", reading.before_name(column))],
-                    ),
-                    sql.Literal(column.name.replace("%", "%%")),
-                )
-                for n, column in enumerate(captured, 1)
-            )
-        ),
-        new_arrays=listed([*unnested("n.keys", key), *unnested("n.after", captured)]),
-        new_names=listed([*numbered("k", len(key)), *numbered("n", len(captured))]),
-        planned=reading.planned(),
-        same_key=same_key(decoded("x", "k", key), aliases("q", "k", len(key))),
-    )
-    for part in parts:
-        values = {
-            **reading.parameters,
-            "owner": owner,
-            "part": part,
-            "lo": 1,
-            "hi": reading.source.records,
-        }
-        row = transaction.cursor.execute(statement, values).fetchone()
-        found.update(row["columns"] if row else ())
-    return found

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import Actions
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.any_command import AnyCommand
 from action_ledger.domain.command import Rejected, Rejection, subject_of
 from action_ledger.domain.errors import ActionLedgerError, CommandReused, StoreUnavailable
@@ -23,6 +24,7 @@ from action_ledger.projections import tracing
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
 
+from .actors import said_of
 from .claim import is_known
 from .faults import UNEXPECTED, code_of, message_of, passes, tries_of
 from .keeping import ASIDE, delay, let_pass
@@ -68,6 +70,11 @@ class Inbox:
         except Exception as error:  # noqa: BLE001 - one bad command must not end the worker
             self._answer_for(row, error)
         return row is not None
+
+    def forget_rejected(self, *, seconds: float) -> None:
+        """Delete the commands that were rejected so long ago; that they were is in the audit."""
+        with self._store.transaction(silence=self._silence) as transaction:
+            transaction.execute(SQL["forget_rejected"], {"seconds": seconds})
 
     def _take_in(self, transaction: Transaction, row: dict[str, Any]) -> None:
         # Out of the inbox first: after the append lock nothing is done that could be done before.
@@ -120,9 +127,9 @@ def record_rejection(transaction: Transaction, command: dict[str, Any], *, error
     """Append that a command, given as JSON values, was turned away. Takes the append lock."""
     command_id = UUID(command["command_id"])
     metadata = Metadata(
-        actor=command["actor"],
         correlation_id=command.get("correlation_id") or command_id,
         causation_id=command_id,
+        **said_of(transaction, Actor.model_validate(command["actor"])),
     )
     transaction.append(
         Rejection.new(uuid7()).trigger(

@@ -1,7 +1,7 @@
 """The sources of an undo: which change sets it takes back, and how each is read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
@@ -23,8 +23,9 @@ from .images import (
     unnested,
     value,
 )
+from .referring import foreign_keys
 from .statements import SQL as WRITER
-from .table import Column, Table, identifier
+from .table import Column, Table
 
 SQL = read_blocks("action_ledger.workers", "undo.sql")
 
@@ -57,6 +58,16 @@ class Source:
     """The table of children that had gone along with the records; None for the records themselves."""
     via: str | None
     """The foreign key that had set columns of theirs."""
+    further_parts: tuple[int, ...] = ()
+    """Parts of the same change set and the same form that are read with it."""
+
+    def with_part(self, other: "Source") -> "Source":
+        """Read another one with it."""
+        return replace(
+            self,
+            records=self.records + other.records,
+            further_parts=(*self.further_parts, other.part),
+        )
 
 
 def find_sources(
@@ -144,7 +155,7 @@ class Reading:
         """The values of its placeholders, but for lo and hi."""
         return {
             "source": self.source.owner,
-            "source_part": self.source.part,
+            "source_parts": [self.source.part, *self.source.further_parts],
             "source_batch": self.source.batch_id,
             "source_version": self.source.batch_version,
             "source_child": self.source.child_table,
@@ -228,25 +239,17 @@ class Reading:
         return found
 
     def _referred_is_there(self) -> list[sql.Composed]:
-        rows = self._transaction.cursor.execute(
-            SQL["foreign_keys"].format(), {"oid": self.table.oid}
-        ).fetchall()
-        names = [column.name for column in self.captured]
         found: list[sql.Composed] = []
-        for row in rows:
-            if not all(own in names for own, _ in row["columns"]):
-                continue
+        for key in foreign_keys(self._transaction, self.table, self.captured):
             own = [
-                value(self.captured[place], sql.Identifier("u", f"b{place + 1}"))
-                for place in (names.index(column) for column, _ in row["columns"])
+                value(column, sql.Identifier("u", self.before_name(column))) for column in key.own
             ]
-            theirs = [sql.SQL("p.{}").format(identifier(column)) for _, column in row["columns"]]
             found.append(
                 self._transaction.compose(
                     SQL["referred_is_there"],
                     own=listed(own),
-                    table=identifier(row["schema"], row["table"]),
-                    same=same_key(theirs, own),
+                    table=key.table,
+                    same=same_key(key.theirs("p"), own),
                 )
             )
         return found

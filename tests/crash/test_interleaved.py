@@ -70,12 +70,20 @@ def test_an_outsider_at_a_step(
         if step == UNDO[0]:
             assert found == {0 if policy == "force" else 11: RECORDS}, "it was in time for all"
         check_conflicts(undo, policy, found)
-        touched = connection.execute("SELECT id::text AS key FROM places WHERE score <> 0").fetchall()
-        check_invariants(connection, ledger=ledger, tables=["places"], touched=[row["key"] for row in touched])
+        touched = connection.execute(
+            "SELECT id::text AS key FROM places WHERE score <> 0"
+        ).fetchall()
+        check_invariants(
+            connection, ledger=ledger, tables=["places"], touched=[row["key"] for row in touched]
+        )
 
 
 def met(
-    ledger: Ledger, connection: Connection[DictRow], step: str, policy: str, act: Callable[[], object]
+    ledger: Ledger,
+    connection: Connection[DictRow],
+    step: str,
+    policy: str,
+    act: Callable[[], object],
 ) -> UndoHandle:
     """Take an execution back, and let another act at a step, to its end or until it has to wait."""
     execution = add_one(Stage("", ledger, connection)).run()

@@ -186,7 +186,7 @@ def test_an_idle_worker_costs_next_to_nothing(
             time.sleep(12)
             taken = time.process_time() - cpu
             sent = [line for line in log.read_bytes()[before:].splitlines() if b"LOG:  " in line]
-        assert 2 <= len(sent) <= 45, sent
+        assert 2 <= len(sent) <= 20, sent
         assert taken < 0.25
 
 

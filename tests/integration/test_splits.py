@@ -7,6 +7,7 @@ from psycopg.rows import DictRow
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain import col
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import CancelExecution
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
@@ -218,7 +219,11 @@ def test_no_split_after_a_cancel(
     def cancel(reached: str) -> None:
         if reached == "batch.cut":
             strike.set(None)
-            ledger.handle(CancelExecution(command_id=uuid7(), actor="b", execution_id=execution.id))
+            ledger.handle(
+                CancelExecution(
+                    command_id=uuid7(), actor=Actor(subject="b"), execution_id=execution.id
+                )
+            )
 
     token = strike.set(cancel)
     try:
