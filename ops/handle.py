@@ -17,7 +17,7 @@ from .inbox import ACCEPTED
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
     from action_ledger.projections.projection import Recorded
@@ -51,12 +51,15 @@ class Handle:
             return self._read()
 
     def _read(self) -> dict[str, Any]:
-        with self.ledger.store.transaction() as transaction:
-            found = transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
-        row = found or self.ledger.inbox.row(self.id)
+        # It may be taken in between the first two looks.
+        row = self._look() or self.ledger.inbox.row(self.id) or self._look()
         if row is None:
             raise ExecutionNotFound(execution_id=self.id)
         return dict(row)
+
+    def _look(self) -> Mapping[str, Any] | None:
+        with self.ledger.store.transaction() as transaction:
+            return transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
 
     @property
     def status(self) -> str:
