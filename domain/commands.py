@@ -168,7 +168,7 @@ class RequestExecution(WorkCommand):
 class RequestUndo(WorkCommand):
     """Take an execution back, or, with ``of_undo``, take an undo of it back (a redo).
 
-    ``batches`` (numbers, from 1) and ``keys`` narrow it down; None means all.
+    ``batches`` (numbers, from 1), ``keys`` and ``columns`` narrow it down; None means all.
     """
 
     type: Literal["request_undo"] = "request_undo"
@@ -177,6 +177,7 @@ class RequestUndo(WorkCommand):
     policy: ConflictPolicy = ConflictPolicy.SKIP
     batches: tuple[int, ...] | None = None
     keys: tuple[KeyValue, ...] | None = None
+    columns: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
 
 
 class SteerExecution(Command):

@@ -51,6 +51,7 @@ ActionLedgerError
 │   ├── UndoInProgress
 │   ├── NothingToUndo
 │   ├── NotReversible
+│   ├── ColumnsNotUndoable
 │   ├── UndoConflicts
 │   ├── RecordsLocked
 │   ├── LockNotHeld
@@ -136,6 +137,7 @@ from .error_locks import LockNotHeld, RecordsLocked
 from .error_policy import LimitReached, NotAuthorized, TooManyRecords
 from .error_refused import (
     AlreadyUndone,
+    ColumnsNotUndoable,
     CommandReused,
     ExecutionEnded,
     ExecutionNotEnded,
@@ -196,6 +198,7 @@ __all__ = [
     "ChainClosed",
     "ChainNotFound",
     "ColumnNotWritable",
+    "ColumnsNotUndoable",
     "CommandReused",
     "CommandTimedOut",
     "ConfirmationInvalid",

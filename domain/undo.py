@@ -24,6 +24,8 @@ class ConflictPolicy(StrEnum):
     """Refuse the whole undo before anything is written."""
     FORCE = "force"
     """Bring it back over the later change, which the undo's own change set keeps."""
+    MERGE = "merge"
+    """Bring back those of its columns that nobody changed since, and list the others with both values."""
 
 
 class UndoEvent(Event):
@@ -33,7 +35,7 @@ class UndoEvent(Event):
 
 
 class Requested(UndoEvent):
-    """Somebody asked for it. ``of_undo`` names the undo that this one redoes."""
+    """Somebody asked for it. ``of_undo`` names the undo that this one redoes, ``columns`` what alone is taken back."""
 
     TOPIC = "undo.requested"
 
@@ -44,6 +46,7 @@ class Requested(UndoEvent):
     body_digest: Digest
     queue: str
     priority: int
+    columns: tuple[str, ...] | None = None
     notify: Notify | None = None
 
 

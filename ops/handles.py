@@ -205,7 +205,7 @@ class UndoRequest:
         return self._with(actor=actor, reason=reason)
 
     def on_conflict(self, policy: str) -> UndoRequest:
-        """Choose what happens to records that somebody changed since: skip (the default), fail or force."""
+        """Choose what happens to records that somebody changed since: skip (the default), merge, fail or force."""
         return self._with(policy=policy)
 
     def batches(self, numbers: Iterable[int]) -> UndoRequest:
@@ -215,6 +215,10 @@ class UndoRequest:
     def keys(self, keys: Iterable[Any]) -> UndoRequest:
         """Take only some records back."""
         return self._with(keys=tuple(key_list(keys)))
+
+    def columns(self, *names: str) -> UndoRequest:
+        """Take only some columns back; the others are left, and are no conflict. Raises ColumnsNotUndoable at the end."""
+        return self._with(columns=names)
 
     def notify(self, **hooks: str) -> UndoRequest:
         """Name hooks that are told of it: ``progress=``, ``complete=``, ``failure=``."""

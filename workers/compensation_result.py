@@ -18,6 +18,8 @@ class Result:
     sqlstates: Counter[str] = field(default_factory=Counter[str])
     digests: list[str] = field(default_factory=list[str])
     excepted: set[str] = field(default_factory=set[str])
+    outcomes: int = 0
+    """How many lists there are of records that were not taken back, or not as a whole."""
 
     @property
     def applied(self) -> int:

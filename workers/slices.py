@@ -143,9 +143,9 @@ def digest_of(parts: Sequence[str]) -> str | None:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def outcomes_digest_of(transaction: Transaction, owner: UUID, tally: Tally) -> str | None:
-    """Give the digest over what is kept of the records that were not changed; None when all were."""
-    if not tally.failed and not tally.skipped:
+def outcomes_digest_of(transaction: Transaction, owner: UUID, behind: int) -> str | None:
+    """Give the digest over what is kept of records that stayed behind; None where none did."""
+    if not behind:
         return None
     row = transaction.execute(SQL["outcomes_digest"], {"owner": owner}).fetchone()
     return None if row is None else str(row["digest"])

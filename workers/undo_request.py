@@ -33,6 +33,7 @@ from .sources import SQL, Source, find_sources, write_as_planned
 from .steps import reached
 from .table import Table
 from .undo_body import UndoBody
+from .undo_columns import check_columns, refuse_columns
 from .undo_lock import lock_for_undo
 from .undo_scope import UndoScope
 
@@ -79,6 +80,7 @@ class UndoRequest:
         check_key(table, request)
         chosen = self._keep_keys(table)
         if request.effect:
+            refuse_columns(command, "what it did outside of the database has none")
             found = EffectUndo(transaction, command, table, chosen).found()
             digest = self._save_body()
             transaction.lock()
@@ -92,6 +94,7 @@ class UndoRequest:
         )
         if not sources:
             raise self._nothing()
+        check_columns(command, table, sources)
         scope = UndoScope(transaction, command, table, chosen)
         counts = scope.count(sources)
         if not counts:
@@ -126,6 +129,7 @@ class UndoRequest:
             reason=command.reason,
             batches=command.batches,
             by_keys=command.keys is not None,
+            columns=command.columns,
             fingerprint=command.fingerprint,
         )
         return save_body(self._transaction, command.command_id, body)
@@ -232,6 +236,7 @@ class UndoRequest:
                 body_digest=digest,
                 queue=command.queue,
                 priority=command.priority,
+                columns=command.columns,
                 notify=command.notify,
             )
         ]
