@@ -23,6 +23,7 @@ from .images import (
     gathered,
     listed,
     numbered,
+    same_key,
     unnested,
 )
 from .reading import Reading, Share
@@ -54,21 +55,18 @@ class Shares:
     def readings(self, source: Source, *, alone: bool, looks: bool) -> list[Reading]:
         """Give the readings of the records' own source: one, or one for each share.
 
-        ``alone`` says that no rows of other tables went along: then a merge goes by columns, unless the change moved
-        keys. It ``looks`` at the rows, under their locks; without, the shares are those of what still stands.
+        ``alone`` says that no rows of other tables went along: then a merge goes by columns. It ``looks`` at the rows,
+        under their locks; without, the shares are those of what still stands.
         """
         whole = self._reading(source)
         if not whole.acted:
             return []
-        merges = looks and alone and self.merges(whole)
+        merges = (
+            looks and alone and source.kind == "update" and self._policy is ConflictPolicy.MERGE
+        )
         if not merges and not source.partly:
             return [whole]
         return [self._reading(source, share) for share in self._find(whole, merges=merges)]
-
-    def merges(self, reading: Reading) -> bool:
-        """Say whether records of a source can be taken back in some columns and left in others."""
-        update = reading.source.kind == "update" and not reading.moved
-        return update and self._policy is ConflictPolicy.MERGE
 
     def count_standing(self, batch_id: UUID, of_undo: UUID | None) -> int:
         """Count the records of a batch of which some column is still to be taken back."""
@@ -187,8 +185,10 @@ class Shares:
             )
             for column, name in ((c, whole.after_name(c)) for c in whole.acted)
         )
-        return sql.SQL("CASE WHEN {} IS NOT NULL THEN ARRAY[{}] END").format(
-            columns_of("t", self._table.key)[0], changed
+        # A record that was moved comes back as a whole: what is at its key may be another by now.
+        key = self._table.key
+        return sql.SQL("CASE WHEN {} THEN ARRAY[{}] END").format(
+            same_key(columns_of("t", key), aliases("q", "k", len(key))), changed
         )
 
     def _row(self, statement: sql.Composed, values: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ SELECT count(*) AS records FROM planned q LEFT JOIN {table} t ON {located} WHERE
 
 -- name: shares
 -- The records of an update's change set by the columns in which they still stand for it: those that no later change set
--- of the batch acted on. `touched` says which of them somebody changed since; it is null for a row that is gone.
+-- of the batch acted on. `touched` says which of them somebody changed since; it is null for a row that is gone, or that was moved.
 WITH planned AS ({planned}),
 looked_at AS (SELECT q.place, ARRAY[{standing}] AS standing, {touched} AS touched FROM planned q {rows})
 SELECT standing, touched, count(*) AS records, range_agg(int8range(place, place, '[]'))::text AS places

@@ -42,9 +42,10 @@ def _reason(columns: Sequence[str], table: Table, sources: Sequence[Source]) -> 
         return "it inserted the rows, and they go as a whole"
     if any(source.child_table is not None for source in sources):
         return "rows of other tables went along with it"
-    if any(column.name in source.columns for column in table.key for source in sources):
-        return "it changed the keys, by which its records are found"
     acted = list(dict.fromkeys(name for source in sources for name in source.acted))
+    written = tuple(column for column in table.columns if column.name in acted)
+    if {*written, *table.computed_from(written)} & set(table.key):
+        return "it changed the keys, by which its records are found"
     unchanged = [name for name in columns if name not in acted]
     if unchanged:
         return f"it changed {', '.join(acted)}, and not {', '.join(unchanged)}"

@@ -47,16 +47,18 @@ def numbers(undo: UndoHandle) -> tuple[int, int, int]:
     return counts.applied, counts.skipped, counts.failed
 
 
-def rows(connection: Connection[DictRow], where: LiteralString = "true") -> dict[int, tuple[str, ...]]:
+def rows(
+    connection: Connection[DictRow], where: LiteralString = "true"
+) -> dict[int, tuple[str, ...]]:
     found = connection.execute(
-        sql.SQL("SELECT id, status, price::text, note, other FROM items WHERE {}").format(sql.SQL(where))
+        sql.SQL("SELECT id, status, price::text, note, other FROM items WHERE {}").format(
+            sql.SQL(where)
+        )
     )
     return {row["id"]: tuple(row.values())[1:] for row in found}
 
 
-def test_what_nobody_touched_comes_back(
-    done: ExecutionHandle, items: Connection[DictRow]
-) -> None:
+def test_what_nobody_touched_comes_back(done: ExecutionHandle, items: Connection[DictRow]) -> None:
     run(
         items,
         "UPDATE items SET status = 'mine' WHERE id = 2",
@@ -133,9 +135,7 @@ def test_redo_merges_too(done: ExecutionHandle, items: Connection[DictRow]) -> N
     check_invariants(items, tables=[NAME], touched=["2"])
 
 
-def test_refused_records_are_no_conflict(
-    done: ExecutionHandle, items: Connection[DictRow]
-) -> None:
+def test_refused_records_are_no_conflict(done: ExecutionHandle, items: Connection[DictRow]) -> None:
     run(
         items,
         "UPDATE items SET status = 'mine' WHERE id <= 3",
