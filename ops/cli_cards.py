@@ -7,9 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from action_ledger.domain.actions import BUILT_IN
-from action_ledger.domain.execution import ExecutionStatus
 
-from .cli_hints import Step
 from .cli_lookup import Details, OutcomeCount, UndoView
 from .cli_outcome_tables import changes_table, failures_table
 from .cli_terminal import (
@@ -25,6 +23,7 @@ from .cli_terminal import (
     moment,
     state,
 )
+from .cli_ways_back import next_steps
 from .cli_wording import parameters_text, stored_selection_text
 from .handles import ExecutionHandle
 from .progress import Progress
@@ -50,6 +49,10 @@ REASONS = {
     ),
     "trigger": ("was kept from it by a trigger", "were kept from it by a trigger"),
     "changed_since": ("was changed since", "were changed since"),
+    "columns_changed_since": (
+        "came back but for columns that were changed since",
+        "came back but for columns that were changed since",
+    ),
     "gone": ("is no longer in the table", "are no longer in the table"),
     "locked": (
         "was locked by another execution or undo",
@@ -190,54 +193,6 @@ def past_tense(action: str, *, other: str = "done") -> str:
     if action not in BUILT_IN_NAMES:
         return other
     return f"{action}d" if action.endswith("e") else f"{action}ed"
-
-
-def next_steps(details: Details) -> Iterator[Step]:
-    """Say what can be done now; only what would not be refused."""
-    view = details.execution
-    status = ExecutionStatus(view.status)
-    if not status.ended:
-        if status is ExecutionStatus.PAUSED:
-            yield Step("Let it go on", ("resume", view.id), asks=True)
-        else:
-            yield Step("Workers go on with it", ("worker", "--until-idle"))
-        yield Step("Stop it for good; what is done can then be undone", ("cancel", view.id), True)
-        return
-    if view.failed:
-        yield Step("Try what failed again", ("retry", view.id), asks=True)
-    if view.pending:
-        again = ("retry", view.id, "--only-not-processed")
-        yield Step("Do what was not processed", again, asks=True)
-    if view.applied and status is not ExecutionStatus.ROLLED_BACK:
-        yield from _ways_back(details)
-
-
-def _ways_back(details: Details) -> Iterator[Step]:
-    """Say how it can be undone, as far as it is not, and done again, as far as it is undone."""
-    view = details.execution
-    for undo in details.undos:
-        if undo.ended_at is None:
-            yield Step(f"The {undo.kind} {undo.id} is at work", ("watch", undo.id))
-            yield Step("Workers go on with it", ("worker", "--until-idle"))
-            return
-    newest = details.undos[-1] if details.undos else None
-    refused = newest.skipped + newest.failed if newest and newest.kind == "undo" else 0
-    if newest and refused:
-        yield Step(f"See what the undo left as it is ({refused:,}), and why", ("show", newest.id))
-    if not details.reversible:
-        yield Step("It was asked for as irreversible and cannot be undone.")
-        return
-    if details.undo_expired:
-        yield Step("Its undo window has passed.")
-        return
-    for undo in details.redoable:
-        again = f"Apply again the {many(details.standing[undo.id], 'record')} undone {ago(undo.requested_at)}"
-        yield Step(again, ("redo", undo.id), asks=True)
-    rest = view.applied - view.undone - refused
-    if rest > 0 and details.undo_until is not None:
-        what = f"the other {rest:,}" if view.undone else "it"
-        until = moment(details.undo_until)
-        yield Step(f"Undo {what} until {until}", ("undo", view.id), asks=True)
 
 
 def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:

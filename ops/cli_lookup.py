@@ -46,6 +46,8 @@ class UndoView(BaseModel):
     status: str
     actor: str
     policy: str
+    columns: list[str] | None
+    """Those that alone it was of; None for all."""
     total: int
     applied: int
     failed: int

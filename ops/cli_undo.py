@@ -11,6 +11,10 @@ _Keys = Annotated[
     str | None,
     typer.Option("--keys", metavar="KEY,...", help="Only these records."),
 ]
+_Columns = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="COLUMN,...", help="Only these columns; the rest stays."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +32,7 @@ def undo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
+    columns: _Columns = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -38,9 +43,11 @@ def undo(
     \b
     action-ledger undo last --by user:42
     action-ledger undo 4f1c --by user:42 --keys 17,18 --on-conflict force
+    action-ledger undo 4f1c --by user:42 --columns price,status
 
     A record that somebody changed since is left as it is and listed, with what was recorded and what is
-    there now (skip, the default); or the whole undo is refused (fail); or it is overwritten (force).
+    there now (skip, the default); or only the columns come back that nobody changed (merge); or the whole
+    undo is refused (fail); or it is overwritten (force).
     """
     from .cli_undoing import Back, undo_execution
 
@@ -51,6 +58,7 @@ def undo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
+        columns=columns,
         workers=workers,
         submit=submit,
         confirmed=yes,
@@ -70,6 +78,7 @@ def redo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
+    columns: _Columns = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -89,6 +98,7 @@ def redo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
+        columns=columns,
         workers=workers,
         submit=submit,
         confirmed=yes,

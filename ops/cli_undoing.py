@@ -44,6 +44,7 @@ class Back:
     on_conflict: str
     batches: tuple[int, ...]
     keys: str | None
+    columns: str | None
     workers: int
     submit: bool
     confirmed: bool
@@ -58,6 +59,8 @@ class Back:
             request = request.once(self.once)
         if self.batches:
             request = request.batches(self.batches)
+        if self.columns is not None:
+            request = request.columns(*(name.strip() for name in self.columns.split(",")))
         return request if self.keys is None else request.keys(split_keys(self.keys))
 
 
@@ -113,6 +116,8 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     )
     terminal.say(f"  of execution {view.execution_id}, by {view.actor}, {ago(view.requested_at)}")
     done = "restored" if view.kind == "undo" else "done again"
+    if view.columns:
+        terminal.say(f"  only of {clean(', '.join(view.columns))}")
     terminal.say(tally(counts, applied=done, skipped=left(counts.skipped)))
     terminal.say(f"  {pace(counts)}")
     for table, came in undo.children().items():
@@ -181,7 +186,8 @@ def _take_back(
         show_undo(terminal, undo, ledger)
     view = read_undo(ledger.store, undo.id)
     behind = sum(tally.failed + tally.skipped for tally in undo.children().values())
-    whole = view.status == "completed" and not (view.failed or view.skipped or behind)
+    counts = read_outcome_counts(ledger.store, view.execution_id, undo.id)
+    whole = view.status == "completed" and not (view.failed or view.skipped or behind or counts)
     return ExitCode.DONE if whole else ExitCode.PARTLY
 
 
@@ -215,9 +221,13 @@ def _next_steps(
             yield Step("Take it back again", ("undo", view.execution_id), asks=True)
         return
     counts = {count.reason: count.records for count in outcomes if count.outcome == "conflict"}
-    if changed := counts.get("changed_since", 0):
-        found = (one.key for one in undo.conflicts() if one.reason == "changed_since")
+    since = {"changed_since", "columns_changed_since"}
+    if changed := sum(counts.get(reason, 0) for reason in since):
+        found = (one.key for one in undo.conflicts() if one.reason in since)
         chosen = ("--keys", keys_text(found)) if changed <= SHOWN else ()
+        if view.policy != ConflictPolicy.MERGE:
+            merge = ("undo", view.execution_id, *chosen, "--on-conflict", "merge")
+            yield Step("Bring back what nobody changed of them", merge, asks=True)
         force = ("undo", view.execution_id, *chosen, "--on-conflict", "force")
         yield Step("Overwrite the later changes all the same", force, asks=True)
     if counts.get("gone"):

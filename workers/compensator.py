@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from psycopg import sql
 from psycopg.errors import ForeignKeyViolation
 
 from action_ledger.domain.batch import Batch, Compensated
@@ -19,24 +18,22 @@ from action_ledger.projections.store import Transaction
 
 from .catalog import read_for_change
 from .compensation_result import Result
+from .excepted import excepted_columns
 from .images import (
     aliases,
     array_of,
     decoded,
-    equal,
     gathered,
     listed,
     numbered,
-    same_key,
     unnested,
-    value,
 )
 from .inverse import inverse_of
 from .reach import find_reach
 from .reading import Reading
 from .shares import Shares
 from .slices import Slices, digest_of, outcomes_digest_of
-from .sources import SQL, Source, find_sources
+from .sources import SQL, Source, batches_by_columns, find_sources
 from .steps import reached
 from .table import Table
 from .write import Owner
@@ -123,6 +120,7 @@ class Compensation:
         order in which they went is not enough, those come first that have what they refer to, until none is left.
         """
         self._alone = all(source.child_table is None for source in sources)
+        self._shared = bool(batches_by_columns(sources))
         try:
             for source in sources:
                 self._take_back(source, referring=True)
@@ -200,7 +198,7 @@ class Compensation:
             if reading.inverse != "delete" and reading.table.may_follow(reading.inverse):
                 slices.read_again()
             if slices.inexact:
-                columns = _excepted(
+                columns = excepted_columns(
                     *(self._transaction, reading.as_it_was(), self._owner.id, slices.parts)
                 )
                 child = source.child_table
@@ -262,43 +260,3 @@ class Compensation:
         if row is not None and source.child_table is not None:
             self._outcomes += 1
             self._result.children[source.child_table] += Tally(skipped=row["records"])
-
-
-def _excepted(
-    transaction: Transaction, reading: Reading, owner: UUID, parts: Sequence[int]
-) -> set[str]:
-    """Find the columns in which records did not come back as they had been."""
-    key, captured = reading.table.key, reading.captured
-    aimed = [(n, column) for n, column in enumerate(captured, 1) if column in reading.aimed]
-    found: set[str] = set()
-    statement = transaction.compose(
-        SQL["excepted"],
-        differing=sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
-            listed(
-                sql.SQL("CASE WHEN bool_or(NOT {}) THEN {} END").format(
-                    equal(
-                        [column],
-                        [value(column, sql.Identifier("x", f"n{n}"))],
-                        [sql.Identifier("q", reading.before_name(column))],
-                    ),
-                    sql.Literal(column.name.replace("%", "%%")),
-                )
-                for n, column in aimed
-            )
-        ),
-        new_arrays=listed([*unnested("n.keys", key), *unnested("n.after", captured)]),
-        new_names=listed([*numbered("k", len(key)), *numbered("n", len(captured))]),
-        planned=reading.planned(),
-        same_key=same_key(decoded("x", "k", key), aliases("q", "k", len(key))),
-    )
-    for part in parts:
-        values = {
-            **reading.parameters,
-            "owner": owner,
-            "part": part,
-            "lo": 1,
-            "hi": reading.source.records,
-        }
-        row = transaction.cursor.execute(statement, values).fetchone()
-        found.update(row["columns"] if row else ())
-    return found

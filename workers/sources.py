@@ -67,6 +67,15 @@ def find_sources(
     return [Source(**row) for row in rows]
 
 
+def batches_by_columns(sources: Sequence[Source]) -> set[UUID]:
+    """Give the batches of which a record may stand in several change sets, each for other columns."""
+    own = [source for source in sources if source.kind == "update" and source.child_table is None]
+    acted: dict[UUID, set[tuple[str, ...]]] = {}
+    for source in own:
+        acted.setdefault(source.batch_id, set()).add(tuple(source.acted))
+    return {source.batch_id for source in own if source.partly or len(acted[source.batch_id]) > 1}
+
+
 def write_as_planned(
     transaction: Transaction, table: Table, *, execution_id: UUID, chosen: UUID
 ) -> None:

@@ -14,7 +14,7 @@ from .catalog import read_table
 from .inverse import conflicting
 from .reading import Reading
 from .shares import Shares
-from .sources import SQL, Source
+from .sources import SQL, Source, batches_by_columns
 from .table import Table
 
 
@@ -59,7 +59,7 @@ class UndoScope:
         if conflicts:
             raise UndoConflicts(execution_id=self._command.execution_id, conflicts=conflicts)
         # A record that stands in several change sets, each for another column, is one.
-        for batch_id in {source.batch_id for source in sources if source.partly}:
+        for batch_id in batches_by_columns(sources):
             counts[batch_id] = self._shares.count_standing(batch_id, self._command.of_undo)
         return {
             batch_id: count for batch_id, count in counts.items() if count or batch_id in children

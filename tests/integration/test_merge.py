@@ -49,7 +49,7 @@ def numbers(undo: UndoHandle) -> tuple[int, int, int]:
 
 def rows(
     connection: Connection[DictRow], where: LiteralString = "true"
-) -> dict[int, tuple[str, ...]]:
+) -> dict[int, tuple[str | None, ...]]:
     found = connection.execute(
         sql.SQL("SELECT id, status, price::text, note, other FROM items WHERE {}").format(
             sql.SQL(where)
