@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from action_ledger.domain.event import Tally
+    from action_ledger.workers.undo_previewed import UndoPreview
 
     from .builder import Request
     from .ledger import Ledger
@@ -235,6 +236,14 @@ class UndoRequest:
             return RequestUndo(command_id=uuid7(), **self.options)
         except ValidationError as error:
             raise invalid("undo", error) from error
+
+    def preview(self, sample: int = 10, *, records: int | None = None) -> UndoPreview:
+        """Do it, roll it back, and say what would come back, what would not and why. Nothing of it is recorded.
+
+        At most ``records`` are tried, or as many as the settings say; ``sample`` of each kind are shown. Raises what
+        the undo would raise, and PreviewBlocked.
+        """
+        return self.ledger.preview_undo(self.command(), sample=sample, records=records)
 
     def run(
         self, *, workers: int = 1, watch: Callable[[UndoHandle], None] | None = None

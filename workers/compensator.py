@@ -54,8 +54,12 @@ def compensate_batch(
     attempt: int,
     worker: str,
     metadata: Metadata,
+    most: int | None = None,
 ) -> Compensated:
-    """Bring the batch's records back; give the event that says so, to be appended in this transaction."""
+    """Bring the batch's records back; give the event that says so, to be appended in this transaction.
+
+    A preview takes only the first of each part back: those at ``most`` places.
+    """
     compensation = Compensation(
         *(transaction, table),
         owner=owner,
@@ -63,6 +67,7 @@ def compensate_batch(
         chosen=chosen,
         columns=columns,
         ordered=attempt > 1,
+        most=most,
     )
     compensation.take_back(find_sources(transaction, batch_id=batch.id, of_undo=of_undo))
     result = compensation.end()
@@ -98,6 +103,7 @@ class Compensation:
         chosen: UUID | None,
         columns: Collection[str] | None,
         ordered: bool,
+        most: int | None = None,
     ) -> None:
         self._transaction = transaction
         self._table = table
@@ -105,6 +111,7 @@ class Compensation:
         self._policy = policy
         self._chosen = chosen
         self._ordered = ordered
+        self._most = most
         self._shares = Shares(transaction, table, chosen=chosen, columns=columns, policy=policy)
         self._shared = False
         self._alone = True
@@ -183,7 +190,7 @@ class Compensation:
         slices = Slices(transaction, writer, referring=referring and write.kind == "insert")
         self._done.append((reading, slices))
         try:
-            slices.apply(1, source.records)
+            slices.apply(1, min(source.records, self._most or source.records))
         finally:
             self._part, self._outcomes = writer.part, writer.outcomes
             result.add(source.child_table, slices)

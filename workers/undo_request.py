@@ -1,7 +1,7 @@
 """Takes a requested undo in: finds what it would take back, refuses what cannot be, and records it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import batch, undo
@@ -38,6 +38,19 @@ from .undo_lock import lock_for_undo
 from .undo_scope import UndoScope
 
 
+class Plan(NamedTuple):
+    """What an undo would take back: by batch, what was done last first, the version looked at and the records."""
+
+    execution: dict[str, Any]
+    table: Table
+    versions: dict[UUID, int]
+    counts: dict[UUID, int]
+    serial: bool = False
+    effect: bool = False
+    locked: Sequence[Event] = ()
+    """The event that locks its records."""
+
+
 class UndoRequest:
     """One command, on its way into the ledger."""
 
@@ -70,10 +83,18 @@ class UndoRequest:
             )
         )
         reached("undo.begun")
-        self._record(execution)
+        plan = self._plan(execution)
+        digest = self._save_body()
+        reached("undo.before_append")
+        self._transaction.lock()
+        self._transaction.append(*self._events(plan, digest), *plan.locked)
         reached("undo.before_commit")
 
-    def _record(self, execution: dict[str, Any]) -> None:
+    def plan(self) -> Plan:
+        """Find what it would take back, and refuse what cannot be. Raises the refusal."""
+        return self._plan(self._undoable())
+
+    def _plan(self, execution: dict[str, Any]) -> Plan:
         transaction, command = self._transaction, self._command
         table = read_table(transaction.cursor, execution["table_name"])
         request = Request.model_validate(read_body(transaction, command.execution_id))
@@ -82,10 +103,7 @@ class UndoRequest:
         if request.effect:
             refuse_columns(command, "what it did outside of the database has none")
             found = EffectUndo(transaction, command, table, chosen).found()
-            digest = self._save_body()
-            transaction.lock()
-            transaction.append(*self._events(execution, *found, digest, serial=False))
-            return
+            return Plan(execution, table, *found, effect=True)
         sources = find_sources(
             transaction,
             execution_id=command.execution_id,
@@ -101,7 +119,6 @@ class UndoRequest:
             if chosen is not None and not scope.ever_held(sources):
                 raise self._nothing()
             raise AlreadyUndone(execution_id=command.execution_id, of_undo=command.of_undo)
-        digest = self._save_body()
         locked = (
             # A rollback is within the execution's own lock.
             []
@@ -113,15 +130,9 @@ class UndoRequest:
                 metadata=self._metadata(execution),
             )
         )
-        reached("undo.before_append")
         versions = {source.batch_id: source.version for source in sources}
-        transaction.lock()
-        transaction.append(
-            *self._events(
-                execution, versions, counts, digest, serial=self._is_serial(table, sources)
-            ),
-            *locked,
-        )
+        serial = self._is_serial(table, sources)
+        return Plan(execution, table, versions, counts, serial=serial, locked=locked)
 
     def _save_body(self) -> str:
         command = self._command
@@ -209,17 +220,10 @@ class UndoRequest:
             traceparent=tracing.current_traceparent(),
         )
 
-    def _events(
-        self,
-        execution: dict[str, Any],
-        versions: dict[UUID, int],
-        counts: dict[UUID, int],
-        digest: str,
-        *,
-        serial: bool,
-    ) -> list[Event]:
+    def _events(self, plan: Plan, digest: str) -> list[Event]:
         """Make the events, from versions read after the append lock."""
-        command, metadata = self._command, self._metadata(execution)
+        command, counts = self._command, plan.counts
+        metadata = self._metadata(plan.execution)
         order = {batch_id: ordinal for ordinal, batch_id in enumerate(counts, 1)}
         rows = self._transaction.execute(
             QUEUE["batches"], {"execution_id": command.execution_id}
@@ -246,7 +250,7 @@ class UndoRequest:
             current = Batch(row["batch_id"], row["version"], BatchStatus(row["status"]))
             if (
                 not current.allows(batch.CompensationPlanned)
-                or current.version != versions[current.id]
+                or current.version != plan.versions[current.id]
             ):
                 raise UndoInProgress(execution_id=command.execution_id)
             events.append(
@@ -259,7 +263,7 @@ class UndoRequest:
                     number=row["number"],
                     records=counts[row["batch_id"]],
                     ordinal=order[row["batch_id"]],
-                    serial=serial,
+                    serial=plan.serial,
                 )
             )
         return events
