@@ -28,6 +28,7 @@ from .handle import Handle
 from .inbox import REJECTED
 from .key_lists import key_list
 from .kin import read_children, read_reached
+from .later import LaterChange, read_later
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .retry import retry_of
 
@@ -129,6 +130,10 @@ class ExecutionHandle(Handle):
         """Count, by table, the rows of other tables that went or changed along through foreign keys."""
         return read_reached(self.ledger.store, execution_id=self.id)
 
+    def later(self) -> list[LaterChange]:
+        """Give the executions, and their undos, that wrote to the same records afterwards, oldest first."""
+        return read_later(self.ledger.store, execution_id=self.id)
+
     def failures(self) -> Iterator[Outcome]:
         """Give the records that failed, each with its key and the reason: an SQLSTATE or a stable code."""
         return read_outcomes(self.ledger.store, execution_id=self.id, outcome="failed")
@@ -177,6 +182,11 @@ class UndoHandle(Handle):
         """Count, by table, what became of the rows that had gone along; they are in no other count."""
         execution_id = self.row()["execution_id"]
         return read_children(self.ledger.store, execution_id=execution_id, undo_id=self.id)
+
+    def later(self) -> list[LaterChange]:
+        """Give what other executions, and their undos, wrote to the same records afterwards, oldest first."""
+        execution_id = self.row()["execution_id"]
+        return read_later(self.ledger.store, execution_id=execution_id, undo_id=self.id)
 
     @property
     def excepted(self) -> list[str]:

@@ -189,9 +189,7 @@ def test_keys_are_tried_whole_or_not_at_all(ledger: Ledger, items: Connection[Di
     assert looked(items, execution.undo(by="tester")).tally.applied == 40
 
 
-def test_rows_that_others_hold(
-    database_url: str, done: ExecutionHandle, items: Connection[DictRow]
-) -> None:
+def test_rows_that_others_hold(database_url: str, done: ExecutionHandle) -> None:
     settings = Settings.model_validate({"preview_lock_timeout_ms": 200})
     with open_ledger(database_url, settings=settings) as hasty, connect(database_url) as other:
         undo = hasty.execution(done.id).undo(by="tester")
