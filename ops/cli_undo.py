@@ -15,6 +15,16 @@ _Columns = Annotated[
     str | None,
     typer.Option("--columns", metavar="COLUMN,...", help="Only these columns; the rest stays."),
 ]
+_Preview = Annotated[
+    bool, typer.Option("--preview", help="Do it, roll it back, and show what would come of it.")
+]
+_Sample = Annotated[
+    int, typer.Option("--sample", min=0, help="--preview: so many examples of each kind.")
+]
+_Records = Annotated[
+    int | None,
+    typer.Option("--records", metavar="NUMBER", min=0, help="--preview: try so many at most."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +45,9 @@ def undo(
     columns: _Columns = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
+    preview: _Preview = False,
+    sample: _Sample = 10,
+    records: _Records = None,
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:
@@ -44,6 +57,7 @@ def undo(
     action-ledger undo last --by user:42
     action-ledger undo 4f1c --by user:42 --keys 17,18 --on-conflict force
     action-ledger undo 4f1c --by user:42 --columns price,status
+    action-ledger undo 4f1c --by user:42 --on-conflict merge --preview
 
     A record that somebody changed since is left as it is and listed, with what was recorded and what is
     there now (skip, the default); or only the columns come back that nobody changed (merge); or the whole
@@ -62,6 +76,9 @@ def undo(
         workers=workers,
         submit=submit,
         confirmed=yes,
+        preview=preview,
+        sample=sample,
+        records=records,
     )
     state = state_of(context)
     with state.ledger() as ledger:
@@ -81,6 +98,9 @@ def redo(
     columns: _Columns = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
+    preview: _Preview = False,
+    sample: _Sample = 10,
+    records: _Records = None,
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:
@@ -102,6 +122,9 @@ def redo(
         workers=workers,
         submit=submit,
         confirmed=yes,
+        preview=preview,
+        sample=sample,
+        records=records,
     )
     state = state_of(context)
     with state.ledger() as ledger:
