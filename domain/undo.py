@@ -74,15 +74,6 @@ class Failed(UndoEvent):
     tally: Tally
 
 
-class Rejected(UndoEvent):
-    """It was refused after it had been recorded; ``error`` is a stable code of the error tree."""
-
-    TOPIC = "undo.rejected"
-
-    error: str
-    tally: Tally
-
-
 class UndoStatus(StrEnum):
     """Where an undo stands."""
 
@@ -91,7 +82,6 @@ class UndoStatus(StrEnum):
     """It came to its end; its tally says whether records stayed behind."""
     FAILED = "failed"
     """Whole batches could not be taken back."""
-    REJECTED = "rejected"
 
     @property
     def ended(self) -> bool:
@@ -107,5 +97,4 @@ class Undo(Aggregate):
         (None, Requested): UndoStatus.RUNNING,
         (UndoStatus.RUNNING, Completed): UndoStatus.COMPLETED,
         (UndoStatus.RUNNING, Failed): UndoStatus.FAILED,
-        (UndoStatus.RUNNING, Rejected): UndoStatus.REJECTED,
     }

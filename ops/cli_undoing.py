@@ -8,7 +8,7 @@ from uuid import UUID
 from rich.text import Text
 
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo, UndoInProgress
-from action_ledger.domain.undo import ConflictPolicy, UndoStatus
+from action_ledger.domain.undo import ConflictPolicy
 
 from .cli_cards import left, outcome_lines, pace, tally
 from .cli_exit_codes import ExitCode
@@ -129,8 +129,7 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     for line in outcome_lines(conflicts):
         terminal.say(line, WARN)
     if view.error:
-        verb = "was refused" if view.status == UndoStatus.REJECTED else "failed"
-        terminal.say(f"  It {verb}: {view.error}", BAD)
+        terminal.say(f"  It failed: {view.error}", BAD)
     if excepted := undo.excepted:
         columns = ", ".join(excepted)
         terminal.say(f"  restored except for what a trigger writes: {columns}", WARN)
