@@ -61,17 +61,18 @@ SELECT count(DISTINCT ({key_names})) AS records FROM (
 WHERE CASE WHEN %(of_undo)s::uuid IS NULL THEN direction IN ('do', 'redo') ELSE undo_id = %(of_undo)s END
 
 -- name: kept
--- The columns that a merge left as somebody had changed them, of the records that it brought back otherwise.
+-- The columns that a merge left as somebody had changed them, of the records that it brought back otherwise. IS TRUE
+-- as in chosen.
 WITH planned AS ({planned})
 INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason, records, columns,
     salt, keys, recorded, current)
 SELECT %(owner)s, %(part)s, %(batch_id)s, %(execution_id)s, %(undo_id)s, 'conflict', 'columns_changed_since', count(*),
     %(kept)s, {schema}.salt(), {keys}, {recorded}, {current}
 FROM planned q JOIN {table} t ON {located}
-WHERE ({key}) IN (
+WHERE (({key}) IN (
     SELECT {others} FROM {schema}.change_sets d CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
     WHERE d.owner = %(owner)s AND d.part = ANY(%(parts)s)
-)
+)) IS TRUE
 HAVING count(*) > 0
 
 -- name: recount
