@@ -187,10 +187,11 @@ class Compensation:
             outcomes=self._outcomes,
             reach=reach,
         )
+        there = None if reading.share is None or self._most else reading.share.records
         slices = Slices(transaction, writer, referring=referring and write.kind == "insert")
         self._done.append((reading, slices))
         try:
-            slices.apply(1, min(source.records, self._most or source.records))
+            slices.apply(1, min(source.records, self._most or source.records), records=there)
         finally:
             self._part, self._outcomes = writer.part, writer.outcomes
             result.add(source.child_table, slices)

@@ -72,18 +72,19 @@ class Slices:
         """The numbers of those parts that hold the planned records."""
         return list(self._digests)
 
-    def apply(self, lo: int, hi: int) -> None:
-        """Change the records number ``lo`` to ``hi``, both included.
+    def apply(self, lo: int, hi: int, *, records: int | None = None) -> None:
+        """Change the records number ``lo`` to ``hi``, both included; ``records`` says how many lie there, if not all.
 
         Raises the driver's error when it concerns more than single records.
         """
         if hi < lo:
             return
+        there = hi - lo + 1 if records is None else records
         try:
             with self._transaction.savepoint():
                 written = self._writer.apply(lo, hi)
                 self._transaction.cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                missed = self._writer.record_missed(lo, hi) if written.records < hi - lo + 1 else {}
+                missed = self._writer.record_missed(lo, hi) if written.records < there else {}
         except (Error, ChangedElsewhere) as error:
             if isinstance(error, Error) and not self._is_of_records(error, alone=lo == hi):
                 raise
