@@ -1,7 +1,7 @@
 """The sources of an undo: which change sets it takes back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -64,7 +64,15 @@ def find_sources(
         },
     )
     rows: list[Any] = cursor.fetchall()
-    return [Source(**row) for row in rows]
+    found = [Source(**row) for row in rows]
+    # What one of them writes back then supersedes another for its own columns only.
+    mixed = batches_by_columns(found)
+    return [
+        replace(source, partly=True)
+        if source.superseded and source.batch_id in mixed and source.kind == "update"
+        else source
+        for source in found
+    ]
 
 
 def batches_by_columns(sources: Sequence[Source]) -> set[UUID]:
