@@ -49,6 +49,10 @@ crash: $(INSTALLED) ## Inject every fault at every step, print a table of what c
 	$(BIN)/python $(FAULTY) -n 2 --dist worksteal $(FAULTS) --ignore tests/crash/test_marathon.py $(ARGS) || ended=$$?; \
 	exit $$ended
 
+.PHONY: mutants
+mutants: $(INSTALLED) ## Take one guard away at a time, and see that a test fails (ARGS="--kind lock")
+	@$(BIN)/python -m tests.mutants.run $(ARGS)
+
 .PHONY: check
 check: $(INSTALLED) ## Check form, style, types and the direction of dependencies
 	$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ ActionLedgerError
 │   ├── UnknownColumn
 │   ├── ColumnNotWritable
 │   ├── InvalidValue
+│   ├── CommandTooLarge
 │   ├── UnsupportedComparison
 │   ├── InvalidExpression
 │   ├── UnknownAction
@@ -69,6 +70,10 @@ ActionLedgerError
 │   ├── LimitReached
 │   ├── TooManyRecords
 │   ├── NotAuthorized
+│   ├── ContextRequired
+│   ├── ContextNotAllowed
+│   ├── ContextDiffers
+│   ├── RoleUnusable
 │   ├── InHostTransaction
 │   └── LedgerClosed
 └── StoreError
@@ -106,6 +111,12 @@ from .error_confirmation import (
     PreviewBlocked,
     SelectionDrifted,
 )
+from .error_context import (
+    ContextDiffers,
+    ContextNotAllowed,
+    ContextRequired,
+    RoleUnusable,
+)
 from .error_export import (
     ExportExists,
     ExportFailed,
@@ -117,6 +128,7 @@ from .error_export import (
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
+    CommandTooLarge,
     InvalidAction,
     InvalidCommand,
     InvalidExpression,
@@ -201,8 +213,12 @@ __all__ = [
     "ColumnsNotUndoable",
     "CommandReused",
     "CommandTimedOut",
+    "CommandTooLarge",
     "ConfirmationInvalid",
     "ConfirmationRequired",
+    "ContextDiffers",
+    "ContextNotAllowed",
+    "ContextRequired",
     "DatabaseRefused",
     "EffectAbandoned",
     "EmbeddedUnavailable",
@@ -244,6 +260,7 @@ __all__ = [
     "RebuildRunning",
     "RecordsLocked",
     "Refused",
+    "RoleUnusable",
     "ScheduleClosed",
     "ScheduleNotFound",
     "SchemaDrift",

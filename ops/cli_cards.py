@@ -9,6 +9,7 @@ from rich.text import Text
 from action_ledger.domain.actions import BUILT_IN
 
 from .cli_lookup import Details, OutcomeCount, UndoView
+from .cli_next_steps import next_steps
 from .cli_outcome_tables import changes_table, failures_table
 from .cli_terminal import (
     BAD,
@@ -23,7 +24,6 @@ from .cli_terminal import (
     moment,
     state,
 )
-from .cli_ways_back import next_steps
 from .cli_wording import parameters_text, stored_selection_text
 from .handles import ExecutionHandle
 from .progress import Progress
@@ -83,11 +83,11 @@ def show_execution(
     terminal.facts(_facts(details, execution.progress()))
     show_undos(terminal, details.undos)
     if view.applied:
-        terminal.say("\nWhat was changed, for example", "bold")
-        changes_table(terminal, islice(execution.changes(), min(limit, 3)))
+        some = islice(execution.changes(), min(limit, 3))
+        changes_table(terminal, some, heading="\nWhat was changed, for example")
     show_failures(terminal, execution, view.failed, limit)
     terminal.say()
-    terminal.steps(next_steps(details))
+    terminal.steps(next_steps(details, execution))
 
 
 def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle) -> None:
@@ -104,8 +104,9 @@ def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle
         terminal.say(line, WARN)
     if view.error:
         terminal.say(f"  It stopped: {view.error}", BAD)
+    show_undos(terminal, details.undos)
     show_failures(terminal, execution, view.failed, SHOWN)
-    terminal.steps(next_steps(details))
+    terminal.steps(next_steps(details, execution))
 
 
 def show_failures(
@@ -115,7 +116,7 @@ def show_failures(
     limit: int,
 ) -> None:
     """Show the first records that failed."""
-    if failed and limit:
+    if failed:
         more = f", the first {limit}" if failed > limit else ""
         terminal.say(f"\nFailed ({failed:,}{more})", "bold")
         failures_table(terminal, islice(execution.failures(), limit))
@@ -133,7 +134,8 @@ def show_undos(terminal: Terminal, undos: list[UndoView]) -> None:
         parts += [f"{undo.skipped:,} {left(undo.skipped)}"] if undo.skipped else []
         parts += [f"{undo.failed:,} failed"] if undo.failed else []
         parts += [f"{undo.pending:,} pending"] if undo.pending else []
-        terminal.say(f"    by {clean(undo.actor)}, {ago(undo.requested_at)}: {', '.join(parts)}")
+        asked = clean(undo.asked_by.told(contact_erased=undo.contact_erased))
+        terminal.say(f"    by {asked}, {ago(undo.requested_at)}: {', '.join(parts)}")
 
 
 def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
@@ -143,7 +145,7 @@ def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
         (counts.applied, applied, GOOD),
         (counts.skipped, skipped, WARN),
         (counts.failed, "failed", BAD),
-        (counts.pending, "not processed" if counts.closed else "pending", "cyan"),
+        (counts.pending, "pending (not processed)" if counts.closed else "pending", "cyan"),
     )
     said = [(f"{number:,} {name}", style) for number, name, style in named if number]
     nothing = "nothing to do" if counts.total_final else "none planned yet"
@@ -162,7 +164,10 @@ def pace(counts: Progress) -> str:
     if counts.elapsed < MEASURABLE:
         return batches
     rate = f", {counts.rate:,.0f} records a second" if counts.rate and counts.processed > 1 else ""
-    return f"{batches} {'after' if counts.closed else 'in'} {duration(counts.elapsed)}{rate}"
+    paused = f" ({duration(counts.paused)} of them paused)" if counts.paused >= MEASURABLE else ""
+    return (
+        f"{batches} {'after' if counts.closed else 'in'} {duration(counts.elapsed)}{paused}{rate}"
+    )
 
 
 def limits(view: ExecutionView) -> str | None:
@@ -202,7 +207,7 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
     yield "table", view.table
     if details.selection is not None:
         yield "records", stored_selection_text(details.selection)
-    yield "by", view.actor
+    yield "by", clean(view.asked_by.told(contact_erased=view.contact_erased))
     yield "reason", details.reason
     yield "confirmed", details.preview_id and f"by preview {details.preview_id}"
     yield "asked for", f"{moment(view.requested_at)} ({ago(view.requested_at)})"

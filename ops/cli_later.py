@@ -9,6 +9,7 @@ from action_ledger.domain.errors import InvalidCommand
 from .cli_outcome_tables import keys_text
 from .cli_terminal import ago, clean, many
 from .handles import ExecutionHandle
+from .history import read_history
 from .later import LaterChange, read_later
 from .ledger import Ledger
 from .outcomes import Outcome
@@ -20,12 +21,16 @@ def later_changes(
     ledger: Ledger, execution_id: UUID, conflicts: Iterable[Outcome]
 ) -> Iterator[str]:
     """Say which executions wrote what stands now in records that are in conflict; for a few records."""
-    table = ExecutionHandle(ledger, execution_id).row()["table_name"]
+    execution = ExecutionHandle(ledger, execution_id)
+    table, whose = execution.row()["table_name"], execution.context
     found: defaultdict[tuple[UUID, str], list[tuple[str, ...]]] = defaultdict(list)
     for one in conflicts:
         try:
-            history = ledger.history(
-                one.table or table, one.key[0] if len(one.key) == 1 else one.key
+            history = read_history(
+                ledger.store,
+                one.table or table,
+                one.key[0] if len(one.key) == 1 else one.key,
+                whose,
             )
         except InvalidCommand:  # the table is another by now, or gone
             return

@@ -48,13 +48,19 @@ def conflicts_table(terminal: Terminal, conflicts: Iterable[Outcome | Conflict])
     terminal.table(("KEY", "COLUMN", "RECORDED", "NOW"), rows, whole=("KEY",))
 
 
-def changes_table(terminal: Terminal, changes: Iterable[Mapping[str, Any]]) -> None:
-    """Show records with what they were and what they became, column by column."""
-    rows = (
+def changes_table(
+    terminal: Terminal, changes: Iterable[Mapping[str, Any]], *, heading: str | None = None
+) -> None:
+    """Show records with what they were and what they became, column by column; a heading only if there are any."""
+    rows = [
         row
         for one in changes
         for row in change_rows(terminal, key_text(one["key"]), one["before"], one["after"])
-    )
+    ]
+    if heading is not None:
+        if not rows:
+            return
+        terminal.say(heading, "bold")
     terminal.table(("KEY", "COLUMN", "BEFORE", "AFTER"), rows, whole=("KEY",))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import typer
 
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters
 
 from .cli_bars import watching
@@ -30,7 +31,7 @@ def steer_execution(
     given: str,
     verb: str,
     *,
-    by: str | None,
+    by: Asker | None,
     reason: str | None,
     options: Mapping[str, object],
 ) -> None:
@@ -80,7 +81,7 @@ def retry_execution(
     *,
     failed: bool,
     not_processed: bool,
-    by: str | None,
+    by: Asker | None,
     reason: str | None,
     workers: int,
     submit: bool,

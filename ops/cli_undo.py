@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -43,6 +44,8 @@ def undo(
     batch: option.Batches = None,
     keys: _Keys = None,
     columns: _Columns = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     preview: _Preview = False,
@@ -73,6 +76,8 @@ def undo(
         batches=tuple(batch or ()),
         keys=keys,
         columns=columns,
+        settings=whose.typed_settings(settings),
+        role=role,
         workers=workers,
         submit=submit,
         confirmed=yes,
@@ -96,6 +101,8 @@ def redo(
     batch: option.Batches = None,
     keys: _Keys = None,
     columns: _Columns = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     preview: _Preview = False,
@@ -119,6 +126,8 @@ def redo(
         batches=tuple(batch or ()),
         keys=keys,
         columns=columns,
+        settings=whose.typed_settings(settings),
+        role=role,
         workers=workers,
         submit=submit,
         confirmed=yes,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from rich.text import Text
 
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo, UndoInProgress
 from action_ledger.domain.undo import ConflictPolicy
 
@@ -24,6 +25,7 @@ from .cli_lookup import (
     read_outcome_counts,
     read_undo,
 )
+from .cli_next_steps import going_on, show_waiting
 from .cli_outcome_tables import conflicts_table, failures_table, keys_text
 from .cli_running import finish
 from .cli_terminal import BAD, WARN, Terminal, ago, clean, state
@@ -40,13 +42,15 @@ SHOWN = 10
 class Back:
     """The options of an undo and of a redo."""
 
-    by: str | None
+    by: Asker | None
     reason: str | None
     once: str | None
     on_conflict: str
     batches: tuple[int, ...]
     keys: str | None
     columns: str | None
+    settings: dict[str, str] | None
+    role: str | None
     workers: int
     submit: bool
     confirmed: bool
@@ -62,6 +66,8 @@ class Back:
         request = request.on_conflict(self.on_conflict)
         if self.once is not None:
             request = request.once(self.once)
+        if self.settings is not None or self.role is not None:
+            request = request.context(self.settings, role=self.role)
         if self.batches:
             request = request.batches(self.batches)
         if self.columns is not None:
@@ -119,7 +125,8 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
             (f"{view.kind.capitalize()} ", "bold"), str(view.id), "  ", state(view.status)
         )
     )
-    terminal.say(f"  of execution {view.execution_id}, by {view.actor}, {ago(view.requested_at)}")
+    asked = clean(view.asked_by.told(contact_erased=view.contact_erased))
+    terminal.say(f"  of execution {view.execution_id}, by {asked}, {ago(view.requested_at)}")
     done = "restored" if view.kind == "undo" else "done again"
     if view.columns:
         terminal.say(f"  only of {clean(', '.join(view.columns))}")
@@ -133,7 +140,7 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     if excepted := undo.excepted:
         columns = ", ".join(excepted)
         terminal.say(f"  restored except for what a trigger writes: {columns}", WARN)
-    if in_conflict and limit:
+    if in_conflict:
         terminal.say(f"\nConflicts ({in_conflict:,}{_first(in_conflict, limit)})", "bold")
         shown = list(islice(undo.conflicts(), limit))
         conflicts_table(terminal, shown)
@@ -141,7 +148,7 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
             terminal.say(line, WARN)
     for line in later_lines(later_than(ledger, view.execution_id, view.of_undo)):
         terminal.say(line, WARN)
-    if failed and limit:
+    if failed:
         terminal.say(f"\nFailed ({failed:,}{_first(failed, limit)})", "bold")
         failures_table(terminal, islice(undo.failures(), limit))
     terminal.say()
@@ -187,9 +194,7 @@ def _take_back(ledger: Ledger, terminal: Terminal, request: UndoRequest, back: B
         if terminal.as_json:
             terminal.give(read_undo(ledger.store, undo.id))
         else:
-            terminal.say(f"{word.capitalize()} {undo.id} waits for the workers.")
-            go_on = Step("Be a worker until all is done", ("worker", "--until-idle"))
-            terminal.steps([go_on, Step("See how it goes", ("show", undo.id))])
+            show_waiting(terminal, undo, word.capitalize())
         return ExitCode.DONE
     finish(terminal, undo, word, start=lambda: ledger.handle(command), workers=back.workers)
     if terminal.as_json:
@@ -218,7 +223,7 @@ def _next_steps(
 ) -> Iterator[Step]:
     """Say what can be done now; only what would do something."""
     if view.ended_at is None:
-        yield Step("Workers go on with it", ("worker", "--until-idle"))
+        yield going_on(undo)
         return
     if view.kind == "redo":
         if view.applied:

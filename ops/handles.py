@@ -22,6 +22,7 @@ from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
 from .checks import check_actor, check_workers, invalid
+from .contexts import context_of, read_context
 from .effect_results import EffectResult, read_effects
 from .exports import ExportView, read_export
 from .handle import Handle
@@ -33,8 +34,10 @@ from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .retry import retry_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from action_ledger.domain.actor import Asker
+    from action_ledger.domain.context import Context
     from action_ledger.domain.event import Tally
     from action_ledger.workers.undo_previewed import UndoPreview
 
@@ -50,30 +53,30 @@ class ExecutionHandle(Handle):
     block = "execution"
     ended = frozenset({*(status for status in ExecutionStatus if status.ended), REJECTED})
 
-    def undo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
+    def undo(self, *, by: Asker | None = None, reason: str | None = None) -> UndoRequest:
         """Begin to take it back; ``.run()`` or ``.submit()`` ends the chain."""
         return UndoRequest(self.ledger, {"execution_id": self.id, "actor": by, "reason": reason})
 
-    def pause(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def pause(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Take nothing more of it up until it is resumed. Batches at work come to their end."""
         self._steer(PauseExecution, by, reason)
 
-    def resume(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def resume(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Let it go on."""
         self._steer(ResumeExecution, by, reason)
 
-    def cancel(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def cancel(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Stop it for good: after this no batch of it is completed. What is done stays, and can be undone."""
         self._steer(CancelExecution, by, reason)
 
-    def break_lock(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def break_lock(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Take its records away: no batch of it writes after this, and it has failed. Raises LockNotHeld."""
         self._steer(BreakLock, by, reason)
 
     def retune(
         self,
         *,
-        by: str | None = None,
+        by: Asker | None = None,
         reason: str | None = None,
         rate: float | str | None = None,
         concurrency: int | str | None = None,
@@ -86,7 +89,7 @@ class ExecutionHandle(Handle):
     def retry(
         self,
         *,
-        by: str | None = None,
+        by: Asker | None = None,
         reason: str | None = None,
         failed: bool = True,
         not_processed: bool = False,
@@ -99,7 +102,7 @@ class ExecutionHandle(Handle):
         return request.by(by, reason=reason) if by is not None else request
 
     def _steer(
-        self, kind: type[AnySteering], by: str | None, reason: str | None, **options: object
+        self, kind: type[AnySteering], by: Asker | None, reason: str | None, **options: object
     ) -> None:
         check_actor(by)
         try:
@@ -113,8 +116,13 @@ class ExecutionHandle(Handle):
                 }
             )
         except ValidationError as error:
-            raise invalid(kind.__name__, error) from error
+            raise invalid(kind.model_fields["type"].default.partition("_")[0], error) from error
         self.ledger.handle(command)
+
+    @property
+    def context(self) -> Context | None:
+        """Whose rights it has; None where it declared none."""
+        return read_context(self.ledger.store, self.id)
 
     def not_processed(self) -> Iterator[Outcome]:
         """Give the records that were planned and never taken up, since it was closed before."""
@@ -195,7 +203,7 @@ class UndoHandle(Handle):
             rows = transaction.execute(SQL["excepted"], {"undo_id": self.id}).fetchall()
         return [row["name"] for row in rows]
 
-    def redo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
+    def redo(self, *, by: Asker | None = None, reason: str | None = None) -> UndoRequest:
         """Begin to apply again what this undo took back."""
         execution_id = self.row()["execution_id"]
         return UndoRequest(
@@ -211,7 +219,7 @@ class UndoRequest:
     ledger: Ledger
     options: dict[str, Any]
 
-    def by(self, actor: str, *, reason: str | None = None) -> UndoRequest:
+    def by(self, actor: Asker, *, reason: str | None = None) -> UndoRequest:
         """Say who asks, and why."""
         return self._with(actor=actor, reason=reason)
 
@@ -234,6 +242,12 @@ class UndoRequest:
     def notify(self, **hooks: str) -> UndoRequest:
         """Name hooks that are told of it: ``progress=``, ``complete=``, ``failure=``."""
         return self._with(notify=hooks)
+
+    def context(
+        self, settings: Mapping[str, str] | None = None, *, role: str | None = None
+    ) -> UndoRequest:
+        """Say whose rights it has: those that the execution had, or it is refused with ContextDiffers."""
+        return self._with(context=context_of(settings, role))
 
     def once(self, key: str) -> UndoRequest:
         """Make it harmless to send twice, by a key of yours: see :meth:`Request.once`."""

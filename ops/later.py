@@ -41,8 +41,9 @@ def read_later(
 ) -> list[LaterChange]:
     """Read what wrote to an execution's records after it, or after one undo of it; the oldest first.
 
-    What the execution's own undos wrote is not in it, nor what anybody wrote without the ledger. Raises
-    ExecutionNotFound, and UnknownTable where the table is gone.
+    What the execution's own undos wrote is not in it, nor what anybody wrote without the ledger; of a table with
+    row-level security, only what was done in the same context is. Raises ExecutionNotFound, and UnknownTable where
+    the table is gone.
     """
     values: dict[str, object] = {"execution_id": execution_id, "undo_id": undo_id}
     with store.transaction() as transaction:
@@ -50,7 +51,11 @@ def read_later(
         if row is None:
             raise ExecutionNotFound(execution_id=execution_id)
         table = read_table(transaction.cursor, row["table"])
-        values |= {"table": row["table"], "key": [column.name for column in table.key]}
+        values |= {
+            "table": row["table"],
+            "key": [column.name for column in table.key],
+            "secured": table.row_security,
+        }
         row = transaction.execute(SQL["moved"], values).fetchone()
         statement = _compose(transaction, table, near=not (row and row["moved"]))
         rows = transaction.cursor.execute(statement, values).fetchall()

@@ -26,6 +26,9 @@ since AS MATERIALIZED (
     JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
     WHERE b.table_name = %(table)s AND b.execution_id <> %(execution_id)s AND s.child_table IS NULL
         AND v.notification_id > (SELECT min(position) FROM own)
+        -- Where rows belong to tenants, one is not told what others do.
+        AND (NOT %(secured)s OR (SELECT body -> 'context' FROM {schema}.request_bodies WHERE owner = b.execution_id)
+            = (SELECT body -> 'context' FROM {schema}.request_bodies WHERE owner = %(execution_id)s))
 ),
 near AS MATERIALIZED (SELECT * FROM since s WHERE {near}),
 written AS (

@@ -1,14 +1,9 @@
-"""The ledger: the command API, and the one place where everything is wired.
-
-``open_ledger`` gives a :class:`Ledger`; ``ledger.on(table)`` begins a chain that ends in a command; every
-command goes through ``ledger.handle``.
-"""
+"""The ledger: the command API, ``handle``, and the one place where everything is wired; ``on`` begins a command."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
@@ -17,7 +12,9 @@ from psycopg.rows import DictRow
 from pydantic import ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, Action, Actions
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.any_command import AnyCommand
+from action_ledger.domain.bounds import check_size
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.confirmation import ConfirmationPolicy
@@ -32,6 +29,7 @@ from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
+from .actors import erase_actor
 from .chain_handles import ChainHandle
 from .chain_views import chain_id_of
 from .checks import check_queues, check_workers
@@ -76,8 +74,8 @@ class Ledger(LedgerReads):
         self.store = wired_store(self._lend, settings)
         self.projections = Projections(self.store)
         self.exports = Exports(self.store, settings)
-        self.hooks = Hooks(self.store, self.projections, settings, hooks or {})
-        self._policy = Policy(settings.limits, authorize)
+        self.hooks = Hooks(self.store, self.projections, settings, hooks or {}, self.actions)
+        self._policy = Policy(settings.limits, authorize, settings.contexts)
         self._intake = Intake(
             self.store,
             self.actions,
@@ -117,6 +115,7 @@ class Ledger(LedgerReads):
         travel beside a command whose selection is ``Keys(keys=None)``. A command that is sent twice, with one
         ``command_id``, is taken in once.
         """
+        check_size(command)
         command = self._way_in.named(command)
         self._way_in.accept(command, now=now, keys=keys)
         return command.subject
@@ -147,14 +146,26 @@ class Ledger(LedgerReads):
     ) -> ExecutionHandle:
         """Take an execution in and work on it, in this process, until it has ended."""
         check_workers(workers)
+        check_size(command)
         command = self._way_in.named(command)
         unfinished = self._way_in.accept(command, now=True, keys=keys)
         execution = ExecutionHandle(self, command.command_id)
         if unfinished:
             execution.finish(workers=workers, watch=watch)
-        if command.notify is not None:
+        if self.hooks.concern(command):
             self.hooks.deliver()
         return execution
+
+    def erase_actor(
+        self,
+        subject: str,
+        *,
+        issuer: str | None = None,
+        by: Asker | None = None,
+        reason: str | None = None,
+    ) -> int:
+        """Delete from where an actor asked, and give of how many commands that was; events and ids stay as they are."""
+        return erase_actor(self, subject, issuer=issuer, by=by, reason=reason)
 
     def ask_to_confirm(self, policy: ConfirmationPolicy) -> None:
         """Let another policy than that of the settings say which executions have to be confirmed."""
@@ -285,11 +296,6 @@ class Ledger(LedgerReads):
         """Use it as a context."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()

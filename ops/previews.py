@@ -30,6 +30,7 @@ def look_first(
     records: int | None,
 ) -> Preview:
     """Make a preview, under an id of its own. Raises what the command would raise, and PreviewBlocked."""
+    settings.contexts.require(command.context)
     limits = settings.preview_limits
     if records is not None:
         limits = replace(limits, records=records)
@@ -50,6 +51,7 @@ def look_before_undo(
     records: int | None,
 ) -> UndoPreview:
     """Make a preview of an undo. Raises what the undo would raise, and PreviewBlocked."""
+    settings.contexts.require(command.context)
     limits = settings.preview_limits
     if records is not None:
         limits = replace(limits, records=records)

@@ -28,13 +28,14 @@ def check_records(connection: Connection[DictRow]) -> None:
         twice = rows_of(
             connection,
             "SELECT execution_id, {names}, count(*) FROM {schema}.key_sets s, unnest({keys}) AS u ({names})"
-            " WHERE s.execution_id <> s.owner AND EXISTS (SELECT FROM {schema}.stored_events e"
+            " WHERE cardinality(s.keys) = {n} AND s.execution_id <> s.owner AND EXISTS (SELECT FROM {schema}.stored_events e"
             "   WHERE e.originator_id = s.owner AND e.topic = 'batch.planned')"
             " AND NOT EXISTS (SELECT FROM {schema}.stored_events e"
             "   WHERE e.originator_id = s.owner AND e.topic = 'batch.split')"
             " GROUP BY execution_id, {names} HAVING count(*) > 1 LIMIT 5",
             keys=keys,
             names=names,
+            n=sql.Literal(n),
         )
         assert not twice, f"I8: records planned twice: {twice}"
         astray = rows_of(
@@ -42,7 +43,7 @@ def check_records(connection: Connection[DictRow]) -> None:
             "WITH planned AS (SELECT s.owner AS batch_id, {names} FROM {schema}.key_sets s,"
             "   unnest({keys}) AS u ({names}) WHERE EXISTS (SELECT FROM {schema}.stored_events e"
             "   WHERE e.originator_id = s.owner AND e.topic IN ('batch.completed', 'batch.failed'))"
-            "   AND s.execution_id NOT IN " + EXPORTS + "),"
+            "   AND cardinality(s.keys) = {n} AND s.execution_id NOT IN " + EXPORTS + "),"
             " ended AS (SELECT s.owner AS batch_id, {names} FROM {schema}.change_sets s,"
             "   unnest({keys}) AS u ({names}) WHERE s.direction = 'do' AND s.child_table IS NULL"
             "   AND cardinality(s.keys) = {n}"

@@ -116,17 +116,6 @@ class ChildStatements:
         version = self._transaction.connection.info.server_version
         return statements_of(self._transaction.schema_name, version, write).read_again
 
-    def still_there(self, child: Table) -> sql.Composed:
-        """Count the rows of a part that were not deleted."""
-        key = child.key
-        return self._transaction.compose(
-            SQL["still_there"],
-            arrays=listed(unnested("s.keys", key)),
-            names=listed(numbered("k", len(key))),
-            table=child.identifier,
-            same_key=same_key(columns_of("t", key), decoded("u", "k", key)),
-        )
-
     def _common(self, link: Link, parents: sql.Composable) -> dict[str, sql.Composable]:
         child = link.child
         return {
@@ -173,6 +162,18 @@ class ChildStatements:
             "located": write.located,
             "match": write.match,
         }
+
+
+def still_there(transaction: Transaction, table: Table) -> sql.Composed:
+    """Count the rows of a part of a change set that are in the table, by their keys."""
+    key = table.key
+    return transaction.compose(
+        SQL["still_there"],
+        arrays=listed(unnested("s.keys", key)),
+        names=listed(numbered("k", len(key))),
+        table=table.identifier,
+        same_key=same_key(columns_of("t", key), decoded("u", "k", key)),
+    )
 
 
 def captured_of(link: Link) -> tuple[Column, ...]:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from action_ledger.projections.store import Transaction
 
-from .child_statements import SQL, ChildStatements, captured_of
+from .child_statements import SQL, ChildStatements, captured_of, still_there
 from .reach import Link, Reach
 from .steps import reached
 from .table import reference_of
@@ -154,7 +154,7 @@ class Children:
             each.digest = str(row["digest"])
 
     def _still_there(self, each: Captured) -> int:
-        statement = self._statements.still_there(each.link.child)
+        statement = still_there(self._transaction, each.link.child)
         values = {"owner": self._values["owner"], "part": each.part}
         row = self._transaction.cursor.execute(statement, values).fetchone()
         return int(row["records"]) if row else 0

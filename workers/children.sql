@@ -38,7 +38,7 @@ AND ({key}) NOT IN (
 AND ({key}) NOT IN (SELECT {planned_key} FROM ({planned}) q JOIN {table} t ON {located} WHERE {match})
 
 -- name: still_there
--- How many rows of a part were not deleted after all.
+-- How many rows of a part are in the table: those that were not deleted after all, or that did come back.
 SELECT count(*) AS records
 FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) AS u ({names}) JOIN {table} t ON {same_key}
 WHERE s.owner = %(owner)s AND s.part = %(part)s

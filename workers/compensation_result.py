@@ -16,10 +16,15 @@ class Result:
     children: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     reached: Counter[str] = field(default_factory=Counter[str])
     sqlstates: Counter[str] = field(default_factory=Counter[str])
-    digests: list[str] = field(default_factory=list[str])
+    digests_by_part: dict[int, str] = field(default_factory=dict[int, str])
     excepted: set[str] = field(default_factory=set[str])
     outcomes: int = 0
     """How many lists there are of records that were not taken back, or not as a whole."""
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of the change set's parts, in their order."""
+        return [self.digests_by_part[part] for part in sorted(self.digests_by_part)]
 
     @property
     def applied(self) -> int:

@@ -17,6 +17,8 @@ from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections.store import Transaction
 
 from .catalog import read_for_change
+from .circle_statements import Group, grouped
+from .circles import Circles
 from .compensation_result import Result
 from .excepted import excepted_columns
 from .images import (
@@ -133,7 +135,7 @@ class Compensation:
                 self._take_back(source, referring=True)
         except ForeignKeyViolation:
             left = [replace(source, superseded=True) for source in sources]
-            while self._pass(left, referred_there=True):
+            while self._pass(left, referred_there=True) or self._close_circles(left):
                 pass
             self._pass(left)
 
@@ -146,6 +148,35 @@ class Compensation:
         for source in sources:
             self._take_back(source, referred_there=referred_there)
         return self._result.applied - before
+
+    def _close_circles(self, sources: Sequence[Source]) -> int:
+        """Insert together what is left and wants for nothing but each other; give how many rows that were."""
+        before = self._result.applied
+        members: list[tuple[Group, Writer, Slices]] = []
+        for source in grouped(sources):
+            reading = self._reading(source, parents_back=False)
+            owner = self._owner_of(source)
+            write = inverse_of(reading, self._policy)
+            writer = Writer(self._transaction, owner, write, reading.parameters, ordered=False)
+            slices = Slices(self._transaction, writer)
+            members.append((Group(reading, owner), writer, slices))
+            self._done.append((reading, slices))
+        if members:
+            circles = Circles(self._transaction, self._table, members, part=self._part)
+            circles.close()
+            self._part = circles.part
+        for group, _, slices in members:
+            self._result.add(group.reading.source.child_table, slices)
+        return self._result.applied - before
+
+    def _owner_of(self, source: Source) -> Owner:
+        """What takes an undo back does again what it undid: so the redo of a redo is an undo."""
+        return replace(
+            self._owner,
+            direction="redo" if source.direction == "undo" else "undo",
+            child_table=source.child_table,
+            via=source.via,
+        )
 
     def _take_back(
         self, source: Source, *, referring: bool = False, referred_there: bool = False
@@ -170,13 +201,7 @@ class Compensation:
         if source.child_table is None:
             written = [each.column for each in write.assignments]
             reach = find_reach(transaction, self._table, write.kind, written)
-        # What takes an undo back does again what it undid: so the redo of a redo is an undo.
-        owner = replace(
-            self._owner,
-            direction="redo" if source.direction == "undo" else "undo",
-            child_table=source.child_table,
-            via=source.via,
-        )
+        owner = self._owner_of(source)
         writer = Writer(
             transaction,
             owner,
@@ -211,7 +236,7 @@ class Compensation:
                 )
                 child = source.child_table
                 result.excepted |= columns if child is None else {f"{child}.{c}" for c in columns}
-            result.digests += slices.digests
+            result.digests_by_part |= slices.digests_by_part
             result.reached += slices.reached
         if self._shared:
             result.tally = self._shares.recount(self._owner.id)

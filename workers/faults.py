@@ -37,6 +37,8 @@ _RECORD_CODES = frozenset({"54000", "54001"})
 """A limit (a row or a batch's images too large, a trigger that calls itself): smaller slices may pass."""
 _RAISE = "exec_stmt_raise"
 """The server's function behind RAISE: whatever SQLSTATE it was given, a trigger speaks of a record."""
+_CHECK_OPTION = "ExecWithCheckOptions"
+"""The server's function that holds new rows to the policies of row-level security."""
 _TOO_LARGE = "invalid memory alloc request size"
 """Said with the SQLSTATE of an internal error when an image, or an array of them, passes one gigabyte."""
 _PASSING_CODES = frozenset({"40001", "40P01", "55P03", "55006", "25P03", "25P04"})
@@ -72,7 +74,8 @@ def scope_of(error: Error) -> Scope:
         return Scope.PASSING
     if code in _RECORD_CODES or not code.startswith(_ALL_CLASSES):
         return Scope.RECORD
-    return Scope.RECORD if _is_raised(error) or _is_too_large(error) else Scope.ALL
+    one = _is_raised(error) or _is_too_large(error) or _is_policy(error)
+    return Scope.RECORD if one else Scope.ALL
 
 
 def _is_stale_plan(error: Error) -> bool:
@@ -82,6 +85,11 @@ def _is_stale_plan(error: Error) -> bool:
 
 def _is_raised(error: Error) -> bool:
     return error.diag.source_function == _RAISE
+
+
+def _is_policy(error: Error) -> bool:
+    """Say whether a row would not be within a policy any more, which has the SQLSTATE of a missing right."""
+    return error.diag.source_function == _CHECK_OPTION
 
 
 def _is_too_large(error: Error) -> bool:
@@ -96,7 +104,7 @@ def split_reason(
     ``ordered`` says that its rows were taken in order, as they are from the second attempt on.
     """
     match error.sqlstate:
-        case "57014":
+        case "57014" | "25P04":
             return "timed_out"
         case "40P01":
             return "deadlock" if ordered else None

@@ -12,6 +12,7 @@ from action_ledger.domain.errors import IrreversibleCascade, NoPrimaryKey, Unsup
 from action_ledger.projections.store import Transaction
 
 from .catalog import read_for_change
+from .context import policies_hold
 from .table import Column, Reference, Table
 
 TAKES_ALONG = frozenset("cnd")
@@ -127,7 +128,7 @@ def _link(
             sets=() if kind == "delete" and action == CASCADE else tuple(map(child.column, sets)),
             follows=action == CASCADE,
         )
-        reason = _refusal(link, kind)
+        reason = _refusal(link, kind, seen=policies_hold(transaction, child))
         if reason is None:
             return link
     raise IrreversibleCascade(
@@ -138,12 +139,15 @@ def _link(
     )
 
 
-def _refusal(link: Link, kind: str) -> str | None:
-    """Say why rows that a link reaches could not be captured, or not be brought back."""
+def _refusal(link: Link, kind: str, *, seen: bool) -> str | None:
+    """Say why rows that a link reaches could not be captured, or not be brought back. ``seen``: whose they are is known."""
     child = link.child
     written = {column.name for column in (*link.sets, *child.computed_from(link.sets))}
     reasons = (
-        (child.row_security, "it has row-level security"),
+        (
+            not seen,
+            "it has row-level security, and no context in which its policies hold was declared",
+        ),
         (child.partitioned, "it is partitioned"),
         (
             any(column.generated for column in link.referenced),

@@ -19,9 +19,10 @@ from .images import (
     unnested,
     value,
 )
+from .referring import foreign_keys
 from .sources import SQL, Source, among_chosen, recorded_columns
 from .statements import SQL as WRITER
-from .table import Column, Table, identifier
+from .table import Column, Table
 
 INVERSE: Mapping[str, Literal["update", "delete", "insert"]] = {
     "update": "update",
@@ -141,7 +142,7 @@ class Reading:
         """The values of its placeholders, but for lo and hi."""
         return {
             "source": self.source.owner,
-            "source_part": self.source.part,
+            "source_parts": [self.source.part, *self.source.further_parts],
             "source_batch": self.source.batch_id,
             "source_version": self.source.batch_version,
             "source_child": self.source.child_table,
@@ -233,25 +234,17 @@ class Reading:
         return found
 
     def _referred_is_there(self) -> list[sql.Composed]:
-        rows = self._transaction.cursor.execute(
-            SQL["foreign_keys"].format(), {"oid": self.table.oid}
-        ).fetchall()
-        names = [column.name for column in self.recorded]
         found: list[sql.Composed] = []
-        for row in rows:
-            if not all(own in names for own, _ in row["columns"]):
-                continue
+        for key in foreign_keys(self._transaction, self.table, self.recorded):
             own = [
-                value(self.recorded[place], sql.Identifier("u", f"b{place + 1}"))
-                for place in (names.index(column) for column, _ in row["columns"])
+                value(column, sql.Identifier("u", self.before_name(column))) for column in key.own
             ]
-            theirs = [sql.SQL("p.{}").format(identifier(column)) for _, column in row["columns"]]
             found.append(
                 self._transaction.compose(
                     SQL["referred_is_there"],
                     own=listed(own),
-                    table=identifier(row["schema"], row["table"]),
-                    same=same_key(theirs, own),
+                    table=key.table,
+                    same=same_key(key.theirs("p"), own),
                 )
             )
         return found

@@ -17,7 +17,7 @@ from action_ledger.projections.store import Transaction
 
 from .faults import Scope, message_of, scope_of, split_reason
 from .statements import SQL
-from .write import ChangedElsewhere
+from .write import ChangedElsewhere, Written
 from .writer import Writer
 
 
@@ -64,8 +64,13 @@ class Slices:
     @property
     def digests(self) -> list[str]:
         """The digests of the change set's parts, in their order."""
-        every = {**self._digests, **self._digests_of_children}
+        every = self.digests_by_part
         return [every[part] for part in sorted(every)]
+
+    @property
+    def digests_by_part(self) -> dict[int, str]:
+        """The same by the numbers of the parts."""
+        return {**self._digests, **self._digests_of_children}
 
     @property
     def parts(self) -> list[int]:
@@ -99,8 +104,12 @@ class Slices:
             for half in reversed(halves) if self._writer.direction == "up" else halves:
                 self.apply(*half)
             return
-        self.applied += written.records
+        self.count(written)
         self.reasons.update(missed)
+
+    def count(self, written: Written) -> None:
+        """Count what was written, here or elsewhere."""
+        self.applied += written.records
         self.inexact = self.inexact or written.inexact
         if written.digest is not None:
             self._digests[written.part] = written.digest

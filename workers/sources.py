@@ -43,6 +43,16 @@ class Source:
     """The table of children that had gone along with the records; None for the records themselves."""
     via: str | None
     """The foreign key that had set columns of theirs."""
+    further_parts: tuple[int, ...] = ()
+    """Parts of the same change set and the same form that are read with it."""
+
+    def with_part(self, other: "Source") -> "Source":
+        """Read another one with it."""
+        return replace(
+            self,
+            records=self.records + other.records,
+            further_parts=(*self.further_parts, other.part),
+        )
 
 
 def find_sources(

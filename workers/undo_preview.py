@@ -176,7 +176,7 @@ class _Look:
             attempt=1,
             worker="preview",
             metadata=Metadata(
-                actor=command.actor,
+                actor=command.actor.subject,
                 correlation_id=command.command_id,
                 causation_id=command.command_id,
             ),

@@ -16,16 +16,18 @@ from action_ledger.domain.errors import (
     UndoExpired,
     UndoInProgress,
 )
-from action_ledger.domain.event import Event, Metadata
+from action_ledger.domain.event import Event
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.undo import Undo, UndoStatus
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
+from .actors import metadata_of
 from .bodies import read_body, save_body
 from .catalog import read_table
 from .claim import SQL as QUEUE
 from .compile import Request, check_key
+from .context import assume, require_policies, require_same
 from .cutter import Cutter
 from .effect_undo import EffectUndo, why_irreversible
 from .keys import key_texts
@@ -96,9 +98,16 @@ class UndoRequest:
 
     def _plan(self, execution: dict[str, Any]) -> Plan:
         transaction, command = self._transaction, self._command
-        table = read_table(transaction.cursor, execution["table_name"])
         request = Request.model_validate(read_body(transaction, command.execution_id))
+        if not self._rolls_back:
+            require_same(command.context, request.context, subject=command.execution_id)
+        assume(transaction, request.context)
+        table = read_table(transaction.cursor, execution["table_name"])
+        require_policies(transaction, table, request.context)
         check_key(table, request)
+        self._metadata = metadata_of(transaction, command).model_copy(
+            update={"correlation_id": execution["correlation_id"]}
+        )
         chosen = self._keep_keys(table)
         if request.effect:
             refuse_columns(command, "what it did outside of the database has none")
@@ -127,7 +136,7 @@ class UndoRequest:
                 *(transaction, table, command, chosen),
                 reference=execution["table_name"],
                 records=sum(counts.values()),
-                metadata=self._metadata(execution),
+                metadata=self._metadata,
             )
         )
         versions = {source.batch_id: source.version for source in sources}
@@ -212,18 +221,9 @@ class UndoRequest:
         ).fetchone()
         return bool(row and row["yes"])
 
-    def _metadata(self, execution: dict[str, Any]) -> Metadata:
-        return Metadata(
-            actor=self._command.actor,
-            correlation_id=execution["correlation_id"],
-            causation_id=self._command.command_id,
-            traceparent=tracing.current_traceparent(),
-        )
-
     def _events(self, plan: Plan, digest: str) -> list[Event]:
         """Make the events, from versions read after the append lock."""
-        command, counts = self._command, plan.counts
-        metadata = self._metadata(plan.execution)
+        command, metadata, counts = self._command, self._metadata, plan.counts
         order = {batch_id: ordinal for ordinal, batch_id in enumerate(counts, 1)}
         rows = self._transaction.execute(
             QUEUE["batches"], {"execution_id": command.execution_id}

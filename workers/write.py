@@ -78,7 +78,7 @@ class Write:
         object.__setattr__(self, "assignments", tuple(fixed))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
     """What came of one statement: a part of the owner's change set, or none when nothing was changed."""
 

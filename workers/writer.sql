@@ -9,10 +9,10 @@ WHERE s.owner = %(batch_id)s
 {key} = ANY((SELECT ({array})[%(lo)s:%(hi)s] FROM {schema}.key_sets s WHERE s.owner = %(batch_id)s)::{type})
 
 -- name: images_of_part
--- Records number lo to hi of a change set's part, with what was before and after, as q.
+-- Records number lo to hi of a change set's part (of each, where there are several), with what was before and after, as q.
 SELECT {values}
 FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) WITH ORDINALITY AS u ({names}, n)
-WHERE s.owner = %(source)s AND s.part = %(source_part)s AND u.n BETWEEN %(lo)s AND %(hi)s {restrictions}
+WHERE s.owner = %(source)s AND s.part = ANY(%(source_parts)s) AND u.n BETWEEN %(lo)s AND %(hi)s {restrictions}
 
 -- name: not_superseded
 -- Leaves out records that a later change set of the same batch holds: their newest image is there.

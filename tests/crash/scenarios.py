@@ -8,6 +8,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.columns import col
 from action_ledger.ops import ChainHandle, Ledger
 from action_ledger.ops.builder import Request
@@ -90,6 +91,12 @@ def _looked_first(stage: Stage) -> Order:
     return {"task": "preview", "of": "places"}
 
 
+def _asked_from_somewhere(stage: Stage) -> Order:
+    alice = Actor(subject="alice", issuer="https://idp", address="10.0.0.7", agent="admin-ui/3")
+    add_one(stage).by(alice).run()
+    return {"task": "erase", "of": "alice"}
+
+
 def _undone(stage: Stage) -> Order:
     return {"job": add_one(stage).run().undo(by="user:2").submit().id}
 
@@ -112,6 +119,17 @@ def _taking_along(stage: Stage) -> Order:
 
 def _brought_along(stage: Stage) -> Order:
     execution = stage.ledger.execution(_taking_along(stage)["job"])
+    execution.finish()
+    return {"job": execution.undo(by="user:2").submit().id}
+
+
+def _in_circles(stage: Stage) -> Order:
+    """Each place is wanted by its visit, and wants for it."""
+    order = _taking_along(stage)
+    stage.connection.execute(
+        "ALTER TABLE places ADD COLUMN best bigint REFERENCES visits; UPDATE places SET best = id"
+    )
+    execution = stage.ledger.execution(order["job"])
     execution.finish()
     return {"job": execution.undo(by="user:2").submit().id}
 
@@ -300,6 +318,7 @@ LOCK = ("lock.turn_taken", "lock.released")
 ROLLBACK = ("rollback.found", "rollback.requested")
 UNDO = ("undo.begun", "undo.before_append", "undo.before_commit")
 PREVIEW = ("preview.rolled_back", "preview.before_append", "preview.before_commit")
+ERASURE = ("erasure.before_append", "erasure.before_commit")
 FAIL = ("fail.listed", "fail.appended")
 PUT_OFF = ("fault.met", "fault.put_off")
 FOLLOW = ("follow.locked", "follow.tracked", "follow.written", "follow.before_commit")
@@ -332,6 +351,7 @@ SCENARIOS: dict[str, Scenario] = {
     "records": Scenario(_by_record, (*BATCHES, *RECORDS_DONE), ONE),
     "undo asked": Scenario(_undoing, UNDO, NONE),
     "preview": Scenario(_looked_first, PREVIEW, ONE),
+    "erasure": Scenario(_asked_from_somewhere, ERASURE, ONE),
     "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS, *LOCK[1:]), NONE),
     "redo": Scenario(_redone, (*COMPENSATIONS, *UNDO_ENDS), ONE),
     "cancel": Scenario(_steered("cancel"), (*STEER, *CLOSE, *LOCK[1:]), PART),
@@ -339,6 +359,9 @@ SCENARIOS: dict[str, Scenario] = {
     "resume": Scenario(_steered("resume"), STEER, ONE),
     "retune": Scenario(_steered("retune"), STEER, ONE),
     "children go along": Scenario(_taking_along, CHILDREN, {}),
+    "circles come back": Scenario(
+        _in_circles, ("undo.circle_kept", "undo.circle_back", *COMPENSATIONS), NONE
+    ),
     "children come back": Scenario(_brought_along, ("undo.children_back", *COMPENSATIONS), NONE),
     "units left open": Scenario(_left_open, (*SWEEP, *CLOSE), NONE, adds_up=False),
     "rollback": Scenario(_rolled_back, (*ENDS, *ROLLBACK, *UNDO, *COMPENSATIONS, *UNDO_ENDS), NONE),

@@ -19,6 +19,7 @@ from action_ledger.domain.errors import (
     AlreadyUndone,
     InvalidParameters,
     NotReversible,
+    UnknownAction,
     UnknownColumn,
 )
 from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
@@ -328,6 +329,26 @@ def test_a_worker_takes_up_only_what_it_knows(
     ledger.worker().finish(execution.id)
     assert execution.progress().applied == PLACES
     check_invariants(connection, ledger=ledger, tables=[])
+
+
+def test_who_does_not_know_an_action_does_not_wait_for_ever(
+    ledger: Ledger, database_url: str, places: str, log: Path
+) -> None:
+    """``.run()`` is now and here. What was asked for is left to those who know it."""
+    execution = ledger.on(places).keys([1, 2]).apply("letter", log=str(log)).by("user:1").run()
+    waiting = ledger.on(places).keys([3]).apply("letter", log=str(log)).by("user:1").submit()
+    with open_ledger(database_url) as other:
+        with pytest.raises(UnknownAction) as refused:
+            other.execution(waiting.id).finish()
+        assert refused.value.action == "letter"
+        with pytest.raises(UnknownAction):
+            other.execution(execution.id).undo(by="user:1").run(workers=2)
+        done = other.on(places).keys([4]).update(note="x").by("user:1").run()
+        assert done.undo(by="user:1").run().status == "completed"
+    waiting.finish()
+    (undo,) = execution.undos()
+    undo.finish()
+    assert (waiting.status, undo.status) == ("completed", "completed")
 
 
 def test_a_table_that_is_altered_in_the_middle(

@@ -1,0 +1,67 @@
+-- name: left
+-- What of one group of a change set is still to be inserted, with a number of its own; and whether the record that
+-- it went with is back.
+{left} AS MATERIALIZED (
+    SELECT q.*, row_number() OVER () AS n, (true {root_is_back}) AS rooted
+    FROM ({planned}) q WHERE NOT EXISTS (SELECT FROM {table} t WHERE {same_key})
+)
+
+-- name: members
+-- The rows of a group, by some of their columns.
+SELECT {group} AS source, q.n, {columns} FROM {left} q
+
+-- name: refers
+-- Which rows of a group refer to one that is not there, and which row of the groups that would be, if any.
+SELECT {group} AS source, q.n, o.source AS other, o.n AS m FROM {left} q LEFT JOIN {others} ON {same}
+WHERE num_nulls({own}) = 0 AND NOT EXISTS (SELECT FROM {table} p WHERE {there})
+
+-- name: goes_with
+-- Which records must come back for the rows of a group to do so.
+SELECT {group}, q.n, o.source, o.n FROM {left} q LEFT JOIN {others} ON {same} WHERE NOT q.rooted
+
+-- name: keep
+-- Keeps those rows of a group that are in a circle, or hang on one, as they are about to become.
+{kept} AS (
+    INSERT INTO {schema}.change_sets (owner, part, batch_id, batch_version, undo_id, direction, kind, records,
+        columns, types, acted, salt, keys, before, after, child_table, via)
+    SELECT %(owner)s, %(part)s, %(batch_id)s, %(batch_version)s, %(undo_id)s, %(direction)s, 'insert', count(*),
+        %(columns)s, %(types)s, %(acted)s, {schema}.salt(), {keys}, NULL, {after}, %(child_table)s, %(via)s
+    FROM {left} q JOIN closed c ON c.source = {group} AND c.n = q.n
+    HAVING count(*) > 0
+    RETURNING records, {schema}.change_digest(change_sets) AS digest
+)
+
+-- name: choose
+-- Finds the rows that want for nothing but each other, among those of some records. `lost` are those of other records,
+-- those that want for a row which does not come, those that could have come already and were refused; and what wants
+-- for any of them.
+WITH RECURSIVE {lefts},
+needs (source, n, other, m) AS MATERIALIZED ({needs}),
+every (source, n, place) AS MATERIALIZED (
+    SELECT source, n, dense_rank() OVER (ORDER BY {roots}) FROM ({members}) a (source, n, {roots})
+),
+lost (source, n) AS (
+    SELECT source, n FROM needs WHERE other IS NULL
+    UNION
+    SELECT source, n FROM every
+    WHERE (source, n) NOT IN (SELECT source, n FROM needs) OR place < %(lowest)s OR place > %(highest)s
+    UNION
+    SELECT d.source, d.n FROM needs d JOIN lost l ON l.source = d.other AND l.n = d.m
+),
+closed AS MATERIALIZED (
+    SELECT source, n FROM every WHERE (source, n) NOT IN (SELECT source, n FROM lost)
+),
+{kept}
+SELECT (SELECT max(place) FROM every) AS places, {results}
+
+-- name: insert
+-- The rows of one part.
+{inserted} AS (
+    INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE
+    SELECT {values} FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) AS u ({names})
+    WHERE s.owner = %(owner)s AND s.part = {part}
+)
+
+-- name: insert_all
+-- All of them by one statement: foreign keys are looked at when it ends, also those that cannot be deferred.
+WITH {inserted} SELECT
