@@ -1,9 +1,11 @@
 """Merging: what somebody changed since stays, column by column; what nobody touched comes back."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import LiteralString
 
 import pytest
-from psycopg import Connection, sql
+from psycopg import Connection, connect, sql
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
@@ -190,6 +192,32 @@ def test_columns_that_a_trigger_writes(ledger: Ledger, items: Connection[DictRow
     assert rows(items) == {**before, 2: ("new", "7", "n2", "x")}
     assert undo.excepted == []
     check_invariants(items, tables=[NAME], touched=["2"])
+
+
+def test_who_comes_in_between_is_merged_too(
+    database_url: str, done: ExecutionHandle, items: Connection[DictRow]
+) -> None:
+    """A merge looks at rows under their locks: it waits for who is at one, and sees what came of that."""
+    with connect(database_url) as other, ThreadPoolExecutor() as pool:
+        other.execute("UPDATE items SET price = 7 WHERE id = 2")
+        undo = pool.submit(merged, done)
+        wait_for_lock(items)
+        other.commit()
+        assert numbers(undo.result()) == (12, 0, 0)
+    assert rows(items, "id = 2") == {2: ("new", "7", "n2", "x")}
+    assert [(one.reason, one.current) for one in undo.result().conflicts()] == [
+        ("columns_changed_since", {"price": "7"})
+    ]
+
+
+def wait_for_lock(connection: Connection[DictRow]) -> None:
+    """Wait until some session waits for a row that another one holds."""
+    deadline = time.monotonic() + 20
+    while not connection.execute(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ).rowcount:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class _Part:
