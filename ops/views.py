@@ -1,7 +1,7 @@
 """Reads of the views: executions and the audit trail."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -82,6 +82,10 @@ class ExecutionView(BaseModel):
             **asked_by(row),
             **{name: row[name] for name in names},
         )
+
+
+Probe = Callable[[ExecutionView], str | None]
+"""Says why an execution is to be held back for now, or None."""
 
 
 class AuditEntry(BaseModel):

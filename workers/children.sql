@@ -45,5 +45,12 @@ WHERE s.owner = %(owner)s AND s.part = %(part)s
 
 -- name: tuples
 -- How many rows of each table this transaction has deleted and updated so far, whoever asked: foreign keys too.
+-- None where the server does not count: then no table that is reached has triggers.
 SELECT n, pg_catalog.pg_stat_get_xact_tuples_deleted(oid) AS deleted, pg_catalog.pg_stat_get_xact_tuples_updated(oid) AS updated
-FROM unnest(%(oids)s::oid[]) WITH ORDINALITY AS u (oid, n) ORDER BY n
+FROM unnest(%(oids)s::oid[]) WITH ORDINALITY AS u (oid, n) WHERE current_setting('track_counts')::boolean ORDER BY n
+
+-- name: untold
+-- A table whose triggers may do more than the foreign keys, where the server does not count what is done.
+SELECT c.oid::regclass::text AS name FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+WHERE NOT current_setting('track_counts')::boolean AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND c.oid = ANY(%(oids)s)
+ORDER BY c.oid LIMIT 1

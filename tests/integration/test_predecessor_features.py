@@ -20,6 +20,7 @@ from action_ledger.domain import (
     record_action,
     set_action,
 )
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import Command
 from action_ledger.domain.errors import (
     AlreadyUndone,
@@ -52,9 +53,9 @@ def test_commands(database_url: str, connection: Connection[DictRow], places: st
     def told_of(notice: Notice) -> None:
         told.append((notice.event, notice.status))
 
-    def authorize(actor: str, command: Command, phase: Phase) -> bool:
+    def authorize(actor: Actor, command: Command, phase: Phase) -> bool:
         del command, phase
-        return actor != "user:0"
+        return actor.subject != "user:0"
 
     hooks = {"tell": told_of}
     with open_ledger(database_url, hooks=hooks, authorize=authorize) as ledger:
@@ -260,7 +261,8 @@ def test_safety(database_url: str, connection: Connection[DictRow], places: str)
             with pytest.raises(ConfirmationRequired):
                 request.run()
         assert dump_table(connection, places) == before
-        assert delete.confirm(delete.preview().token).run().undo(by="a").run()
+        confirmed = delete.confirm(delete.preview().token).run()
+        assert confirmed.undo(by="a").run().progress().applied == 1
         holder = on.keys([1, 2]).update(note="held").by("a").submit()
         with pytest.raises(RecordsLocked):
             on.keys([2, 3]).update(note="y").by("b").run()
@@ -303,9 +305,9 @@ def test_limits(database_url: str, places: str) -> None:
 def test_authorization(database_url: str, connection: Connection[DictRow], places: str) -> None:
     """One function of the host's says who may do what to which table; what it refuses is in the audit."""
 
-    def authorize(actor: str, command: Command, phase: Phase) -> bool:
+    def authorize(actor: Actor, command: Command, phase: Phase) -> bool:
         if phase is Phase.UNDO:
-            return actor == "admin"
+            return actor.subject == "admin"
         assert isinstance(command, RequestExecution)
         return command.action == "update" and command.resource.table == places
 
