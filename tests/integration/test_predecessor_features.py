@@ -21,7 +21,6 @@ from action_ledger.domain import (
     record_action,
     set_action,
 )
-from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import Command
 from action_ledger.domain.errors import (
     AlreadyUndone,
