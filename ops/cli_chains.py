@@ -26,6 +26,7 @@ from .cli_lookup import find_row
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
 from .cli_wanted import read_json
 from .ledger import Ledger
+from .roster import read_workers
 
 
 def run_chain(
@@ -199,7 +200,8 @@ def _see_through(
         handle.ledger.hooks.deliver()
     show_chain(terminal, handle)
     if submit:
-        terminal.say("Workers move it on: action-ledger worker", QUIET)
+        if not any(worker.alive for worker in read_workers(handle.ledger.store)):
+            terminal.say("No worker is there to move it on: action-ledger worker", QUIET)
         return ExitCode.DONE
     view = handle.view()
     good = view.status == ChainStatus.COMPLETED and not view.failed

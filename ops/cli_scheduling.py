@@ -17,6 +17,7 @@ from .cli_running import confirm
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
 from .cli_wanted import Wanted
 from .ledger import Ledger
+from .roster import read_serving
 from .rules import rule_of
 from .schedule_handles import ScheduleHandle
 from .schedule_views import SQL, ScheduleRun, ScheduleView, Upcoming
@@ -51,7 +52,8 @@ def schedule_wanted(
     _say_moved(terminal, view, moved)
     if view.records is not None:
         terminal.say(f"Its selection is frozen: {many(view.records, 'record')}.")
-    terminal.say("Workers run it:  action-ledger worker", QUIET)
+    if not read_serving(ledger.store, request.options["queue"]):
+        terminal.say("No worker is there to run it: action-ledger worker", QUIET)
     terminal.say(f"See how it goes: action-ledger schedules show {handle.id}", QUIET)
 
 

@@ -204,10 +204,19 @@ def read_keys(source: str) -> Iterator[object]:
 
 
 def split_keys(text: str) -> list[object]:
-    """Read keys that stand in one argument: separated by commas, or a JSON array of keys."""
+    """Read keys that stand in one argument: separated by commas, or a JSON array of keys.
+
+    Raises UnreadableInput for a text without any: that is an empty variable of a shell, and no choice of nothing.
+    """
     if text.lstrip().startswith("["):
         return list(parse_key(text.strip(), "--keys"))
-    return [part.strip() for part in text.split(",") if part.strip()]
+    found: list[object] = [part.strip() for part in text.split(",") if part.strip()]
+    if not found:
+        detail = (
+            "there is no key in it, as in an empty variable of a shell; '[]' says no record at all"
+        )
+        raise UnreadableInput(source="--keys", detail=detail)
+    return found
 
 
 def parse_key(text: str, place: str) -> Any:  # noqa: ANN401 - JSON is anything

@@ -46,12 +46,9 @@ from .schedule_views import schedule_id_of
 from .service import Service
 from .settings import Settings
 from .target import Target
-from .views import ExecutionView, id_of
+from .views import ExecutionView, Probe, id_of
 from .wiring import wired_store
 from .within import HostIntake
-
-Probe = Callable[[ExecutionView], str | None]
-"""Says why an execution is to be held back for now, or None."""
 
 
 class Ledger(LedgerReads):

@@ -17,6 +17,20 @@ from tests.worker_process import states, until, worker
 
 BY = ("--by", "user:42")
 SLOWLY = ("run", "places", "update", "--all", "--set", "note=new", "--yes", "--batch-size", 1, *BY)
+CHAIN = json.dumps(
+    {
+        "steps": [
+            {
+                "execution": {
+                    "resource": {"table": "places"},
+                    "action": "update",
+                    "parameters": {"values": {"note": "x"}},
+                    "selection": {"kind": "keys", "keys": [1]},
+                }
+            }
+        ]
+    }
+)
 UNTIL_IDLE = "worker --until-idle"
 
 
@@ -37,11 +51,16 @@ def offered(said: str) -> list[str]:
 def test_being_a_worker_is_offered_only_where_no_living_one_serves_the_queue(
     cli: CommandLine, database_url: str, connection: Connection[DictRow], queue: str
 ) -> None:
+    daily = ("--cron", "0 0 * * *", "--timezone", "UTC")
     with worker(database_url, "--queue", queue):
         until(lambda: states(connection) and "starting" not in states(connection))
         submitted = cli(*SLOWLY, "--rate", 2, "--submit")
         shown = cli("show", "last")
+        scheduled = cli("schedule", *SLOWLY[1:], *daily)
+        chained = cli("chain", CHAIN, "--submit", *BY)
     served = queue == "default"
+    assert ("No worker is there" in scheduled.out) is not served
+    assert "No worker is there" not in chained.out  # any worker moves a chain on
     for said in (submitted, shown):
         assert (UNTIL_IDLE in said.out) is not served
         assert ("watch" in offered(said.out)) is served
@@ -52,6 +71,7 @@ def test_being_a_worker_is_offered_only_where_no_living_one_serves_the_queue(
         )
         lost.send(signal.SIGSTOP)
         assert UNTIL_IDLE in cli("show", "last").out
+        assert "No worker is there to move it on" in cli("chain", CHAIN, "--submit", *BY).out
 
 
 @pytest.mark.slow

@@ -141,7 +141,7 @@ def test_the_commands_of_the_guide(database_url: str) -> None:
     shown = commands(GUIDE)
     assert len(shown) >= 9
     for command in shown:
-        typed = [made["id"] if word == "9c28" else word for word in command]
+        typed = [made["id"] if word in {"9c28", "$id"} else word for word in command]
         destructive = command[0] == "run" or "force" in command
         said = cli(*typed, *(["--yes"] if destructive else []))
         # The examples are one after the other here, so an undo may find that it was done already.
