@@ -14,6 +14,7 @@ from typing import Self
 import psycopg
 from psycopg import Connection, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -150,6 +151,9 @@ class Database:
             raise StoreUnavailable(reason=self._why_not(error)) from error
         try:
             yield connection
+        except ReadOnlySqlTransaction:
+            connection.close()  # the next may lead to the server that has taken this one's place
+            raise
         finally:
             pool.putconn(connection)
 

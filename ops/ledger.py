@@ -46,12 +46,9 @@ from .schedule_views import schedule_id_of
 from .service import Service
 from .settings import Settings
 from .target import Target
-from .views import ExecutionView, id_of
+from .views import ExecutionView, Probe, id_of
 from .wiring import wired_store
 from .within import HostIntake
-
-Probe = Callable[[ExecutionView], str | None]
-"""Says why an execution is to be held back for now, or None."""
 
 
 class Ledger(LedgerReads):
@@ -111,12 +108,10 @@ class Ledger(LedgerReads):
 
         A command that steers a schedule gives the schedule's id; one that runs it now, the execution's.
 
-        With ``now`` the execution is planned at once, and applied at once when it fits one batch. ``keys``
-        travel beside a command whose selection is ``Keys(keys=None)``. A command that is sent twice, with one
-        ``command_id``, is taken in once.
+        With ``now`` the execution is planned at once, and applied at once when it fits one batch. ``keys`` travel beside
+        a command whose selection is ``Keys(keys=None)``. Sent twice, with one ``command_id``, it is taken in once.
         """
-        check_size(command)
-        command = self._way_in.named(command)
+        command = self.named(command)
         self._way_in.accept(command, now=now, keys=keys)
         return command.subject
 
@@ -134,6 +129,7 @@ class Ledger(LedgerReads):
 
     def named(self, command: C) -> C:
         """Give a command that has a key (``once``) the id under which that key's command is known, for ever."""
+        check_size(command)
         return self._way_in.named(command)
 
     def run(
@@ -146,8 +142,7 @@ class Ledger(LedgerReads):
     ) -> ExecutionHandle:
         """Take an execution in and work on it, in this process, until it has ended."""
         check_workers(workers)
-        check_size(command)
-        command = self._way_in.named(command)
+        command = self.named(command)
         unfinished = self._way_in.accept(command, now=True, keys=keys)
         execution = ExecutionHandle(self, command.command_id)
         if unfinished:

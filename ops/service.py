@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from psycopg import OperationalError
-
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import DAY
@@ -29,7 +27,7 @@ from .attendant import Attendant
 from .bell import Bell
 from .database import Database
 from .direct import Direct
-from .guard import Guard
+from .guard import OUTAGES, Guard
 from .hooks import Hooks
 from .memory import resident_megabytes
 from .outage import Outage
@@ -195,7 +193,7 @@ class Service:
             Projections(self._store).catch_up()
             self._told.ring()
             return self._last_caller.due_in() != 0
-        except (OperationalError, StoreUnavailable) as error:
+        except OUTAGES as error:
             self._met(error)
             return False
 

@@ -77,8 +77,9 @@ class Children:
             went[self._write.table.oid] += records
         else:
             written[self._write.table.oid] += records
-        tables = self._reach.tables
-        for table, before, after in zip(tables, self._before, self._tuples(), strict=True):
+        now = self._tuples()
+        tables = self._reach.tables if now else ()
+        for table, before, after in zip(tables, self._before, now, strict=True):
             deleted, updated = after[0] - before[0], after[1] - before[1]
             gone, set_ = went[table.oid], written[table.oid]
             # A row that goes may have been written before, through each of the foreign keys that do that.

@@ -3,7 +3,7 @@
 -- it went with is back.
 {left} AS MATERIALIZED (
     SELECT q.*, row_number() OVER () AS n, (true {root_is_back}) AS rooted
-    FROM ({planned}) q WHERE NOT EXISTS (SELECT FROM {table} t WHERE {same_key})
+    FROM ({planned}) q WHERE (EXISTS (SELECT FROM {table} t WHERE {same_key})) IS FALSE
 )
 
 -- name: members
@@ -11,9 +11,10 @@
 SELECT {group} AS source, q.n, {columns} FROM {left} q
 
 -- name: refers
--- Which rows of a group refer to one that is not there, and which row of the groups that would be, if any.
+-- Which rows of a group refer to one that is not there, and which row of the groups that would be, if any. IS FALSE
+-- keeps the look at the other table from becoming a join, which would read all of it.
 SELECT {group} AS source, q.n, o.source AS other, o.n AS m FROM {left} q LEFT JOIN {others} ON {same}
-WHERE num_nulls({own}) = 0 AND NOT EXISTS (SELECT FROM {table} p WHERE {there})
+WHERE num_nulls({own}) = 0 AND (EXISTS (SELECT FROM {table} p WHERE {there})) IS FALSE
 
 -- name: goes_with
 -- Which records must come back for the rows of a group to do so.

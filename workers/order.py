@@ -5,7 +5,7 @@ highest down, and taking that back from the lowest up; in any other order each r
 """
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
 from psycopg import Error, sql
@@ -97,21 +97,26 @@ def ordered(transaction: Transaction, write: Write, direction: Direction) -> sql
     )
 
 
-@contextmanager
-def kept_in_order(transaction: Transaction) -> Generator[None]:
+def kept_in_order(transaction: Transaction) -> AbstractContextManager[None]:
     """Let the planner keep to the order of the planned records, within this block."""
-    names = [sql.Literal(name) for name in OTHER_PLANS]
+    return planned_without(transaction, *OTHER_PLANS)
+
+
+@contextmanager
+def planned_without(transaction: Transaction, *plans: str) -> Generator[None]:
+    """Let the planner leave some kinds of plan out, by the names of their settings, within this block."""
+    names = [sql.Literal(name) for name in plans]
     row = transaction.cursor.execute(
         transaction.compose(
             SQL["settings"],
             settings=listed(
                 sql.SQL("current_setting({}) AS {}").format(literal, sql.Identifier(name))
-                for literal, name in zip(names, OTHER_PLANS, strict=True)
+                for literal, name in zip(names, plans, strict=True)
             ),
         )
     ).fetchone()
-    before = row or dict.fromkeys(OTHER_PLANS, "on")
-    _set_planner(transaction, dict.fromkeys(OTHER_PLANS, "off"))
+    before = row or dict.fromkeys(plans, "on")
+    _set_planner(transaction, dict.fromkeys(plans, "off"))
     yield  # after an error the savepoint takes the settings back
     _set_planner(transaction, before)
 

@@ -4,17 +4,19 @@ A delete goes on for as long as foreign keys cascade. A change of keys goes one 
 and so not be taken back, is refused here, before anything is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from action_ledger.domain.errors import IrreversibleCascade, NoPrimaryKey, UnsupportedTable
+from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .catalog import read_for_change
 from .context import policies_hold
 from .table import Column, Reference, Table
 
+SQL = read_blocks("action_ledger.workers", "children.sql")
 TAKES_ALONG = frozenset("cnd")
 """pg_constraint's letters for cascade, set null and set default."""
 CASCADE = "c"
@@ -93,6 +95,7 @@ def find_reach(
                     waiting.append(link.child)
     if not links:
         return None
+    _check_told(transaction, tables, links[0])
     rank = {oid: place for place, oid in enumerate(_ordered(tables, table))}
     return Reach(
         tuple(
@@ -101,6 +104,18 @@ def find_reach(
             )
         )
     )
+
+
+def _check_told(transaction: Transaction, tables: Mapping[int, Table], link: Link) -> None:
+    """Refuse what nobody could check: what triggers do, and what policies hide, is told by the server's counters alone."""
+    row = transaction.cursor.execute(SQL["untold"].format(), {"oids": list(tables)}).fetchone()
+    if row is not None:
+        raise IrreversibleCascade(
+            table=link.parent.label,
+            referencing=link.child.label,
+            constraint=link.reference.constraint,
+            reason=f"{row['name']} has {row['what']}, and the server does not count what goes (track_counts is off)",
+        )
 
 
 def _link(

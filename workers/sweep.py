@@ -10,6 +10,7 @@ from psycopg.errors import UniqueViolation
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain import execution
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import RequestUndo
 from action_ledger.domain.errors import (
     ActionLedgerError,
@@ -94,7 +95,7 @@ def _roll_back(store: Store, execution_id: UUID) -> int:
         return 0
     command = RequestUndo(
         command_id=rollback_id(execution_id),
-        actor=row["actor"],
+        actor=Actor(subject=row["actor"]),
         execution_id=execution_id,
         queue=row["queue"],
         priority=row["priority"],

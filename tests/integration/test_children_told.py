@@ -3,12 +3,12 @@
 from collections import Counter
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import DictRow
 
 from action_ledger.domain import batch, col
 from action_ledger.domain.errors import IrreversibleCascade
-from action_ledger.ops import Ledger
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.cli_exit_codes import ExitCode
 from tests.command_line import CommandLine
 from tests.dump import dump_table
@@ -200,3 +200,25 @@ def test_what_could_not_be_taken_back_is_refused_with_the_reason(
     assert reason in refused.value.reason
     assert refused.value.constraint.endswith("_fkey")
     assert request.irreversible().run().progress().applied == 1
+
+
+def test_a_server_that_does_not_count(database_url: str, shop: Connection[DictRow]) -> None:
+    """Without the counters nobody could tell what triggers did; where there are none, there is nothing to tell."""
+    name = sql.Identifier(shop.info.dbname)
+    shop.execute(sql.SQL("ALTER DATABASE {} SET track_counts = off").format(name))
+    before = dump(shop)
+    with open_ledger(database_url) as ledger:
+        execution = delete(ledger, "customers", 1, 2)
+        assert execution.reached()["public.orders"] == 6
+        assert execution.undo(by="t").run().progress().applied == 2
+        assert dump(shop) == before
+        run(
+            shop,
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            "CREATE TRIGGER keep BEFORE DELETE ON items FOR EACH ROW EXECUTE FUNCTION keep()",
+        )
+        with pytest.raises(IrreversibleCascade) as refused:
+            ledger.on("customers").keys([3]).delete(hard=True).by("t").run()
+        assert "items has triggers" in refused.value.reason
+        assert dump(shop) == before
+        check(ledger, shop)

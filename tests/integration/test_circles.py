@@ -1,5 +1,7 @@
 """Rows that refer to each other in a circle come back together, since none of them can come first."""
 
+import time
+
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -41,7 +43,7 @@ def dump(connection: Connection[DictRow]) -> list[list[str]]:
     return [dump_table(connection, table) for table in TABLES]
 
 
-@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize("size", [2, 100])
 def test_two_tables_that_want_for_each_other(
     ledger: Ledger, people: Connection[DictRow], size: int
 ) -> None:
@@ -147,7 +149,7 @@ def test_triggers_write_along_and_keep_rows(ledger: Ledger, people: Connection[D
     check_invariants(people, ledger=ledger, tables=TABLES)
 
 
-@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize("size", [1, 100])
 def test_a_ring_within_one_table(
     ledger: Ledger, connection: Connection[DictRow], size: int
 ) -> None:
@@ -168,3 +170,25 @@ def test_a_ring_within_one_table(
     assert [*undo.failures(), *undo.conflicts(), *undo.skipped()] == []
     assert dump_table(connection, table) == before
     check_invariants(connection, ledger=ledger)
+
+
+@pytest.mark.slow
+def test_ten_thousand_circles_in_one_batch(ledger: Ledger, connection: Connection[DictRow]) -> None:
+    """A plan that compares each row of one table with each of the other took minutes."""
+    run(
+        connection,
+        "CREATE TABLE people (id int PRIMARY KEY, home int)",
+        "CREATE TABLE homes (id int PRIMARY KEY, owner int REFERENCES people ON DELETE CASCADE)",
+        "INSERT INTO people SELECT i, i FROM generate_series(1, 10000) i",
+        "INSERT INTO homes SELECT i, 1 + (i - 1) % 10000 FROM generate_series(1, 20000) i",
+        "ALTER TABLE people ADD FOREIGN KEY (home) REFERENCES homes",
+        "CREATE INDEX ON homes (owner)",
+        "CREATE INDEX ON people (home)",
+        "ANALYZE people, homes",
+    )
+    began = time.monotonic()
+    execution = ledger.on("people").all().delete(hard=True).by("t").batch_size(10_000).run()
+    deleted = time.monotonic()
+    undo = execution.undo(by="t").run()
+    assert (undo.progress().applied, undo.children()["public.homes"].applied) == (10_000, 20_000)
+    assert time.monotonic() - deleted < 15 * (deleted - began)

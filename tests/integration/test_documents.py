@@ -9,6 +9,8 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.domain import Parameters, col, set_action
+from action_ledger.ops import Settings, open_ledger
 from action_ledger.ops.cli_exit_codes import ExitCode
 from action_ledger.ops.places import load_places
 from tests.command_line import CommandLine
@@ -75,6 +77,29 @@ def test_the_python_of_the_guides(
     if name == "python.md":
         assert names["counts"].applied == 50  # type: ignore[attr-defined]
         assert names["undo"].__class__.__name__ == "UndoHandle"
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_lines_of_the_guide_from_laravel(database_url: str) -> None:
+    """Each line on ``places`` runs, and each setting is there."""
+
+    class Promotion(Parameters):
+        bonus: int
+
+    @set_action
+    def promote(parameters: Promotion) -> Any:
+        """Promote."""
+        return {"score": parameters.bonus}
+
+    text = (GUIDES / "from-laravel-action-engine.md").read_text(encoding="utf-8")
+    lines = re.findall(r"`(places\.[^`]+)`", text)
+    assert len(lines) == 4
+    with open_ledger(database_url, actions=[promote]) as ledger:
+        for line in lines:
+            names = {"places": ledger.on("demo.places"), "col": col}
+            eval(line, names)  # noqa: S307 - our own text
+    known = {f"ACTION_LEDGER_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r"ACTION_LEDGER_[A-Z_]+", text)) <= known
 
 
 @pytest.mark.usefixtures("demo")

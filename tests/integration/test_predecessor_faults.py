@@ -311,7 +311,7 @@ def test_13_the_audit_is_never_changed_or_cut(
     database_url: str, connection: Connection[DictRow], places: str
 ) -> None:
     run(connection, "INSERT INTO places (id, name, country, score) SELECT i, 'n', 'XX', i FROM generate_series(101, 12000) i")  # fmt: skip
-    with open_ledger(database_url, authorize=lambda actor, *_: actor == "owner") as ledger:
+    with open_ledger(database_url, authorize=lambda actor, *_: actor.subject == "owner") as ledger:
         execution = ledger.on(places).all().update(note="x").by("owner").run()
         before = connection.execute("SELECT * FROM action_ledger.stored_events").fetchall()
         assert sum(1 for _ in execution.changes()) == 12_000

@@ -11,6 +11,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import (
+    Actor,
     Changes,
     Notice,
     Parameters,
@@ -52,9 +53,9 @@ def test_commands(database_url: str, connection: Connection[DictRow], places: st
     def told_of(notice: Notice) -> None:
         told.append((notice.event, notice.status))
 
-    def authorize(actor: str, command: Command, phase: Phase) -> bool:
+    def authorize(actor: Actor, command: Command, phase: Phase) -> bool:
         del command, phase
-        return actor != "user:0"
+        return actor.subject != "user:0"
 
     hooks = {"tell": told_of}
     with open_ledger(database_url, hooks=hooks, authorize=authorize) as ledger:
@@ -260,7 +261,8 @@ def test_safety(database_url: str, connection: Connection[DictRow], places: str)
             with pytest.raises(ConfirmationRequired):
                 request.run()
         assert dump_table(connection, places) == before
-        assert delete.confirm(delete.preview().token).run().undo(by="a").run()
+        confirmed = delete.confirm(delete.preview().token).run()
+        assert confirmed.undo(by="a").run().progress().applied == 1
         holder = on.keys([1, 2]).update(note="held").by("a").submit()
         with pytest.raises(RecordsLocked):
             on.keys([2, 3]).update(note="y").by("b").run()
@@ -303,9 +305,9 @@ def test_limits(database_url: str, places: str) -> None:
 def test_authorization(database_url: str, connection: Connection[DictRow], places: str) -> None:
     """One function of the host's says who may do what to which table; what it refuses is in the audit."""
 
-    def authorize(actor: str, command: Command, phase: Phase) -> bool:
+    def authorize(actor: Actor, command: Command, phase: Phase) -> bool:
         if phase is Phase.UNDO:
-            return actor == "admin"
+            return actor.subject == "admin"
         assert isinstance(command, RequestExecution)
         return command.action == "update" and command.resource.table == places
 
@@ -326,7 +328,8 @@ def test_authorization(database_url: str, connection: Connection[DictRow], place
 
 def test_audit(ledger: Ledger, connection: Connection[DictRow], places: str) -> None:
     """Who, what, which records, when, why, with what outcome, undone by whom: and nobody can change it."""
-    execution = ledger.on(places).keys([1, 2]).update(note="x").by("user:42", reason="a ticket").run()  # fmt: skip
+    who = Actor(subject="user:42", address="10.0.0.7", agent="Firefox")
+    execution = ledger.on(places).keys([1, 2]).update(note="x").by(who, reason="a ticket").run()  # fmt: skip
     execution.undo(by="user:7", reason="a mistake").run()
     ledger.projections.catch_up()
     entries = ledger.audit(execution_id=execution.id, after=0, limit=100)
@@ -334,6 +337,7 @@ def test_audit(ledger: Ledger, connection: Connection[DictRow], places: str) -> 
         "undo.requested",
         "undo.completed",
     ]
+    assert entries[0].asked_by == who
     assert {entry.actor for entry in entries} == {"user:42", "user:7"}
     assert [entry.position for entry in entries] == sorted(entry.position for entry in entries)
     assert {change["key"] for change in execution.changes()} == {("1",), ("2",)}

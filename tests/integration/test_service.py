@@ -16,6 +16,7 @@ from action_ledger.ops import attendant as attending
 from action_ledger.ops.handles import ExecutionHandle
 from action_ledger.ops.plan import Ended
 from action_ledger.workers import loop
+from tests.crash.test_contention import default
 from tests.invariants import check_invariants
 from tests.servers import TestServer
 from tests.services import LONG, a_ledger, followed, idle, open_units, serving, submit
@@ -86,6 +87,27 @@ class TestWaking:
         with a_ledger(database_url) as ledger, serving(ledger.service()):
             until(lambda: seen)
         assert "session" not in {row["source"] for row in seen}
+
+    def test_a_server_that_only_reads_is_waited_out(
+        self, database_url: str, connection: Connection[DictRow], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As one is that another has taken the place of: sessions that are opened later lead to that one."""
+        settings = {"poll_seconds": 0.3, "lease_seconds": 0.5, "pool_timeout_seconds": 5}
+        default(connection, "default_transaction_read_only", "on")
+        with (
+            a_ledger(database_url, **settings) as ledger,
+            caplog.at_level(logging.WARNING),
+            serving(ledger.service()) as thread,
+        ):
+            with pytest.raises(StoreUnavailable, match="read-only"):
+                submit(ledger)
+            time.sleep(2)
+            assert thread.is_alive()
+            connection.execute("SET default_transaction_read_only = off")
+            default(connection, "default_transaction_read_only", "off")
+            execution = submit(ledger)
+            until(partial(completed, execution))
+        assert "failed" not in caplog.text
 
     def test_without_either_nothing_is_taken_up(
         self, database_url: str, connection: Connection[DictRow]

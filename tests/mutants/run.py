@@ -87,7 +87,7 @@ def failure(mutant: Mutant | None, tests: Iterable[str]) -> str | None:
                 env={**os.environ, "PYTHONPATH": directory},
                 capture_output=True,
                 text=True,
-                timeout=LONGEST,
+                timeout=None if mutant is None else LONGEST,
                 check=False,
             )
         except subprocess.TimeoutExpired:

@@ -33,6 +33,7 @@ PASSING = {
     "08006": "connection failure",
     "25P03": "idle in transaction",
     "25P04": "transaction timeout",
+    "25006": "read only",
     "57014": "statement timeout",
     "57P01": "admin shutdown",
     "57P02": "crash shutdown",
