@@ -34,7 +34,8 @@ test: $(INSTALLED) ## Run the tests on two PostgreSQL versions (ARGS="-m 'not sl
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 $(ARGS)
 
 FAULTS := tests/crash tests/integration/test_bad_records.py tests/integration/test_conflicts.py \
-	tests/integration/test_undo_at_once.py
+	tests/integration/test_undo_at_once.py tests/integration/test_huge_input.py tests/integration/test_hostile_places.py \
+	tests/integration/test_poison.py tests/integration/test_once.py tests/integration/test_authorize.py tests/integration/test_otlp.py
 FAULTY := -m pytest -p tests.faults -m "crash or not crash" --durations 10
 QUICK ?=
 
@@ -44,10 +45,14 @@ crash: export ACTION_LEDGER_FAULTS_SO_FAR = $(CURDIR)/$(VENV)/faults.json
 crash: export ACTION_LEDGER_QUICK_CRASH = $(QUICK)
 crash: $(INSTALLED) ## Inject every fault at every step, print a table of what came of it (QUICK=1: a small one)
 	@rm -f $(VENV)/faults.json
-	@ended=0; $(BIN)/python $(FAULTY) -n 0 tests/crash/test_marathon.py $(ARGS) || ended=$$?; \
+	@ended=0; $(BIN)/python $(FAULTY) -n 0 -o faulthandler_timeout=3600 tests/crash/test_marathon.py $(ARGS) || ended=$$?; \
 	[[ $$ended -ne 5 ]] || ended=0; \
 	$(BIN)/python $(FAULTY) -n 2 --dist worksteal $(FAULTS) --ignore tests/crash/test_marathon.py $(ARGS) || ended=$$?; \
 	exit $$ended
+
+.PHONY: mutants
+mutants: $(INSTALLED) ## Take one guard away at a time, and see that a test fails (ARGS="--kind lock")
+	@$(BIN)/python -m tests.mutants.run $(ARGS)
 
 .PHONY: check
 check: $(INSTALLED) ## Check form, style, types and the direction of dependencies

@@ -1,6 +1,7 @@
 """What may happen and what did: aggregates, events, commands, selections, errors."""
 
 from .actions import Action, Actions, Parameters, Reversibility
+from .actor import Actor
 from .any_command import AnyCommand
 from .chain import ChainStatus, OnStepFailure
 from .chain_commands import ChainStep, RequestChain
@@ -32,6 +33,7 @@ __all__ = [
     "Action",
     "ActionLedgerError",
     "Actions",
+    "Actor",
     "AnyCommand",
     "At",
     "CancelSchedule",

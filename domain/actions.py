@@ -6,7 +6,7 @@ Built-in actions enter the registry by the same door as anybody's own. What an a
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, V
 
 from .errors import InvalidAction, InvalidParameters, UnknownAction, shown
 from .expression import Assignment
+from .findings import wrong_fields
+from .hooks import Notice
 from .pace import MAX_BATCH_SIZE
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
@@ -97,6 +99,10 @@ class Reversibility(StrEnum):
     IRREVERSIBLE = "irreversible"
 
 
+AfterComplete = Callable[[Notice, Any], Awaitable[object] | object]
+"""Takes the notice of a hook and the action's parameters; a plain function or an ``async`` one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """What the ledger knows of an action before it runs. Raises InvalidAction when its parts do not go together."""
@@ -115,6 +121,8 @@ class Action:
     """The queue that its executions go to where the request names none; None leaves it to the settings."""
     batch_size: int | None = None
     """Records of a batch where the request does not say; None leaves it to the settings."""
+    after_complete: AfterComplete | None = None
+    """Called as a hook is, at least once, after the commit of each completion of an execution."""
 
     def __post_init__(self) -> None:
         """Check what a type cannot say, and what it says to those who have none."""
@@ -129,6 +137,8 @@ class Action:
             self.refuse("its queue has a name")
         if self.batch_size is not None and not 1 <= self.batch_size <= MAX_BATCH_SIZE:
             self.refuse(f"its batch_size is from 1 to {MAX_BATCH_SIZE:,}")
+        if self.after_complete is not None:
+            self.require_call(self.after_complete, "notice", "parameters", is_async=True)
 
     def refuse(self, detail: str) -> NoReturn:
         """Raise InvalidAction."""
@@ -228,22 +238,6 @@ def _checked(given: object) -> Action:
     if type(given) is Action:
         given.refuse("it is a SetAction, a RecordAction or an Effect, which say what it does")
     return given
-
-
-def wrong_fields(error: ValidationError) -> str:
-    """Say what pydantic found, field by field, in words that need no knowledge of it."""
-    return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'all'}: {_PLAIN.get(one['type'], one['msg'])}"
-        for one in error.errors(include_input=False)
-    )
-
-
-_PLAIN = {
-    "extra_forbidden": "it takes nothing of that name",
-    "missing": "it is missing",
-    "too_short": "it is empty",
-}
-"""What pydantic's most common findings mean to somebody who called an action."""
 
 
 BUILT_IN: tuple[Action, ...] = (

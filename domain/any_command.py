@@ -12,6 +12,7 @@ from .commands import (
     RequestExecution,
     RequestUndo,
 )
+from .erasure import EraseActor
 
 AnyCommand = Annotated[
     RequestExecution
@@ -20,6 +21,7 @@ AnyCommand = Annotated[
     | CreateSchedule
     | AnyScheduleSteering
     | RequestChain
-    | AnyChainSteering,
+    | AnyChainSteering
+    | EraseActor,
     Field(discriminator="type"),
 ]

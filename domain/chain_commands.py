@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
 from .chain import OnStepFailure
-from .commands import Command, RequestExecution
+from .commands import Command, KeptExecution
+from .context import Context
 from .hooks import Notify
 
 MOST_STEPS = 100
@@ -18,7 +19,7 @@ class ChainStep(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    execution: RequestExecution
+    execution: KeptExecution
     on_failure: OnStepFailure = OnStepFailure.COMPENSATE
 
 
@@ -36,13 +37,21 @@ class RequestChain(Command):
 
     @model_validator(mode="after")
     def _one_whole(self) -> Self:
-        if any(step.execution.actor != self.actor for step in self.steps):
+        if any(step.execution.actor != self.actor.identity for step in self.steps):
             message = "who asks for a chain asks for its steps: the actors must be the same"
             raise ValueError(message)
         if any(step.execution.once is not None for step in self.steps):
             message = "a step has no key of its own (once): the chain has one"
             raise ValueError(message)
+        if any(step.execution.context != self.context for step in self.steps):
+            message = "all steps of a chain have one context"
+            raise ValueError(message)
         return self
+
+    @property
+    def context(self) -> Context | None:
+        """Whose rights its steps have."""
+        return self.steps[0].execution.context
 
 
 class ChainCommand(Command):
@@ -78,6 +87,8 @@ class UndoChain(ChainCommand):
     """Take back what its steps did, the newest first. Records that somebody changed since are left alone."""
 
     type: Literal["undo_chain"] = "undo_chain"
+    context: Context | None = None
+    """Must be that of its steps."""
 
 
 AnyChainSteering = PauseChain | ResumeChain | CancelChain | UndoChain

@@ -5,16 +5,11 @@ import json
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
+from .actor import Actor
+from .context import Context
 from .failure import OnFailure
 from .hooks import Notify
 from .pace import MAX_BATCH_SIZE, Adaptive
@@ -23,37 +18,8 @@ from .resource import Resource
 from .rule import Rule
 from .schedule import CatchUp, extra_id
 from .selection import KeyValue, Selection
+from .text import Name, Text
 from .undo import ConflictPolicy
-
-
-def _storable(text: str) -> str:
-    if "\0" in text:
-        message = "PostgreSQL text cannot hold the character NUL"
-        raise ValueError(message)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        message = "it is not valid Unicode (a lone surrogate)"
-        raise ValueError(message) from error
-    return text
-
-
-def _printable(name: str) -> str:
-    if not name.isprintable():
-        message = "a name has no control characters"
-        raise ValueError(message)
-    return name
-
-
-Text = Annotated[str, AfterValidator(_storable)]
-Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(_storable),
-    AfterValidator(_printable),
-]
-Actor = Name
-"""Who asks, as the host has verified it: ``user:42``."""
 
 DAY = 86_400
 MAX_UNDO_SECONDS = 90 * DAY
@@ -84,9 +50,10 @@ class Command(BaseModel):
         """SHA-256 over everything that the command says, to tell it from another under the same id.
 
         What is as by default is left out, so that an option of a later release does not make it another; and so is
-        what confirms it, since whoever sends it again may have looked again.
+        what confirms it, since whoever sends it again may have looked again, and from where it is sent.
         """
-        said = self.model_dump(mode="json", exclude={"confirmation"})
+        sent = self.model_copy(update={"actor": self.actor.identity})
+        said = sent.model_dump(mode="json", exclude={"confirmation"})
         for name, field in type(self).model_fields.items():
             default = field.get_default(call_default_factory=True)
             if name != "type" and getattr(self, name) == default:
@@ -136,6 +103,8 @@ class RequestExecution(WorkCommand):
     adaptive: Adaptive | None = None
     """None leaves it to the ledger's settings, which only make smaller what takes far too long."""
     retry_of: UUID | None = None
+    context: Context | None = None
+    """Whose rights it has, where the table has row-level security."""
     on_locked: OnLocked | None = None
     """What is done about records that others have locked; None is fail, and skip of a streaming plan."""
     confirmation: Annotated[Text, Field(max_length=100)] | None = None
@@ -165,10 +134,19 @@ class RequestExecution(WorkCommand):
         return self
 
 
+def _without_contact(command: RequestExecution) -> RequestExecution:
+    return command.model_copy(update={"actor": command.actor.identity})
+
+
+KeptExecution = Annotated[RequestExecution, AfterValidator(_without_contact)]
+"""An execution for later: it is kept, so it does not say from where its actor asked."""
+
+
 class RequestUndo(WorkCommand):
     """Take an execution back, or, with ``of_undo``, take an undo of it back (a redo).
 
-    ``batches`` (numbers, from 1) and ``keys`` narrow it down; None means all.
+    ``batches`` (numbers, from 1), ``keys`` and ``columns`` narrow it down; None means all. ``context`` must be the
+    execution's.
     """
 
     type: Literal["request_undo"] = "request_undo"
@@ -177,6 +155,8 @@ class RequestUndo(WorkCommand):
     policy: ConflictPolicy = ConflictPolicy.SKIP
     batches: tuple[int, ...] | None = None
     keys: tuple[KeyValue, ...] | None = None
+    columns: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    context: Context | None = None
 
 
 class SteerExecution(Command):
@@ -233,11 +213,11 @@ class CreateSchedule(Command):
     rule: Rule
     catch_up: CatchUp = CatchUp.LAST
     keep: Literal["evaluated", "frozen"] = "evaluated"
-    execution: RequestExecution
+    execution: KeptExecution
 
     @model_validator(mode="after")
     def _one_actor(self) -> Self:
-        if self.execution.actor != self.actor:
+        if self.execution.actor != self.actor.identity:
             message = "who schedules an execution is who asks for it: the actors must be the same"
             raise ValueError(message)
         return self

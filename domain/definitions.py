@@ -14,7 +14,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, get_type_hints, overload
 
 from pydantic import BaseModel
 
-from .actions import Action, Parameters, Reversibility
+from .actions import Action, AfterComplete, Parameters, Reversibility
 from .effects import Compensate, Effect
 from .errors import InvalidAction
 from .record_actions import RecordAction
@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     reversibility: Reversibility
     queue: str
     batch_size: int
+    after_complete: AfterComplete
 
 
 class RecordOptions(Options, total=False):

@@ -107,6 +107,16 @@ class InvalidValue(InvalidCommand, code="invalid_value"):
         return f" for column {self.column}{table}{kind}" if self.column else ""
 
 
+class CommandTooLarge(
+    InvalidCommand,
+    code="command_too_large",
+    hint="Choose by in_() or by keys, which take any number, and give large values in several commands.",
+):
+    """The command is too large: {detail}."""
+
+    detail: str
+
+
 class UnsupportedComparison(
     InvalidCommand,
     code="unsupported_comparison",

@@ -9,6 +9,8 @@ from uuid import UUID
 from typing_extensions import override
 
 SHOWN_LENGTH = 80
+TOLD_LENGTH = 1_000
+"""Characters of an attribute in a message; the attribute itself has them all."""
 _TWO_ENDS = re.compile(r"([.?!])\.$")
 
 
@@ -86,7 +88,8 @@ class _Shown:
         self._error = error
 
     def __getitem__(self, name: str) -> str:
-        return str(_as_json(getattr(self._error, name)))
+        text = str(_as_json(getattr(self._error, name)))
+        return text if len(text) <= TOLD_LENGTH else text[: TOLD_LENGTH - 1] + "…"
 
 
 def _restore(error: type[ActionLedgerError], attributes: dict[str, Any]) -> ActionLedgerError:

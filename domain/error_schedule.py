@@ -14,7 +14,7 @@ from .error_root import Refused
 class InvalidSchedule(
     InvalidCommand,
     code="invalid_schedule",
-    hint='Say when with at="2027-03-01 02:00" or cron="0 2 * * *", and timezone="Europe/Paris".',
+    hint='Say when by a time ("2027-03-01 02:00") or a cron expression ("0 2 * * *"), and a zone (Europe/Paris).',
 ):
     """The schedule cannot be used: {detail}."""
 

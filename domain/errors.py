@@ -10,6 +10,7 @@ ActionLedgerError
 │   ├── UnknownColumn
 │   ├── ColumnNotWritable
 │   ├── InvalidValue
+│   ├── CommandTooLarge
 │   ├── UnsupportedComparison
 │   ├── InvalidExpression
 │   ├── UnknownAction
@@ -51,6 +52,7 @@ ActionLedgerError
 │   ├── UndoInProgress
 │   ├── NothingToUndo
 │   ├── NotReversible
+│   ├── ColumnsNotUndoable
 │   ├── UndoConflicts
 │   ├── RecordsLocked
 │   ├── LockNotHeld
@@ -68,6 +70,10 @@ ActionLedgerError
 │   ├── LimitReached
 │   ├── TooManyRecords
 │   ├── NotAuthorized
+│   ├── ContextRequired
+│   ├── ContextNotAllowed
+│   ├── ContextDiffers
+│   ├── RoleUnusable
 │   ├── InHostTransaction
 │   └── LedgerClosed
 └── StoreError
@@ -105,6 +111,12 @@ from .error_confirmation import (
     PreviewBlocked,
     SelectionDrifted,
 )
+from .error_context import (
+    ContextDiffers,
+    ContextNotAllowed,
+    ContextRequired,
+    RoleUnusable,
+)
 from .error_export import (
     ExportExists,
     ExportFailed,
@@ -116,6 +128,7 @@ from .error_export import (
 from .error_invalid import (
     ActorMissing,
     ColumnNotWritable,
+    CommandTooLarge,
     InvalidAction,
     InvalidCommand,
     InvalidExpression,
@@ -136,6 +149,7 @@ from .error_locks import LockNotHeld, RecordsLocked
 from .error_policy import LimitReached, NotAuthorized, TooManyRecords
 from .error_refused import (
     AlreadyUndone,
+    ColumnsNotUndoable,
     CommandReused,
     ExecutionEnded,
     ExecutionNotEnded,
@@ -196,10 +210,15 @@ __all__ = [
     "ChainClosed",
     "ChainNotFound",
     "ColumnNotWritable",
+    "ColumnsNotUndoable",
     "CommandReused",
     "CommandTimedOut",
+    "CommandTooLarge",
     "ConfirmationInvalid",
     "ConfirmationRequired",
+    "ContextDiffers",
+    "ContextNotAllowed",
+    "ContextRequired",
     "DatabaseRefused",
     "EffectAbandoned",
     "EmbeddedUnavailable",
@@ -241,6 +260,7 @@ __all__ = [
     "RebuildRunning",
     "RecordsLocked",
     "Refused",
+    "RoleUnusable",
     "ScheduleClosed",
     "ScheduleNotFound",
     "SchemaDrift",

@@ -49,6 +49,8 @@ class Requested(Event):
     notify: Notify | None = None
     preview_id: UUID | None = None
     """The preview that confirmed it."""
+    after_complete: bool = False
+    """Whether its action has a hook of its own that is told of the completion."""
 
 
 class Planned(Event):

@@ -69,6 +69,16 @@ def subscription_id(job_id: UUID, event: HookEvent) -> UUID:
     return uuid5(job_id, f"notify {event}")
 
 
+def after_complete_hook(action: str) -> str:
+    """Name what an action has as its own hook; no hook that is registered can have such a name."""
+    return f"{action}:after_complete"
+
+
+def after_complete_id(job_id: UUID) -> UUID:
+    """Name what an execution's action wants to be told of."""
+    return uuid5(job_id, "after_complete")
+
+
 def delivery_id(subscription: UUID, position: int) -> UUID:
     """Name what is delivered: the news at a position, however often it is told."""
     return uuid5(subscription, str(position))

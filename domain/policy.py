@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .actor import Actor
 from .chain_commands import RequestChain, UndoChain
 from .commands import Command, CreateSchedule, RequestExecution, RequestUndo
+from .context import AllowedContexts
 from .errors import NotAuthorized
 from .limits import AllLimits
 
@@ -26,19 +28,21 @@ class Phase(StrEnum):
     UNDO = "undo"
     """An undo or a redo, or the undo of a chain, once for all of it."""
     STEER = "steer"
-    """A pause, a resumption, a cancel, another pace or a broken lock of an execution; the steering of a schedule or a chain."""
+    """A pause, a resumption, a cancel, another pace or a broken lock of an execution; the steering of a schedule or a chain;
+    the erasure of an actor's contact data."""
 
 
-Authorize = Callable[[str, Command, Phase], bool]
+Authorize = Callable[[Actor, Command, Phase], bool]
 """Says whether an actor may do what a command says. Anything but True is a no, and an exception is one too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the host decided. Without anything, everybody may do everything."""
+    """What the host decided. Without anything, everybody may do everything, and nobody as somebody else."""
 
     limits: AllLimits = field(default_factory=AllLimits)
     authorize: Authorize | None = None
+    contexts: AllowedContexts = field(default_factory=AllowedContexts)
 
     def require(self, command: Command, phase: Phase | None = None) -> None:
         """Ask the host's function. Raises NotAuthorized."""
@@ -53,8 +57,14 @@ class Policy:
             granted, failed = False, error
         if not granted:
             raise NotAuthorized(
-                actor=command.actor, command=_told(command), phase=phase
+                actor=command.actor.subject, command=_told(command), phase=phase
             ) from failed
+
+    def require_context(self, command: Command) -> None:
+        """Raise ContextNotAllowed where a command names what is not on the list."""
+        asked = command.execution if isinstance(command, CreateSchedule) else command
+        if isinstance(asked, RequestExecution | RequestChain):
+            self.contexts.require(asked.context)
 
 
 EVERYTHING_GOES = Policy()

@@ -54,6 +54,15 @@ class At(BaseModel):
         return _instant(self.at, zone_of(self.timezone))
 
     @property
+    def skipped(self) -> bool:
+        """Whether it is a local time that the clocks of its zone never show, so that it is due after the gap.
+
+        Raises UnknownTimeZone.
+        """
+        local = self.at.tzinfo is None and self.timezone is not None
+        return local and _is_skipped(self.at.replace(tzinfo=zone_of(self.zone)))
+
+    @property
     def zone(self) -> str:
         """The zone in which it is shown."""
         return self.timezone or "UTC"

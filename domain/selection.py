@@ -42,12 +42,12 @@ class PredicateNode(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __and__(self, other: "Predicate") -> "And":
-        """Both."""
-        return And(terms=(*_terms(And, self), *_terms(And, other)))
+        """Both. What was validated is not validated again: a loop of n would else take n * n."""
+        return And.model_construct(terms=(*_terms(And, self), *_terms(And, other)))
 
     def __or__(self, other: "Predicate") -> "Or":
         """At least one."""
-        return Or(terms=(*_terms(Or, self), *_terms(Or, other)))
+        return Or.model_construct(terms=(*_terms(Or, self), *_terms(Or, other)))
 
     def __invert__(self) -> "Not":
         """The opposite, where the predicate is not unknown."""

@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from . import batch, chain, command, execution, export, preview, record_lock, schedule, undo
+from . import (
+    batch,
+    chain,
+    command,
+    erasure,
+    execution,
+    export,
+    preview,
+    record_lock,
+    schedule,
+    undo,
+)
 from .event import Event
 
 _EVENTS: tuple[type[Event], ...] = (
@@ -37,7 +48,6 @@ _EVENTS: tuple[type[Event], ...] = (
     undo.Requested,
     undo.Completed,
     undo.Failed,
-    undo.Rejected,
     schedule.Created,
     schedule.Rescheduled,
     schedule.Paused,
@@ -68,6 +78,7 @@ _EVENTS: tuple[type[Event], ...] = (
     preview.Made,
     preview.Used,
     command.Rejected,
+    erasure.Done,
 )
 
 TOPICS: Mapping[str, type[Event]] = MappingProxyType({event.TOPIC: event for event in _EVENTS})

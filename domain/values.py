@@ -30,6 +30,8 @@ from .errors import InvalidValue, shown
 # Python refuses to print larger integers (sys.int_info.default_max_str_digits), and JSON to read them.
 MAX_INTEGER_BITS = 14_000
 MAX_DEPTH = 100
+MAX_TEXT = 32 * 1024 * 1024
+"""Characters of one value, and of all that one command says. What the server could take is longer, but not by far."""
 
 
 class Json(BaseModel):
@@ -102,7 +104,15 @@ def _integer(value: int) -> int:
     return int(value)
 
 
+def _check_length(characters: int) -> None:
+    """Refuse a value that is too long, before anything is made of it."""
+    if characters > MAX_TEXT:
+        detail = f"it has {characters:,} characters, and {MAX_TEXT:,} is the most"
+        raise InvalidValue(value="a text", detail=detail)
+
+
 def _text(value: str) -> str:
+    _check_length(len(value))
     try:
         value.encode()
     except UnicodeEncodeError as exc:
@@ -132,6 +142,7 @@ def _interval(value: timedelta) -> str:
 
 
 def _bytea(value: bytes | bytearray | memoryview) -> str:
+    _check_length(2 * memoryview(value).nbytes)
     return "\\x" + value.hex()
 
 

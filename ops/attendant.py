@@ -107,8 +107,10 @@ class Attendant:
     def attend(self) -> None:
         """Do all of it until ``end``. Raises what the database says when it is out of reach."""
         connection = self._direct.get()
-        connection.execute(SESSION)
-        listening = self._listen(connection)
+        direct = is_direct(connection)
+        if direct:  # behind a pooler it would be set on somebody else's session
+            connection.execute(SESSION)
+        listening = self._wants_to_listen and self._listen(connection, direct=direct)
         poll, beat, forget = Alarm(), Alarm(), Alarm()
         self._ring()  # whatever came while nobody listened
         while not self._over:
@@ -129,11 +131,9 @@ class Attendant:
         self._entry.leave(connection)
         self._direct.close()
 
-    def _listen(self, connection: Connection[DictRow]) -> bool:
+    def _listen(self, connection: Connection[DictRow], *, direct: bool) -> bool:
         """Begin to listen; say whether that is possible."""
-        if not self._wants_to_listen:
-            return False
-        if not is_direct(connection):
+        if not direct:
             log.warning(
                 "This connection goes through a pooler, where nothing can be listened to: "
                 "new work is looked for every %g s",

@@ -21,12 +21,14 @@ from action_ledger.domain.preview import read_token
 
 from .chain_builder import ChainRequest
 from .checks import check_actor, invalid
+from .contexts import context_of
 from .rules import rule_of, schedule_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from action_ledger.domain.actor import Asker
     from action_ledger.workers.previewed import Preview
 
     from .handles import ExecutionHandle
@@ -41,7 +43,7 @@ class Request:
     target: Target
     options: dict[str, Any]
 
-    def by(self, actor: str, *, reason: str | None = None) -> Request:
+    def by(self, actor: Asker, *, reason: str | None = None) -> Request:
         """Say who asks, as the host has verified it, and why."""
         return self._with(actor=actor, reason=reason)
 
@@ -123,6 +125,16 @@ class Request:
     ) -> Request:
         """Name hooks that are told of it: of its progress, of its completion, of any other end."""
         return self._with(notify={"progress": progress, "complete": complete, "failure": failure})
+
+    def context(
+        self, settings: Mapping[str, str] | None = None, *, role: str | None = None
+    ) -> Request:
+        """Say whose rights it has, where the table has row-level security: settings of its policies, and a role.
+
+        ``{"app.tenant_id": "7"}`` is set for each of its transactions, in which the database takes it for ``role``.
+        The ledger's settings list which may be named. Raises ContextNotAllowed when it is sent.
+        """
+        return self._with(context=context_of(settings, role))
 
     def then(self, request: Request, *, on_failure: str | None = None) -> ChainRequest:
         """Make a chain: ``request`` is begun when this one has ended. See :class:`ChainRequest`."""

@@ -15,7 +15,9 @@ from action_ledger.domain.errors import InvalidChain
 from .checks import check_actor, check_workers, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from action_ledger.domain.actor import Asker
 
     from .builder import Request
     from .chain_handles import ChainHandle
@@ -40,9 +42,18 @@ class ChainRequest:
         """
         return replace(self, policy=policy)
 
-    def by(self, actor: str, *, reason: str | None = None) -> ChainRequest:
+    def by(self, actor: Asker, *, reason: str | None = None) -> ChainRequest:
         """Say who asks, and why, for the chain and for all of its steps."""
         return self._with(actor=actor, reason=reason)
+
+    def context(
+        self, settings: Mapping[str, str] | None = None, *, role: str | None = None
+    ) -> ChainRequest:
+        """Say whose rights all of its steps have: see :meth:`Request.context`."""
+        whose = (
+            (request.context(settings, role=role), policy) for request, policy in self.requests
+        )
+        return replace(self, requests=tuple(whose))
 
     def allow_irreversible(self) -> ChainRequest:
         """Take steps that cannot be undone although a later failure would want it; a compensation passes them over."""
@@ -92,8 +103,7 @@ class ChainRequest:
         check_workers(workers)
         chain = self._sent(now=True)
         chain.finish(workers=workers, watch=watch)
-        if "notify" in self.options:
-            chain.ledger.hooks.deliver()
+        chain.ledger.hooks.deliver()
         return chain
 
     def submit(self) -> ChainHandle:

@@ -27,14 +27,16 @@ from .chain_views import (
     read_steps,
 )
 from .checks import check_actor, check_workers, invalid
+from .contexts import context_of
 from .handle import POLL_SECONDS
 from .handles import ExecutionHandle, UndoHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
     from uuid import UUID
 
+    from action_ledger.domain.actor import Asker
     from action_ledger.projections.projection import Recorded
 
     from .ledger import Ledger
@@ -110,24 +112,32 @@ class ChainHandle:
         """Make the next move, if it can be made now: ask for the next step, or for the next undo; or end it."""
         return self.ledger.conductor().step(self.id)
 
-    def pause(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def pause(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Start no further step, and pause the one at work, until it is resumed."""
         self._steer(PauseChain, by, reason)
 
-    def resume(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def resume(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Let it go on."""
         self._steer(ResumeChain, by, reason)
 
-    def cancel(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def cancel(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """End it, and cancel the step at work. What is done stays, and can be undone."""
         self._steer(CancelChain, by, reason)
 
-    def undo(self, *, by: str | None = None, reason: str | None = None) -> ChainHandle:
+    def undo(
+        self,
+        *,
+        by: Asker | None = None,
+        reason: str | None = None,
+        context: Mapping[str, str] | None = None,
+        role: str | None = None,
+    ) -> ChainHandle:
         """Begin to take back what its steps did, the newest first; ``.finish()`` or the workers do it.
 
-        Raises ChainClosed while it is under way, and when it was taken back before.
+        Where its steps have a context, it is given here, as in :meth:`Request.context`. Raises ContextDiffers, and
+        ChainClosed while it is under way, and when it was taken back before.
         """
-        self._steer(UndoChain, by, reason)
+        self._steer(UndoChain, by, reason, context=context_of(context, role))
         return self
 
     def _awaited(self) -> ExecutionHandle | UndoHandle | None:
@@ -139,9 +149,11 @@ class ChainHandle:
         undoing = row["status"] == ChainStatus.COMPENSATING
         return (UndoHandle if undoing else ExecutionHandle)(self.ledger, row["awaits"])
 
-    def _steer(self, kind: type[AnyChainSteering], by: str | None, reason: str | None) -> None:
+    def _steer(
+        self, kind: type[AnyChainSteering], by: Asker | None, reason: str | None, **options: object
+    ) -> None:
         check_actor(by)
-        fields: dict[str, Any] = {"chain_id": self.id, "actor": by, "reason": reason}
+        fields: dict[str, Any] = {"chain_id": self.id, "actor": by, "reason": reason, **options}
         try:
             command = kind.model_validate({"command_id": uuid7(), **fields})
         except ValidationError as error:

@@ -118,4 +118,4 @@ def read_chain_audit(store: Store, chain_id: UUID, *, after: int, limit: int) ->
     values = {"id": chain_id, "after": after, "limit": limit}
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["audit"], values).fetchall()
-    return [AuditEntry(**row) for row in rows]
+    return [AuditEntry.of(row) for row in rows]

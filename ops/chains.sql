@@ -23,7 +23,8 @@ SELECT attempts, last_error, available_at FROM {chain_queue} WHERE chain_id = %(
 
 -- name: audit
 -- Everything that a chain set in motion, in the order of events.
-SELECT a.* FROM {audit} a JOIN {chains} c ON c.correlation_id = a.correlation_id
+SELECT a.*, k.body AS contact_body FROM {audit} a JOIN {chains} c ON c.correlation_id = a.correlation_id
+LEFT JOIN {schema}.actor_contacts k ON k.digest = a.contact
 WHERE c.chain_id = %(id)s AND a.position > %(after)s ORDER BY a.position LIMIT %(limit)s
 
 -- name: newest

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from pydantic import TypeAdapter, ValidationError
 
-from action_ledger.domain.actions import wrong_fields
-from action_ledger.domain.commands import Name
 from action_ledger.domain.errors import ActorMissing, InvalidParameters, InvalidValue, shown
+from action_ledger.domain.findings import wrong_fields
 from action_ledger.domain.selection import PredicateNode
+from action_ledger.domain.text import Name
 
 _QUEUE: TypeAdapter[str] = TypeAdapter(Name)
 

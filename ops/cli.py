@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 
 from . import (
     cli_actions,
+    cli_actors,
     cli_chain,
     cli_exports,
     cli_hook,
@@ -30,10 +32,12 @@ from . import (
     cli_undo,
 )
 from .cli_exit_codes import ExitCode
-from .cli_options import App, DataDir
+from .cli_options import App, DataDir, Issuer, OnBehalfOf
 from .cli_state import State, report, say_error, version
 
-JSON, APP = "--json", "--app"
+JSON = "--json"
+ANYWHERE = ("--app", "--issuer", "--on-behalf-of")
+STARTS = tuple(f"{option}=" for option in ANYWHERE)
 
 
 class Commands(TyperGroup):
@@ -43,7 +47,7 @@ class Commands(TyperGroup):
         """Read the global options, and whether errors are to be JSON: that must be known if the rest is wrong."""
         as_json = JSON in args
         with _reported(lambda: as_json):
-            context = super().make_context(info_name, _app_first(args), *rest, **extra)
+            context = super().make_context(info_name, _global_first(args), *rest, **extra)
         context.meta[JSON] = as_json
         return context
 
@@ -53,14 +57,18 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
 
 
-def _app_first(args: list[str]) -> list[str]:
-    """Let --app stand after the command too, as people write it who know it from servers and task queues."""
+def _global_first(args: list[str]) -> list[str]:
+    """Let some global options stand after the command too, where people write them: beside those that they go with."""
     rest = args.index("--") if "--" in args else len(args)
-    for at, word in enumerate(args[:rest]):
-        if word == APP or word.startswith(f"{APP}="):
-            end = at + (2 if word == APP else 1)
-            return [*args[at:end], *args[:at], *args[end:]]
-    return args
+    first: list[str] = []
+    others: list[str] = []
+    words = iter(args[:rest])
+    for word in words:
+        if word in ANYWHERE:
+            first += [word, *islice(words, 1)]
+        else:
+            (first if word.startswith(STARTS) else others).append(word)
+    return [*first, *others, *args[rest:]]
 
 
 @contextmanager
@@ -115,6 +123,8 @@ def root(
     ] = None,
     data_dir: DataDir = None,
     host: App = None,
+    issuer: Issuer = None,
+    on_behalf_of: OnBehalfOf = None,
     _version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
@@ -124,7 +134,13 @@ def root(
     if host is not None and (database_url is not None or data_dir is not None):
         detail = "--app names a ledger, which has its database: no --database-url or --data-dir goes with it"
         raise typer.BadParameter(detail, ctx=context)
-    context.obj = State(database_url=database_url, data_dir=data_dir, app=host)
+    context.obj = State(
+        database_url=database_url,
+        data_dir=data_dir,
+        app=host,
+        issuer=issuer,
+        on_behalf_of=on_behalf_of,
+    )
 
 
 COMMANDS = (
@@ -134,6 +150,7 @@ COMMANDS = (
         cli_read,
         cli_locks,
         cli_exports,
+        cli_actors,
         cli_inbox,
         cli_projections,
         cli_store,

@@ -7,10 +7,9 @@ from typing import Any
 from rich.text import Text
 
 from action_ledger.domain.actions import BUILT_IN
-from action_ledger.domain.execution import ExecutionStatus
 
-from .cli_hints import Step
 from .cli_lookup import Details, OutcomeCount, UndoView
+from .cli_next_steps import next_steps
 from .cli_outcome_tables import changes_table, failures_table
 from .cli_terminal import (
     BAD,
@@ -50,6 +49,10 @@ REASONS = {
     ),
     "trigger": ("was kept from it by a trigger", "were kept from it by a trigger"),
     "changed_since": ("was changed since", "were changed since"),
+    "columns_changed_since": (
+        "came back but for columns that were changed since",
+        "came back but for columns that were changed since",
+    ),
     "gone": ("is no longer in the table", "are no longer in the table"),
     "locked": (
         "was locked by another execution or undo",
@@ -80,11 +83,11 @@ def show_execution(
     terminal.facts(_facts(details, execution.progress()))
     show_undos(terminal, details.undos)
     if view.applied:
-        terminal.say("\nWhat was changed, for example", "bold")
-        changes_table(terminal, islice(execution.changes(), min(limit, 3)))
+        some = islice(execution.changes(), min(limit, 3))
+        changes_table(terminal, some, heading="\nWhat was changed, for example")
     show_failures(terminal, execution, view.failed, limit)
     terminal.say()
-    terminal.steps(next_steps(details))
+    terminal.steps(next_steps(details, execution))
 
 
 def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle) -> None:
@@ -101,8 +104,9 @@ def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle
         terminal.say(line, WARN)
     if view.error:
         terminal.say(f"  It stopped: {view.error}", BAD)
+    show_undos(terminal, details.undos)
     show_failures(terminal, execution, view.failed, SHOWN)
-    terminal.steps(next_steps(details))
+    terminal.steps(next_steps(details, execution))
 
 
 def show_failures(
@@ -112,7 +116,7 @@ def show_failures(
     limit: int,
 ) -> None:
     """Show the first records that failed."""
-    if failed and limit:
+    if failed:
         more = f", the first {limit}" if failed > limit else ""
         terminal.say(f"\nFailed ({failed:,}{more})", "bold")
         failures_table(terminal, islice(execution.failures(), limit))
@@ -130,7 +134,8 @@ def show_undos(terminal: Terminal, undos: list[UndoView]) -> None:
         parts += [f"{undo.skipped:,} {left(undo.skipped)}"] if undo.skipped else []
         parts += [f"{undo.failed:,} failed"] if undo.failed else []
         parts += [f"{undo.pending:,} pending"] if undo.pending else []
-        terminal.say(f"    by {clean(undo.actor)}, {ago(undo.requested_at)}: {', '.join(parts)}")
+        asked = clean(undo.asked_by.told(contact_erased=undo.contact_erased))
+        terminal.say(f"    by {asked}, {ago(undo.requested_at)}: {', '.join(parts)}")
 
 
 def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
@@ -140,7 +145,7 @@ def tally(counts: Progress, *, applied: str, skipped: str = "skipped") -> Text:
         (counts.applied, applied, GOOD),
         (counts.skipped, skipped, WARN),
         (counts.failed, "failed", BAD),
-        (counts.pending, "not processed" if counts.closed else "pending", "cyan"),
+        (counts.pending, "pending (not processed)" if counts.closed else "pending", "cyan"),
     )
     said = [(f"{number:,} {name}", style) for number, name, style in named if number]
     nothing = "nothing to do" if counts.total_final else "none planned yet"
@@ -159,7 +164,10 @@ def pace(counts: Progress) -> str:
     if counts.elapsed < MEASURABLE:
         return batches
     rate = f", {counts.rate:,.0f} records a second" if counts.rate and counts.processed > 1 else ""
-    return f"{batches} {'after' if counts.closed else 'in'} {duration(counts.elapsed)}{rate}"
+    paused = f" ({duration(counts.paused)} of them paused)" if counts.paused >= MEASURABLE else ""
+    return (
+        f"{batches} {'after' if counts.closed else 'in'} {duration(counts.elapsed)}{paused}{rate}"
+    )
 
 
 def limits(view: ExecutionView) -> str | None:
@@ -192,54 +200,6 @@ def past_tense(action: str, *, other: str = "done") -> str:
     return f"{action}d" if action.endswith("e") else f"{action}ed"
 
 
-def next_steps(details: Details) -> Iterator[Step]:
-    """Say what can be done now; only what would not be refused."""
-    view = details.execution
-    status = ExecutionStatus(view.status)
-    if not status.ended:
-        if status is ExecutionStatus.PAUSED:
-            yield Step("Let it go on", ("resume", view.id), asks=True)
-        else:
-            yield Step("Workers go on with it", ("worker", "--until-idle"))
-        yield Step("Stop it for good; what is done can then be undone", ("cancel", view.id), True)
-        return
-    if view.failed:
-        yield Step("Try what failed again", ("retry", view.id), asks=True)
-    if view.pending:
-        again = ("retry", view.id, "--only-not-processed")
-        yield Step("Do what was not processed", again, asks=True)
-    if view.applied and status is not ExecutionStatus.ROLLED_BACK:
-        yield from _ways_back(details)
-
-
-def _ways_back(details: Details) -> Iterator[Step]:
-    """Say how it can be undone, as far as it is not, and done again, as far as it is undone."""
-    view = details.execution
-    for undo in details.undos:
-        if undo.ended_at is None:
-            yield Step(f"The {undo.kind} {undo.id} is at work", ("watch", undo.id))
-            yield Step("Workers go on with it", ("worker", "--until-idle"))
-            return
-    newest = details.undos[-1] if details.undos else None
-    refused = newest.skipped + newest.failed if newest and newest.kind == "undo" else 0
-    if newest and refused:
-        yield Step(f"See what the undo left as it is ({refused:,}), and why", ("show", newest.id))
-    if not details.reversible:
-        yield Step("It was asked for as irreversible and cannot be undone.")
-        return
-    if details.undo_expired:
-        yield Step("Its undo window has passed.")
-        return
-    for undo in details.redoable:
-        again = f"Apply again the {many(details.standing[undo.id], 'record')} undone {ago(undo.requested_at)}"
-        yield Step(again, ("redo", undo.id), asks=True)
-    rest = view.applied - view.undone - refused
-    if rest > 0 and details.undo_until is not None:
-        what = f"the other {rest:,}" if view.undone else "it"
-        until = moment(details.undo_until)
-        yield Step(f"Undo {what} until {until}", ("undo", view.id), asks=True)
-
-
 def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
     view = details.execution
     parameters = parameters_text(view.action, details.parameters)
@@ -247,7 +207,7 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
     yield "table", view.table
     if details.selection is not None:
         yield "records", stored_selection_text(details.selection)
-    yield "by", view.actor
+    yield "by", clean(view.asked_by.told(contact_erased=view.contact_erased))
     yield "reason", details.reason
     yield "confirmed", details.preview_id and f"by preview {details.preview_id}"
     yield "asked for", f"{moment(view.requested_at)} ({ago(view.requested_at)})"

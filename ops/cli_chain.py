@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -151,6 +152,8 @@ def undo(
     chain: Chain,
     by: option.By = None,
     reason: option.Reason = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -167,6 +170,8 @@ def undo(
             chain,
             by=by,
             reason=reason,
+            settings=whose.typed_settings(settings),
+            role=role,
             workers=workers,
             submit=submit,
             confirmed=yes,

@@ -7,13 +7,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.text import Text
 from uuid_utils.compat import uuid7
 
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.chain import ChainStatus
 from action_ledger.domain.chain_commands import RequestChain
 from action_ledger.domain.errors import (
     ChainNotFound,
     ConfirmationRequired,
     InvalidChain,
+    InvalidParameters,
 )
+from action_ledger.domain.findings import wrong_fields
 
 from .chain_handles import ChainHandle
 from .chain_views import SQL, ChainStepView, ChainView
@@ -21,8 +24,9 @@ from .checks import check_actor
 from .cli_exit_codes import ExitCode
 from .cli_lookup import find_row
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
-from .cli_wanted import first_error, read_json
+from .cli_wanted import read_json
 from .ledger import Ledger
+from .roster import read_workers
 
 
 def run_chain(
@@ -30,7 +34,7 @@ def run_chain(
     terminal: Terminal,
     source: str,
     *,
-    by: str | None,
+    by: Asker | None,
     reason: str | None,
     workers: int,
     submit: bool,
@@ -43,7 +47,10 @@ def run_chain(
     if destructive:
         what = ", ".join(destructive)
         _confirm(terminal, f"Steps of this chain {what} records. Go on?", what, confirmed=confirmed)
-    handle = ledger.chain(ledger.handle(command))
+    try:
+        handle = ledger.chain(ledger.handle(command))
+    except InvalidParameters as error:
+        raise error from None  # what is wrong stands in the file, and in no option
     return _see_through(terminal, handle, workers=workers, submit=submit)
 
 
@@ -63,7 +70,7 @@ class _Written(BaseModel):
     steps: list[_WrittenStep]
 
 
-def read_command(source: str, *, by: str | None, reason: str | None) -> RequestChain:
+def read_command(source: str, *, by: Asker | None, reason: str | None) -> RequestChain:
     """Read a chain's command; ids and actors are filled in. Raises InvalidChain and UnreadableInput."""
     check_actor(by)
     said = read_json(source, "the chain")
@@ -74,7 +81,7 @@ def read_command(source: str, *, by: str | None, reason: str | None) -> RequestC
             step.execution = {"command_id": uuid7(), "actor": by, **step.execution}
         return RequestChain.model_validate({**told, **written.model_dump()})
     except ValidationError as error:
-        raise InvalidChain(detail=first_error(error)) from error
+        raise InvalidChain(detail=wrong_fields(error)) from error
 
 
 def list_chains(terminal: Terminal, found: list[ChainView]) -> None:
@@ -146,8 +153,10 @@ def undo_chain(
     terminal: Terminal,
     given: str,
     *,
-    by: str | None,
+    by: Asker | None,
     reason: str | None,
+    settings: dict[str, str] | None,
+    role: str | None,
     workers: int,
     submit: bool,
     confirmed: bool,
@@ -158,7 +167,7 @@ def undo_chain(
     if terminal.can_ask():
         question = f"Take back what {many(handle.view().step, 'step')} did?"
         _confirm(terminal, question, "undo", confirmed=confirmed)
-    handle.undo(by=by, reason=reason)
+    handle.undo(by=by, reason=reason, context=settings, role=role)
     return _see_through(terminal, handle, workers=workers, submit=submit)
 
 
@@ -191,7 +200,8 @@ def _see_through(
         handle.ledger.hooks.deliver()
     show_chain(terminal, handle)
     if submit:
-        terminal.say("Workers move it on: action-ledger worker", QUIET)
+        if not any(worker.alive for worker in read_workers(handle.ledger.store)):
+            terminal.say("No worker is there to move it on: action-ledger worker", QUIET)
         return ExitCode.DONE
     view = handle.view()
     good = view.status == ChainStatus.COMPLETED and not view.failed

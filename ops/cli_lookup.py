@@ -9,12 +9,13 @@ from uuid import UUID
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict
 
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.errors import AmbiguousId, ExecutionNotFound
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
 from action_ledger.workers.sources import SQL as WINDOW
 
-from .views import ExecutionView, read_standing
+from .views import ExecutionView, asked_by, read_standing
 
 SQL = read_blocks("action_ledger.ops", "cli_lookup.sql")
 READS = read_blocks("action_ledger.ops", "reads.sql")
@@ -45,7 +46,11 @@ class UndoView(BaseModel):
     of_undo: UUID | None
     status: str
     actor: str
+    asked_by: Actor
+    contact_erased: bool
     policy: str
+    columns: list[str] | None
+    """Those that alone it was of; None for all."""
     total: int
     applied: int
     failed: int
@@ -60,9 +65,10 @@ class UndoView(BaseModel):
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
         """Make it from a row of the progress view."""
-        names = cls.model_fields.keys() - {"id", "kind"}
+        names = cls.model_fields.keys() - {"id", "kind", "asked_by", "contact_erased"}
         kind: Kind = "undo" if row["of_undo"] is None else "redo"
-        return cls(id=row["undo_id"], kind=kind, **{name: row[name] for name in names})
+        said = {name: row[name] for name in names}
+        return cls(id=row["undo_id"], kind=kind, **said, **asked_by(row))
 
 
 class OutcomeCount(BaseModel):

@@ -1,7 +1,7 @@
 """The options that several commands have, declared once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,13 +22,39 @@ Confirm = Annotated[
     str | None,
     typer.Option("--confirm", metavar="TOKEN", help="The token of a preview of the same."),
 ]
+
+
+def _asker(context: typer.Context, subject: str | None) -> Any:  # noqa: ANN401 - an actor, where there is one
+    return state_of(context).asker(subject) if subject and subject.strip() else None
+
+
 By = Annotated[
-    str | None,
+    Any,
     typer.Option(
         "--by",
         metavar="ACTOR",
         envvar="ACTION_LEDGER_ACTOR",
-        help="Who asks for this, such as user:42. Needed.",
+        parser=str,
+        callback=_asker,
+        help="Who asks for this, such as user:42. Needed. --on-behalf-of and --issuer go with it.",
+    ),
+]
+Issuer = Annotated[
+    str | None,
+    typer.Option(
+        "--issuer",
+        metavar="ISSUER",
+        envvar="ACTION_LEDGER_ISSUER",
+        help="Who knows the actor by that name, such as the address of an identity provider.",
+    ),
+]
+OnBehalfOf = Annotated[
+    str | None,
+    typer.Option(
+        "--on-behalf-of",
+        metavar="SUBJECT",
+        envvar="ACTION_LEDGER_ON_BEHALF_OF",
+        help="For whom the actor of --by acts, where that is somebody else.",
     ),
 ]
 Once = Annotated[
@@ -45,7 +71,7 @@ Workers = Annotated[
     typer.Option("--workers", min=1, max=64, help="How many work on it at once, in this process."),
 ]
 Submit = Annotated[bool, typer.Option("--submit", help="Leave it to the workers.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="How many are listed.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many are listed.")]
 
 # which records, and what is done to them
 
@@ -221,7 +247,7 @@ OnConflict = Annotated[
     str,
     typer.Option(
         "--on-conflict",
-        metavar="skip|fail|force",
+        metavar="skip|merge|fail|force",
         help="What to do with records that somebody changed since.",
     ),
 ]

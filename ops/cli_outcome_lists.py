@@ -8,7 +8,7 @@ from typing import Any
 
 from action_ledger.domain.errors import InvalidParameters
 
-from .cli_lookup import find
+from .cli_lookup import Found, find
 from .cli_outcome_tables import changes_table, conflicts_table, failures_table, key_text
 from .cli_terminal import QUIET, Terminal
 from .handles import ExecutionHandle, UndoHandle
@@ -30,12 +30,14 @@ def list_outcomes(
     if form not in FORMS:
         detail = f"--format is one of {', '.join(FORMS)}, not {form}"
         raise InvalidParameters(action="outcomes", detail=detail)
-    found = _found(ledger, given, kind)
+    job = find(ledger.store, given)
+    found = _found(ledger, job, kind)
     if form == "table":
         shown = list(islice(found, SHOWN if limit is None else limit))
         _table(terminal, kind, shown)
         return
-    rows = map(_row, found if limit is None else islice(found, limit))
+    own = ledger.execution(job.execution_id).row()["table_name"]
+    rows = (_row(one, own) for one in (found if limit is None else islice(found, limit)))
     if form == "csv":
         _csv(terminal, kind, rows)
         return
@@ -43,8 +45,7 @@ def list_outcomes(
         terminal.out.file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _found(ledger: Ledger, given: str, kind: str) -> Iterator[Any]:
-    job = find(ledger.store, given)
+def _found(ledger: Ledger, job: Found, kind: str) -> Iterator[Any]:
     execution, undo = ExecutionHandle(ledger, job.id), UndoHandle(ledger, job.id)
     readers = (
         {
@@ -73,8 +74,10 @@ def _table(terminal: Terminal, kind: str, shown: list[Any]) -> None:
         failures_table(terminal, shown)
 
 
-def _row(one: Outcome | Mapping[str, Any]) -> dict[str, Any]:
-    return one.model_dump(mode="json") if isinstance(one, Outcome) else dict(one)
+def _row(one: Outcome | Mapping[str, Any], own: str) -> dict[str, Any]:
+    """Make a row, with the table that it is of: the job's own, unless it came along through a foreign key."""
+    row = one.model_dump(mode="json") if isinstance(one, Outcome) else dict(one)
+    return {**row, "table": row["table"] or own}
 
 
 def _csv(terminal: Terminal, kind: str, rows: Iterable[dict[str, Any]]) -> None:

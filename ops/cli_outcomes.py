@@ -31,7 +31,7 @@ def outcomes(
     ] = "table",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", "-n", min=0, help="How many; of a table 20, else all."),
+        typer.Option("--limit", "-n", min=1, help="How many; of a table 20, else all."),
     ] = None,
 ) -> None:
     """List records by what became of them, with key and reason.

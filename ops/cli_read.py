@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -22,7 +23,9 @@ def executions(
         str | None, typer.Option("--status", help="requested, running, completed or failed.")
     ] = None,
     actor: Annotated[str | None, typer.Option("--actor", help="Who asked.")] = None,
-    table: Annotated[str | None, typer.Option("--table", help="As schema.table.")] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", help="Of this table, as schema.table or table.")
+    ] = None,
     limit: option.Limit = 20,
     _json: option.Json = False,
 ) -> None:
@@ -84,6 +87,8 @@ def history(
         str,
         typer.Argument(metavar="KEY", help="The record's key; a JSON array if of several columns."),
     ],
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     _json: option.Json = False,
 ) -> None:
     """Show every change of one record.
@@ -94,4 +99,5 @@ def history(
 
     state = state_of(context)
     with state.ledger() as ledger:
-        show_history(ledger, state.terminal(), table, key)
+        typed = whose.typed_settings(settings)
+        show_history(ledger, state.terminal(), table, key, settings=typed, role=role)

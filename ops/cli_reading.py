@@ -113,7 +113,7 @@ def show_audit(terminal: Terminal, entries: Iterable[AuditEntry], *, with_id: bo
             short_moment(entry.recorded_at) if terminal.narrow else moment(entry.recorded_at),
             entry.topic,
             *((f"…{str(entry.execution_id)[-SHORT_ID:]}",) if with_id else ()),
-            entry.actor,
+            clean(entry.asked_by.told(contact_erased=entry.contact_erased)),
             _told(entry),
         )
         for entry in entries
@@ -122,9 +122,17 @@ def show_audit(terminal: Terminal, entries: Iterable[AuditEntry], *, with_id: bo
     terminal.table(headers, rows, right=("POS",), whole=("POS", "WHEN", "EVENT", "EXECUTION"))
 
 
-def show_history(ledger: Ledger, terminal: Terminal, table: str, given: str) -> None:
+def show_history(
+    ledger: Ledger,
+    terminal: Terminal,
+    table: str,
+    given: str,
+    *,
+    settings: dict[str, str] | None,
+    role: str | None,
+) -> None:
     """Show what was done to one record."""
-    entries = ledger.history(table, parse_key(given, "KEY"))
+    entries = ledger.history(table, parse_key(given, "KEY"), context=settings, role=role)
     if terminal.as_json:
         terminal.give(entries)
     elif not entries:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -50,6 +51,8 @@ def run(
     max_failures: option.MaxFailures = None,
     max_failure_ratio: option.MaxFailureRatio = None,
     on_locked: option.OnLocked = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     queue: option.Queue = None,
     priority: option.Priority = 0,
     confirm: option.Confirm = None,
@@ -109,6 +112,8 @@ def run(
         max_failures=max_failures,
         max_failure_ratio=max_failure_ratio,
         on_locked=on_locked,
+        settings=whose.typed_settings(settings),
+        role=role,
     )
     state = state_of(context)
     with state.ledger() as ledger:
@@ -148,6 +153,8 @@ def preview(
     on_failure: option.OnFailure = "continue",
     max_failures: option.MaxFailures = None,
     max_failure_ratio: option.MaxFailureRatio = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     records: Annotated[
         int | None,
         typer.Option("--records", min=0, help="How many are tried at most."),
@@ -196,6 +203,8 @@ def preview(
         on_failure=on_failure,
         max_failures=max_failures,
         max_failure_ratio=max_failure_ratio,
+        settings=whose.typed_settings(settings),
+        role=role,
     )
     state = state_of(context)
     with state.ledger() as ledger:

@@ -1,6 +1,6 @@
 """Runs what was asked for on the command line: counts, asks, works with a bar, and says what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import typer
@@ -15,6 +15,7 @@ from .cli_exit_codes import ExitCode
 from .cli_export_lists import show_written
 from .cli_hints import Step
 from .cli_lookup import read_details, read_undo
+from .cli_next_steps import after_interruption, show_waiting, who_goes_on, workers_of
 from .cli_preview_card import show_preview, show_token
 from .cli_state import say_error
 from .cli_terminal import WARN, Terminal, many
@@ -23,6 +24,7 @@ from .handle import Handle
 from .handles import ExecutionHandle, UndoHandle
 from .ledger import Ledger
 from .progress import Progress
+from .roster import WorkerView
 
 SAMPLE = 5
 
@@ -178,9 +180,7 @@ def _submitted(ledger: Ledger, terminal: Terminal, execution: ExecutionHandle) -
     if terminal.as_json:
         terminal.give(read_details(ledger.store, execution.id).execution)
     else:
-        terminal.say(f"Execution {execution.id} waits for the workers.")
-        go_on = Step("Be a worker until all is done", ("worker", "--until-idle"))
-        terminal.steps([go_on, Step("See how it goes", ("show", execution.id))])
+        show_waiting(terminal, execution, "Execution")
     return ExitCode.DONE
 
 
@@ -193,21 +193,27 @@ def _interrupted(terminal: Terminal, handle: Handle, label: str) -> None:
         if terminal.as_json:
             say_error({"code": "interrupted", "message": nothing}, as_json=True)
         return
+    goes_on = counts.status not in handle.ended and (counts.pending or not counts.total_final)
+    workers = workers_of(handle) if goes_on else []
+    kept = "Interrupted. Every batch that was done is done and recorded; nothing is lost."
+    told = f"{kept} {_what_now(workers)}" if goes_on else kept
     if terminal.as_json:
         store = handle.ledger.store
         undone = isinstance(handle, UndoHandle)
         terminal.give(
             read_undo(store, handle.id) if undone else read_details(store, handle.id).execution
         )
+        names = [worker.name for worker in workers]
+        say_error({"code": "interrupted", "message": told, "workers": names}, as_json=True)
+        return
     applied = "restored" if isinstance(handle, UndoHandle) else past_tense(label)
-    terminal.note(
-        "Interrupted. Every batch that was done is done and recorded; nothing is lost.", WARN
-    )
+    terminal.note(told, WARN)
     terminal.note(tally(counts, applied=applied))
-    steps = [Step("See how it stands", ("show", handle.id))]
-    if counts.pending or not counts.total_final:
-        steps.append(Step("Go on with the rest", ("worker", "--until-idle")))
-        if not isinstance(handle, UndoHandle):
-            cancel = ("cancel", handle.id)
-            steps.append(Step("Stop it for good; what is done can then be undone", cancel, True))
-    terminal.steps(steps, beside=True)
+    see = Step("See how it stands", ("show", handle.id))
+    terminal.steps(after_interruption(handle, workers) if goes_on else [see], beside=True)
+
+
+def _what_now(workers: Sequence[WorkerView]) -> str:
+    if workers:
+        return f"But it is not stopped: {who_goes_on(workers)}."
+    return "No worker is there for its queue, so nobody goes on with it."

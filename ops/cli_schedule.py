@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -77,6 +78,8 @@ def schedule(
     streaming: option.Streaming = False,
     frozen: option.Frozen = False,
     on_locked: option.OnLocked = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     undo_days: option.UndoDays = None,
     irreversible: option.Irreversible = False,
     queue: option.Queue = None,
@@ -125,6 +128,8 @@ def schedule(
         streaming=streaming,
         frozen=frozen,
         on_locked=on_locked,
+        settings=whose.typed_settings(settings),
+        role=role,
     )
     state = state_of(context)
     with state.ledger() as ledger:
@@ -224,15 +229,19 @@ def reschedule(
     _json: option.Json = False,
 ) -> None:
     """Give it another time, expression or zone."""
-    from .cli_scheduling import steer
+    from .cli_scheduling import reschedule as give_rule
 
     state = state_of(context)
     with state.ledger() as ledger:
-        steer(
+        give_rule(
             ledger,
             state.terminal(),
             schedule,
-            lambda it: it.reschedule(at=at, cron=cron, timezone=timezone, by=by, reason=reason),
+            at=at,
+            cron=cron,
+            timezone=timezone,
+            by=by,
+            reason=reason,
         )
 
 

@@ -7,14 +7,18 @@ from uuid import UUID
 
 from rich.text import Text
 
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import ScheduleNotFound
-from action_ledger.domain.rule import local_time
+from action_ledger.domain.rule import At, local_time
 
 from .cli_lookup import find_row, read_details
+from .cli_next_steps import show_waiting
 from .cli_running import confirm
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
 from .cli_wanted import Wanted
 from .ledger import Ledger
+from .roster import read_serving
+from .rules import rule_of
 from .schedule_handles import ScheduleHandle
 from .schedule_views import SQL, ScheduleRun, ScheduleView, Upcoming
 
@@ -40,14 +44,16 @@ def schedule_wanted(
     handle = request.schedule(
         at=at, cron=cron, timezone=timezone, catch_up=catch_up, selection=selection
     )
-    view = handle.view()
+    view, moved = handle.view(), _moved_from(at=at, cron=cron, timezone=timezone)
     if terminal.as_json:
-        terminal.give(view)
+        terminal.give({**view.model_dump(mode="json"), "moved_from": moved})
         return
     terminal.say(f"Schedule {handle.id} runs {_rule(view)}, next {_due(view)}.")
+    _say_moved(terminal, view, moved)
     if view.records is not None:
         terminal.say(f"Its selection is frozen: {many(view.records, 'record')}.")
-    terminal.say("Workers run it:  action-ledger worker", QUIET)
+    if not read_serving(ledger.store, request.options["queue"]):
+        terminal.say("No worker is there to run it: action-ledger worker", QUIET)
     terminal.say(f"See how it goes: action-ledger schedules show {handle.id}", QUIET)
 
 
@@ -134,20 +140,40 @@ def steer(
     if terminal.as_json:
         terminal.give(view)
     else:
-        text = Text.assemble(f"Schedule {view.id} is ", state(view.status))
-        terminal.say(text + Text(f", next {_due(view)}." if view.due_at else "."))
+        _say_standing(terminal, view)
+
+
+def reschedule(
+    ledger: Ledger,
+    terminal: Terminal,
+    given: str,
+    *,
+    at: str | None,
+    cron: str | None,
+    timezone: str | None,
+    by: str | None,
+    reason: str | None,
+) -> None:
+    """Give a schedule another rule, and say when it is due by that."""
+    handle = find_schedule(ledger, given)
+    handle.reschedule(at=at, cron=cron, timezone=timezone, by=by, reason=reason)
+    view, moved = handle.view(), _moved_from(at=at, cron=cron, timezone=timezone)
+    if terminal.as_json:
+        terminal.give({**view.model_dump(mode="json"), "moved_from": moved})
+        return
+    _say_standing(terminal, view)
+    _say_moved(terminal, view, moved)
 
 
 def run_schedule_now(
-    ledger: Ledger, terminal: Terminal, given: str, *, by: str | None, reason: str | None
+    ledger: Ledger, terminal: Terminal, given: str, *, by: Asker | None, reason: str | None
 ) -> None:
     """Run a schedule out of turn, and leave it to the workers."""
     execution = find_schedule(ledger, given).run_now(by=by, reason=reason)
     if terminal.as_json:
         terminal.give(read_details(ledger.store, execution.id).execution)
     else:
-        terminal.say(f"Execution {execution.id} waits for the workers: action-ledger worker")
-        terminal.say(f"See how it goes: action-ledger show {execution.id}", QUIET)
+        show_waiting(terminal, execution, "Execution")
 
 
 def find_schedule(ledger: Ledger, given: str) -> ScheduleHandle:
@@ -162,6 +188,23 @@ def find_schedule(ledger: Ledger, given: str) -> ScheduleHandle:
     if row is None:
         raise ScheduleNotFound(schedule_id=given)
     return ScheduleHandle(ledger, row["id"])
+
+
+def _say_standing(terminal: Terminal, view: ScheduleView) -> None:
+    text = Text.assemble(f"Schedule {view.id} is ", state(view.status))
+    terminal.say(text + Text(f", next {_due(view)}." if view.due_at else "."))
+
+
+def _moved_from(*, at: str | None, cron: str | None, timezone: str | None) -> str | None:
+    """Give the local time that was asked for, where the clocks skip it and it is another by that."""
+    rule = rule_of(at=at, cron=cron, timezone=timezone)
+    return rule.at.isoformat() if isinstance(rule, At) and rule.skipped else None
+
+
+def _say_moved(terminal: Terminal, view: ScheduleView, moved: str | None) -> None:
+    if moved is not None and view.at is not None:
+        skipped = f"The clocks of {view.timezone} skip {moved.replace('T', ' ')}"
+        terminal.say(f"{skipped}: it runs right after the gap, at {_local(view.at)}.", WARN)
 
 
 def _apart(ledger: Ledger, schedule_id: UUID) -> tuple[str | None, dict[str, Any] | None]:

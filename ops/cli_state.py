@@ -19,6 +19,8 @@ from .cli_exit_codes import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from action_ledger.domain.actor import Actor
+
     from .cli_terminal import Terminal
     from .database import Database
     from .ledger import Ledger
@@ -36,6 +38,8 @@ class State:
     database_url: str | None = None
     data_dir: Path | None = None
     app: str | None = None
+    issuer: str | None = None
+    on_behalf_of: str | None = None
     as_json: bool = False
 
     def settings(self) -> Settings:
@@ -43,6 +47,7 @@ class State:
         from pydantic import SecretStr, ValidationError
 
         from action_ledger.domain.errors import InvalidSetting
+        from action_ledger.domain.findings import what_is_wrong
 
         from .settings import Settings
 
@@ -57,7 +62,7 @@ class State:
             wrong = error.errors(include_input=False, include_url=False)[0]
             name = "_".join(map(str, wrong["loc"])).upper()
             name = name if name.startswith("ACTION_LEDGER_") else f"ACTION_LEDGER_{name}"
-            raise InvalidSetting(setting=name, detail=wrong["msg"]) from error
+            raise InvalidSetting(setting=name, detail=what_is_wrong(wrong)) from error
 
     def ledger(self) -> Ledger:
         """Open the ledger, the host's own where --app names it; telemetry starts if the environment asks for it."""
@@ -72,6 +77,26 @@ class State:
         settings = self.settings()
         configure(version())
         return open_ledger(settings=settings)
+
+    def asker(self, subject: str) -> Actor:
+        """Give who asks, from this host and with this program. Raises what is wrong with the name."""
+        import socket
+
+        from pydantic import ValidationError
+
+        from action_ledger.domain.actor import Actor
+        from action_ledger.domain.findings import wrong_fields
+
+        try:
+            return Actor(
+                subject=subject,
+                issuer=self.issuer,
+                on_behalf_of=self.on_behalf_of,
+                address=socket.gethostname(),
+                agent=f"action-ledger/{version()}",
+            )
+        except ValidationError as error:
+            raise typer.BadParameter(wrong_fields(error)) from error
 
     def database(self) -> tuple[Database, Settings]:
         """Open the database alone, migrated or not."""
@@ -111,6 +136,7 @@ def report(error: Exception, *, as_json: bool) -> ExitCode | None:
 
     from action_ledger.domain.errors import ActionLedgerError, InvalidUsage
 
+    from .cli_option_names import by_options
     from .translation import translated
 
     if isinstance(error, UsageError):
@@ -121,6 +147,7 @@ def report(error: Exception, *, as_json: bool) -> ExitCode | None:
         error = translated(error)
     if not isinstance(error, ActionLedgerError):
         return None
+    error = by_options(error)
     say_error(error.to_dict(), as_json=as_json)
     return code_of(error)
 

@@ -1,6 +1,6 @@
 """`action-ledger watch`, `pause`, `resume`, `cancel`, `tune` and `retry`: what is done about a run under way."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -147,7 +147,7 @@ def _steer(
     verb: str,
     execution: str,
     *,
-    by: str | None,
+    by: Any,  # noqa: ANN401 - an actor, where there is one
     reason: str | None,
     **options: object,
 ) -> None:

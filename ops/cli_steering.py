@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import typer
 
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters
 
 from .cli_bars import watching
@@ -13,11 +14,13 @@ from .cli_cards import show_result
 from .cli_exit_codes import ExitCode
 from .cli_lookup import find, read_details
 from .cli_running import run_request
+from .cli_silence import Silence
 from .cli_terminal import Terminal
 from .cli_undoing import show_undo
 from .handle import Handle
 from .handles import ExecutionHandle, UndoHandle
 from .ledger import Ledger
+from .progress import Progress
 
 EVERY = 0.2
 """Seconds between looks at what is watched."""
@@ -30,7 +33,7 @@ def steer_execution(
     given: str,
     verb: str,
     *,
-    by: str | None,
+    by: Asker | None,
     reason: str | None,
     options: Mapping[str, object],
 ) -> None:
@@ -52,10 +55,11 @@ def watch_job(ledger: Ledger, terminal: Terminal, given: str) -> ExitCode:
         if found.kind == "execution"
         else UndoHandle(ledger, found.id)
     )
+    silence = Silence(terminal)
     with watching(terminal, found.kind) as bar:
         try:
             said = None
-            while (counts := job.progress()).status not in {*job.ended, PAUSED}:
+            while (counts := _look(job, silence)).status not in {*job.ended, PAUSED}:
                 bar.show(counts)
                 if terminal.as_json and counts.processed != said:
                     said = counts.processed
@@ -73,6 +77,11 @@ def watch_job(ledger: Ledger, terminal: Terminal, given: str) -> ExitCode:
     return ExitCode.DONE if whole else ExitCode.PARTLY
 
 
+def _look(job: Handle, silence: Silence) -> Progress:
+    with silence.broken():
+        return job.progress()
+
+
 def retry_execution(
     ledger: Ledger,
     terminal: Terminal,
@@ -80,7 +89,7 @@ def retry_execution(
     *,
     failed: bool,
     not_processed: bool,
-    by: str | None,
+    by: Asker | None,
     reason: str | None,
     workers: int,
     submit: bool,

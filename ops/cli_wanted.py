@@ -11,7 +11,9 @@ from typing import IO, Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, ArchiveParameters, UpdateParameters
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, SelectionTwice, UnreadableInput, shown
+from action_ledger.domain.findings import wrong_fields
 from action_ledger.domain.selection import And, Predicate
 
 from .builder import Request
@@ -62,7 +64,7 @@ class Chosen:
         try:
             more = _PREDICATE.validate_python(read_json(self.where_json, "--where-json"))
         except ValidationError as error:
-            raise UnreadableInput(source="--where-json", detail=first_error(error)) from error
+            raise UnreadableInput(source="--where-json", detail=wrong_fields(error)) from error
         return more if predicate is None else And(terms=(predicate, more))
 
 
@@ -133,7 +135,7 @@ class Wanted:
     action: str
     chosen: Chosen
     told: Told
-    by: str | None = None
+    by: Asker | None = None
     once: str | None = None
     batch_size: int | None = None
     adaptive: float | None = None
@@ -149,6 +151,8 @@ class Wanted:
     max_failures: int | None = None
     max_failure_ratio: float | None = None
     on_locked: str | None = None
+    settings: dict[str, str] | None = None
+    role: str | None = None
 
     def request(self, ledger: Ledger) -> Request:
         """Build the request. Keys of a file are read when it is sent, so each request is for one use."""
@@ -185,6 +189,8 @@ class Wanted:
         )
         if self.on_locked is not None:
             request = request.on_locked(self.on_locked)
+        if self.settings is not None or self.role is not None:
+            request = request.context(self.settings, role=self.role)
         return request.frozen() if self.frozen else request
 
 
@@ -198,10 +204,19 @@ def read_keys(source: str) -> Iterator[object]:
 
 
 def split_keys(text: str) -> list[object]:
-    """Read keys that stand in one argument: separated by commas, or a JSON array of keys."""
+    """Read keys that stand in one argument: separated by commas, or a JSON array of keys.
+
+    Raises UnreadableInput for a text without any: that is an empty variable of a shell, and no choice of nothing.
+    """
     if text.lstrip().startswith("["):
         return list(parse_key(text.strip(), "--keys"))
-    return [part.strip() for part in text.split(",") if part.strip()]
+    found: list[object] = [part.strip() for part in text.split(",") if part.strip()]
+    if not found:
+        detail = (
+            "there is no key in it, as in an empty variable of a shell; '[]' says no record at all"
+        )
+        raise UnreadableInput(source="--keys", detail=detail)
+    return found
 
 
 def parse_key(text: str, place: str) -> Any:  # noqa: ANN401 - JSON is anything
@@ -226,13 +241,6 @@ def read_json(source: str, option: str) -> Any:  # noqa: ANN401 - JSON is anythi
         return json.loads(text)
     except ValueError as error:
         raise UnreadableInput(source=name, detail=f"it is not JSON: {error}") from error
-
-
-def first_error(error: ValidationError) -> str:
-    """Say in one line what pydantic found first."""
-    found = error.errors(include_input=False, include_url=False)[0]
-    place = ".".join(map(str, found["loc"]))
-    return f"{place}: {found['msg']}" if place else found["msg"]
 
 
 def _assigned(action: str, option: str, text: str, what: str) -> tuple[str, str]:

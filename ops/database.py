@@ -6,6 +6,7 @@ All of them are in autocommit mode with dictionaries as rows: a transaction is a
 
 import os
 import select
+import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
@@ -13,6 +14,7 @@ from typing import Self
 import psycopg
 from psycopg import Connection, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -144,11 +146,14 @@ class Database:
         """
         pool = self.pool
         try:
-            connection = pool.getconn(self._timeout)
+            connection = _living(pool, time.monotonic() + self._timeout)
         except PoolTimeout as error:
             raise StoreUnavailable(reason=self._why_not(error)) from error
         try:
             yield connection
+        except ReadOnlySqlTransaction:
+            connection.close()  # the next may lead to the server that has taken this one's place
+            raise
         finally:
             pool.putconn(connection)
 
@@ -177,7 +182,6 @@ class Database:
                 "prepare_threshold": self._prepare_threshold,
             },
             configure=self._configure,
-            check=check,
             min_size=self._min_size,
             max_size=self._max_size,
             open=False,
@@ -194,6 +198,25 @@ class Database:
         except psycopg.OperationalError as reason:
             return one_line(reason)
         return one_line(error)
+
+
+def _living(pool: Pool, deadline: float) -> Connection[DictRow]:
+    """Take a connection that the server has not ended.
+
+    The pool can look too, but it waits after each dead one, twice as long as before: after a restart of the server a
+    full pool was of no use for half a minute.
+    """
+    while True:
+        connection = pool.getconn(max(0.0, deadline - time.monotonic()))
+        try:
+            check(connection)
+        except psycopg.Error:
+            pool.putconn(connection)  # which opens another in its place
+        except BaseException:
+            pool.putconn(connection)
+            raise
+        else:
+            return connection
 
 
 def _configure(connection: Connection[DictRow], prepare_threshold: int | None) -> None:

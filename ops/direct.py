@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import Connection
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import DictRow
 
 from action_ledger.domain.errors import StoreUnavailable
@@ -34,13 +35,17 @@ class Direct:
 
     @contextmanager
     def connection(self) -> Generator[Connection[DictRow]]:
-        """Lend it, opened again if the server has ended it.
+        """Lend it, opened again if the server has ended it, or takes no writes any more.
 
         Raises:
             StoreUnavailable: The server cannot be reached.
         """
         with self._lock:
-            yield self.get()
+            try:
+                yield self.get()
+            except ReadOnlySqlTransaction:
+                self.close()  # the next may lead to the server that has taken its place
+                raise
 
     def get(self) -> Connection[DictRow]:
         """Give the connection, as ``connection`` lends it. Raises StoreUnavailable."""

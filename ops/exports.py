@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.actions import Action, ExportAction
+from action_ledger.domain.actor import Actor, Asker
 from action_ledger.domain.commands import DAY
 from action_ledger.domain.errors import ExportNotFound
 from action_ledger.projections.sql_blocks import read_blocks
@@ -79,11 +80,15 @@ class Exports:
         return [ExportView.of(row) for row in rows]
 
     def clean(
-        self, *, by: str | None = None, days: float | None = None, dry_run: bool = False
+        self, *, by: Asker | None = None, days: float | None = None, dry_run: bool = False
     ) -> list[CleanedFile]:
-        """Remove the files of exports that are so old; the workers do it by themselves, by the setting."""
+        """Remove the files of exports that are so old; the workers do it by themselves, by the setting.
+
+        Raises ExportFailed for the first that could not be removed, once the others are.
+        """
         days = self._settings.export_retention_days if days is None else days
-        return clean_exports(self._store, seconds=days * DAY, actor=by, dry_run=dry_run)
+        actor = None if by is None else Actor.model_validate(by)
+        return clean_exports(self._store, seconds=days * DAY, actor=actor, dry_run=dry_run)
 
 
 def read_export(store: Store, execution_id: UUID) -> ExportView:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 
 from psycopg import InterfaceError, OperationalError
+from psycopg.errors import ReadOnlySqlTransaction
 
 from action_ledger.domain.errors import StoreUnavailable
 
@@ -22,6 +23,9 @@ AGAIN_SECONDS = 0.25
 OUTAGE_SHARE = 0.5
 """The next look at a store out of reach comes after at most so much of the time for which it has been away."""
 SHORTEST_LOOK, LONGEST_LOOK = 0.1, 10.0
+
+OUTAGES = (OperationalError, InterfaceError, ReadOnlySqlTransaction, StoreUnavailable)
+"""What is waited out. A server that only reads has been replaced by another, or will be."""
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +64,7 @@ class Guard:
             try:
                 body()
                 ended = True
-            except (OperationalError, InterfaceError, StoreUnavailable) as error:
+            except OUTAGES as error:
                 if over.is_set():
                     return
                 over.wait(_until_next_look(self._met(error)))

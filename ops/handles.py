@@ -22,19 +22,24 @@ from action_ledger.domain.undo import UndoStatus
 from action_ledger.projections.sql_blocks import read_blocks
 
 from .checks import check_actor, check_workers, invalid
+from .contexts import context_of, read_context
 from .effect_results import EffectResult, read_effects
 from .exports import ExportView, read_export
 from .handle import Handle
 from .inbox import REJECTED
 from .key_lists import key_list
 from .kin import read_children, read_reached
+from .later import LaterChange, read_later
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .retry import retry_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from action_ledger.domain.actor import Asker
+    from action_ledger.domain.context import Context
     from action_ledger.domain.event import Tally
+    from action_ledger.workers.undo_previewed import UndoPreview
 
     from .builder import Request
     from .ledger import Ledger
@@ -48,30 +53,30 @@ class ExecutionHandle(Handle):
     block = "execution"
     ended = frozenset({*(status for status in ExecutionStatus if status.ended), REJECTED})
 
-    def undo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
+    def undo(self, *, by: Asker | None = None, reason: str | None = None) -> UndoRequest:
         """Begin to take it back; ``.run()`` or ``.submit()`` ends the chain."""
         return UndoRequest(self.ledger, {"execution_id": self.id, "actor": by, "reason": reason})
 
-    def pause(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def pause(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Take nothing more of it up until it is resumed. Batches at work come to their end."""
         self._steer(PauseExecution, by, reason)
 
-    def resume(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def resume(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Let it go on."""
         self._steer(ResumeExecution, by, reason)
 
-    def cancel(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def cancel(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Stop it for good: after this no batch of it is completed. What is done stays, and can be undone."""
         self._steer(CancelExecution, by, reason)
 
-    def break_lock(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def break_lock(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Take its records away: no batch of it writes after this, and it has failed. Raises LockNotHeld."""
         self._steer(BreakLock, by, reason)
 
     def retune(
         self,
         *,
-        by: str | None = None,
+        by: Asker | None = None,
         reason: str | None = None,
         rate: float | str | None = None,
         concurrency: int | str | None = None,
@@ -84,7 +89,7 @@ class ExecutionHandle(Handle):
     def retry(
         self,
         *,
-        by: str | None = None,
+        by: Asker | None = None,
         reason: str | None = None,
         failed: bool = True,
         not_processed: bool = False,
@@ -97,7 +102,7 @@ class ExecutionHandle(Handle):
         return request.by(by, reason=reason) if by is not None else request
 
     def _steer(
-        self, kind: type[AnySteering], by: str | None, reason: str | None, **options: object
+        self, kind: type[AnySteering], by: Asker | None, reason: str | None, **options: object
     ) -> None:
         check_actor(by)
         try:
@@ -111,8 +116,13 @@ class ExecutionHandle(Handle):
                 }
             )
         except ValidationError as error:
-            raise invalid(kind.__name__, error) from error
+            raise invalid(kind.model_fields["type"].default.partition("_")[0], error) from error
         self.ledger.handle(command)
+
+    @property
+    def context(self) -> Context | None:
+        """Whose rights it has; None where it declared none."""
+        return read_context(self.ledger.store, self.id)
 
     def not_processed(self) -> Iterator[Outcome]:
         """Give the records that were planned and never taken up, since it was closed before."""
@@ -127,6 +137,10 @@ class ExecutionHandle(Handle):
     def reached(self) -> dict[str, int]:
         """Count, by table, the rows of other tables that went or changed along through foreign keys."""
         return read_reached(self.ledger.store, execution_id=self.id)
+
+    def later(self) -> list[LaterChange]:
+        """Give the executions, and their undos, that wrote to the same records afterwards, oldest first."""
+        return read_later(self.ledger.store, execution_id=self.id)
 
     def failures(self) -> Iterator[Outcome]:
         """Give the records that failed, each with its key and the reason: an SQLSTATE or a stable code."""
@@ -177,6 +191,11 @@ class UndoHandle(Handle):
         execution_id = self.row()["execution_id"]
         return read_children(self.ledger.store, execution_id=execution_id, undo_id=self.id)
 
+    def later(self) -> list[LaterChange]:
+        """Give what other executions, and their undos, wrote to the same records afterwards, oldest first."""
+        execution_id = self.row()["execution_id"]
+        return read_later(self.ledger.store, execution_id=execution_id, undo_id=self.id)
+
     @property
     def excepted(self) -> list[str]:
         """The columns that did not come back bit for bit, since a trigger writes them."""
@@ -184,7 +203,7 @@ class UndoHandle(Handle):
             rows = transaction.execute(SQL["excepted"], {"undo_id": self.id}).fetchall()
         return [row["name"] for row in rows]
 
-    def redo(self, *, by: str | None = None, reason: str | None = None) -> UndoRequest:
+    def redo(self, *, by: Asker | None = None, reason: str | None = None) -> UndoRequest:
         """Begin to apply again what this undo took back."""
         execution_id = self.row()["execution_id"]
         return UndoRequest(
@@ -200,12 +219,12 @@ class UndoRequest:
     ledger: Ledger
     options: dict[str, Any]
 
-    def by(self, actor: str, *, reason: str | None = None) -> UndoRequest:
+    def by(self, actor: Asker, *, reason: str | None = None) -> UndoRequest:
         """Say who asks, and why."""
         return self._with(actor=actor, reason=reason)
 
     def on_conflict(self, policy: str) -> UndoRequest:
-        """Choose what happens to records that somebody changed since: skip (the default), fail or force."""
+        """Choose what happens to records that somebody changed since: skip (the default), merge, fail or force."""
         return self._with(policy=policy)
 
     def batches(self, numbers: Iterable[int]) -> UndoRequest:
@@ -216,9 +235,19 @@ class UndoRequest:
         """Take only some records back."""
         return self._with(keys=tuple(key_list(keys)))
 
+    def columns(self, *names: str) -> UndoRequest:
+        """Take only some columns back; the others are left, and are no conflict. Raises ColumnsNotUndoable at the end."""
+        return self._with(columns=names)
+
     def notify(self, **hooks: str) -> UndoRequest:
         """Name hooks that are told of it: ``progress=``, ``complete=``, ``failure=``."""
         return self._with(notify=hooks)
+
+    def context(
+        self, settings: Mapping[str, str] | None = None, *, role: str | None = None
+    ) -> UndoRequest:
+        """Say whose rights it has: those that the execution had, or it is refused with ContextDiffers."""
+        return self._with(context=context_of(settings, role))
 
     def once(self, key: str) -> UndoRequest:
         """Make it harmless to send twice, by a key of yours: see :meth:`Request.once`."""
@@ -231,6 +260,14 @@ class UndoRequest:
             return RequestUndo(command_id=uuid7(), **self.options)
         except ValidationError as error:
             raise invalid("undo", error) from error
+
+    def preview(self, sample: int = 10, *, records: int | None = None) -> UndoPreview:
+        """Do it, roll it back, and say what would come back, what would not and why. Nothing of it is recorded.
+
+        At most ``records`` are tried, or as many as the settings say; ``sample`` of each kind are shown. Raises what
+        the undo would raise, and PreviewBlocked.
+        """
+        return self.ledger.preview_undo(self.command(), sample=sample, records=records)
 
     def run(
         self, *, workers: int = 1, watch: Callable[[UndoHandle], None] | None = None

@@ -7,7 +7,8 @@ from uuid import UUID
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict
 
-from action_ledger.domain.errors import shown
+from action_ledger.domain.context import Context
+from action_ledger.domain.errors import ContextRequired, shown
 from action_ledger.domain.values import encode
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
@@ -41,17 +42,37 @@ class HistoryEntry(BaseModel):
     after: dict[str, str | None] | None
 
 
-def read_history(store: Store, table_name: str, key: object) -> list[HistoryEntry]:
-    """Read what was done to one record, oldest first. ``key`` is a tuple where the key has several columns."""
+def read_history(
+    store: Store, table_name: str, key: object, context: Context | None = None
+) -> list[HistoryEntry]:
+    """Read what was done to one record, oldest first. ``key`` is a tuple where the key has several columns.
+
+    With a context, what was done in it. Raises ContextRequired where a table with row-level security wants one.
+    """
     with store.transaction() as transaction:
         table = read_table(transaction.cursor, table_name)
+        if table.row_security and context is None:
+            raise ContextRequired(table=table.label, reason="its history is that of one context")
         values = {f"key{n}": text for n, text in enumerate(key_texts(table, encode(key)))}
         with keys_checked(table, value=shown(key)):
             held = transaction.cursor.execute(
-                _compose_holding(transaction, table), {**values, "table": reference_of(table)}
+                _compose_holding(transaction, table),
+                {
+                    **values,
+                    "table": reference_of(table),
+                    "context": None if context is None else context.model_dump_json(),
+                },
             ).fetchall()
         entries = [_entry(transaction, table, row, values) for row in held]
     return [entry for entry in entries if entry is not None]
+
+
+def has_ranges(table: Table) -> bool:
+    """Say whether a batch's first and last key tell what can be in it.
+
+    Not those of texts: their order in a batch is that of the column's collation, which may be another by now.
+    """
+    return not any(column.plain_type in _COLLATED for column in table.key)
 
 
 def _compose_holding(transaction: Transaction, table: Table) -> sql.Composed:
@@ -59,11 +80,8 @@ def _compose_holding(transaction: Transaction, table: Table) -> sql.Composed:
 
 
 def _in_range(table: Table) -> sql.Composable:
-    """Leave out batches whose first and last key say that the record is not among them.
-
-    Not for texts: their order in a batch is that of the column's collation, which may be another by now.
-    """
-    if any(column.plain_type in _COLLATED for column in table.key):
+    """Leave out batches whose first and last key say that the record is not among them."""
+    if not has_ranges(table):
         return sql.SQL("true")
 
     def bound(field: str) -> sql.Composable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
@@ -10,8 +11,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.errors import InvalidHook, shown
-from action_ledger.domain.hooks import HOOK_NAME, Hook
+from action_ledger.domain.hooks import HOOK_NAME, Hook, after_complete_hook
 from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.workers.after_complete import after_complete_of
 from action_ledger.workers.hook_caller import HookCaller
 
 from .schedule_views import check_limit
@@ -19,6 +21,8 @@ from .schedule_views import check_limit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from action_ledger.domain.actions import Actions
+    from action_ledger.domain.commands import RequestExecution
     from action_ledger.projections.register import Projections
     from action_ledger.projections.store import Store
 
@@ -56,15 +60,21 @@ class Hooks:
         projections: Projections,
         settings: Settings,
         hooks: Mapping[str, Hook],
+        actions: Actions,
     ) -> None:
-        """Raises InvalidHook for what is no hook."""
+        """``actions`` may have hooks of their own. Raises InvalidHook for what is no hook."""
         self._store, self._projections, self._settings = store, projections, settings
         self._hooks: dict[str, Hook] = {}
+        self._told = {
+            after_complete_hook(action.name): action
+            for action in actions
+            if action.after_complete is not None
+        }
         for name, hook in hooks.items():
             self.register(name, hook)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._hooks
+        return name in self._hooks or name in self._told
 
     def register(self, name: str, hook: H) -> H:
         """Let a function be called under a name. Raises InvalidHook for a name that is taken, or what is no function."""
@@ -79,18 +89,26 @@ class Hooks:
 
     def caller(self, store: Store | None = None) -> HookCaller:
         """Make what calls the hooks, over the ledger's connections or over others."""
+        store = store or self._store
+        of_actions = {name: after_complete_of(action, store) for name, action in self._told.items()}
         return HookCaller(
-            store or self._store,
-            self._hooks,
+            store,
+            ChainMap(self._hooks, of_actions),
             lease_seconds=self._settings.hook_lease_seconds,
             tries=self._settings.hook_tries,
         )
+
+    def concern(self, command: RequestExecution) -> bool:
+        """Say whether somebody is to be told of what becomes of a command."""
+        return command.notify is not None or after_complete_hook(command.action) in self._told
 
     def deliver(self) -> int:
         """Call the hooks that this process knows for all that is due now, in this thread; give the number of calls.
 
         Workers do that by themselves. What a hook raises is kept with its delivery, which is due again later.
         """
+        if not (self._hooks or self._told):
+            return 0
         self._projections.catch_up()
         caller, calls = self.caller(), 0
         while caller.step():

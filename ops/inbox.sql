@@ -37,7 +37,7 @@ FROM {schema}.command_inbox WHERE command_id = %(id)s::uuid
 -- name: inbox
 -- Commands that wait to be taken in, and those that were rejected; the newest first.
 SELECT command_id, command ->> 'type' AS command, command ->> 'action' AS action, command -> 'resource' ->> 'table' AS table,
-    subject, command ->> 'actor' AS actor, CASE WHEN rejected_at IS NULL THEN 'accepted' ELSE 'rejected' END AS status,
+    subject, coalesce(command -> 'actor' ->> 'subject', command ->> 'actor') AS actor, CASE WHEN rejected_at IS NULL THEN 'accepted' ELSE 'rejected' END AS status,
     error, detail, attempts, accepted_at, rejected_at
 FROM {schema}.command_inbox
 WHERE NOT %(rejected)s OR rejected_at IS NOT NULL

@@ -28,9 +28,11 @@ from action_ledger.domain.commands import (
     SteerExecution,
 )
 from action_ledger.domain.confirmation import NO_CONFIRMATION, ConfirmationPolicy
+from action_ledger.domain.erasure import EraseActor
 from action_ledger.domain.errors import (
     ActionLedgerError,
     CommandReused,
+    ContextDiffers,
     StoreUnavailable,
 )
 from action_ledger.domain.pace import Adaptive
@@ -41,6 +43,7 @@ from action_ledger.projections.store import Store, Transaction
 from action_ledger.workers.chain_request import ChainRequest
 from action_ledger.workers.chain_steering import ChainSteering
 from action_ledger.workers.claim import is_known
+from action_ledger.workers.erasure import ActorErasure
 from action_ledger.workers.faults import Scope, message_of, scope_of
 from action_ledger.workers.request import ExecutionRequest
 from action_ledger.workers.request_body import is_same_request
@@ -51,7 +54,7 @@ from action_ledger.workers.sweep import sweep
 from action_ledger.workers.undo_request import UndoRequest
 
 from .once import under_key
-from .rights import require_right
+from .rights import record_refusal, require_right
 from .translation import translated
 
 C = TypeVar("C", bound=Command)
@@ -119,12 +122,16 @@ class Intake:
         once = keys is not None and iter(keys) is keys
         # What meets a fault at once is left to a worker, which can split it.
         at_once = chain([self.at_once], repeat(False))  # noqa: FBT003 - values to be given out
-        with sending(command):
-            unfinished = self._try(
-                command,
-                lambda: self._taken(command, now=now, keys=keys, at_once=next(at_once)),
-                once=once,
-            )
+        try:
+            with sending(command):
+                unfinished = self._try(
+                    command,
+                    lambda: self._taken(command, now=now, keys=keys, at_once=next(at_once)),
+                    once=once,
+                )
+        except ContextDiffers as refused:
+            record_refusal(self._store, command, refused)
+            raise
         match command:
             case CancelExecution() | BreakLock():
                 sweep(self._store, command.execution_id)
@@ -180,6 +187,9 @@ class Intake:
                     transaction, self._actions, command, self._max_days_ahead
                 )
                 schedule.accept(streamed=keys)
+            case EraseActor():
+                ActorErasure(transaction, command).accept()
+                return False
             case SteerExecution():
                 steer(transaction, command)
                 return False
@@ -200,6 +210,7 @@ class Intake:
 
     def take_left(self, transaction: Transaction, command: AnyCommand) -> None:
         """Take a command in that a host left: what the actor may do is asked again, by whoever takes it in."""
+        self._policy.require_context(command)
         self._policy.require(command)
         self.take(transaction, command)
 

@@ -1,14 +1,9 @@
-"""The ledger: the command API, and the one place where everything is wired.
-
-``open_ledger`` gives a :class:`Ledger`; ``ledger.on(table)`` begins a chain that ends in a command; every
-command goes through ``ledger.handle``.
-"""
+"""The ledger: the command API, ``handle``, and the one place where everything is wired; ``on`` begins a command."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
@@ -17,7 +12,9 @@ from psycopg.rows import DictRow
 from pydantic import ValidationError
 
 from action_ledger.domain.actions import BUILT_IN, Action, Actions
+from action_ledger.domain.actor import Asker
 from action_ledger.domain.any_command import AnyCommand
+from action_ledger.domain.bounds import check_size
 from action_ledger.domain.catch_up import Patience
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.confirmation import ConfirmationPolicy
@@ -32,6 +29,7 @@ from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
 from action_ledger.workers.throttle import Throttle
 
+from .actors import erase_actor
 from .chain_handles import ChainHandle
 from .chain_views import chain_id_of
 from .checks import check_queues, check_workers
@@ -48,12 +46,9 @@ from .schedule_views import schedule_id_of
 from .service import Service
 from .settings import Settings
 from .target import Target
-from .views import ExecutionView, id_of
+from .views import ExecutionView, Probe, id_of
 from .wiring import wired_store
 from .within import HostIntake
-
-Probe = Callable[[ExecutionView], str | None]
-"""Says why an execution is to be held back for now, or None."""
 
 
 class Ledger(LedgerReads):
@@ -76,8 +71,8 @@ class Ledger(LedgerReads):
         self.store = wired_store(self._lend, settings)
         self.projections = Projections(self.store)
         self.exports = Exports(self.store, settings)
-        self.hooks = Hooks(self.store, self.projections, settings, hooks or {})
-        self._policy = Policy(settings.limits, authorize)
+        self.hooks = Hooks(self.store, self.projections, settings, hooks or {}, self.actions)
+        self._policy = Policy(settings.limits, authorize, settings.contexts)
         self._intake = Intake(
             self.store,
             self.actions,
@@ -113,11 +108,10 @@ class Ledger(LedgerReads):
 
         A command that steers a schedule gives the schedule's id; one that runs it now, the execution's.
 
-        With ``now`` the execution is planned at once, and applied at once when it fits one batch. ``keys``
-        travel beside a command whose selection is ``Keys(keys=None)``. A command that is sent twice, with one
-        ``command_id``, is taken in once.
+        With ``now`` the execution is planned at once, and applied at once when it fits one batch. ``keys`` travel beside
+        a command whose selection is ``Keys(keys=None)``. Sent twice, with one ``command_id``, it is taken in once.
         """
-        command = self._way_in.named(command)
+        command = self.named(command)
         self._way_in.accept(command, now=now, keys=keys)
         return command.subject
 
@@ -135,6 +129,7 @@ class Ledger(LedgerReads):
 
     def named(self, command: C) -> C:
         """Give a command that has a key (``once``) the id under which that key's command is known, for ever."""
+        check_size(command)
         return self._way_in.named(command)
 
     def run(
@@ -147,14 +142,25 @@ class Ledger(LedgerReads):
     ) -> ExecutionHandle:
         """Take an execution in and work on it, in this process, until it has ended."""
         check_workers(workers)
-        command = self._way_in.named(command)
+        command = self.named(command)
         unfinished = self._way_in.accept(command, now=True, keys=keys)
         execution = ExecutionHandle(self, command.command_id)
         if unfinished:
             execution.finish(workers=workers, watch=watch)
-        if command.notify is not None:
+        if self.hooks.concern(command):
             self.hooks.deliver()
         return execution
+
+    def erase_actor(
+        self,
+        subject: str,
+        *,
+        issuer: str | None = None,
+        by: Asker | None = None,
+        reason: str | None = None,
+    ) -> int:
+        """Delete from where an actor asked, and give of how many commands that was; events and ids stay as they are."""
+        return erase_actor(self, subject, issuer=issuer, by=by, reason=reason)
 
     def ask_to_confirm(self, policy: ConfirmationPolicy) -> None:
         """Let another policy than that of the settings say which executions have to be confirmed."""
@@ -285,11 +291,6 @@ class Ledger(LedgerReads):
         """Use it as a context."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()

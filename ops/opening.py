@@ -13,9 +13,10 @@ from action_ledger.domain.policy import Authorize
 
 from .database import Database
 from .embedded import embedded_url
-from .ledger import Ledger, Probe
+from .ledger import Ledger
 from .migrations import migrate, require_current
 from .settings import Settings
+from .views import Probe
 
 
 def open_ledger(

@@ -1,7 +1,22 @@
 -- name: execution
-SELECT e.*, p.held_because, p.probe_error, l.waits_for, clock_timestamp() AS now
+-- Of one that was closed, batches that nobody did are closed too: `batches_left` says how many.
+-- How long it was paused is in its own short stream: a pause lasts until whatever comes next, but for another pace.
+SELECT e.*, k.body AS contact_body, p.held_because, p.probe_error, l.waits_for, clock_timestamp() AS now, s.paused_seconds,
+    CASE WHEN e.status IN ('cancelled', 'failed', 'rolling_back', 'rolled_back') THEN (
+        SELECT count(*) FROM {batches} b
+        WHERE b.execution_id = e.execution_id AND b.status <> 'split' AND b.records > b.applied + b.failed + b.skipped
+    ) END AS batches_left
 FROM {executions} e LEFT JOIN {schema}.paces p ON p.job_id = e.execution_id AND e.ended_at IS NULL
 LEFT JOIN {locks} l ON l.owner_id = e.execution_id
+LEFT JOIN {schema}.actor_contacts k ON k.digest = e.contact
+CROSS JOIN LATERAL (
+    SELECT sum(extract(epoch FROM coalesce(n.recorded_at, clock_timestamp()) - v.recorded_at))::float8 AS paused_seconds
+    FROM {schema}.stored_events v CROSS JOIN LATERAL (
+        SELECT min(w.recorded_at) AS recorded_at FROM {schema}.stored_events w
+        WHERE w.originator_id = v.originator_id AND w.originator_version > v.originator_version
+            AND w.topic <> 'execution.retuned') n
+    WHERE v.originator_id = e.execution_id AND v.topic = 'execution.paused'
+) s
 WHERE e.execution_id = %(id)s
 
 -- name: undo
@@ -51,11 +66,22 @@ WHERE b.execution_id = %(execution_id)s AND e.topic = 'batch.compensated' AND s.
 GROUP BY r.key ORDER BY r.key
 
 -- name: executions
--- The newest first.
-SELECT *, clock_timestamp() AS now FROM {executions}
-WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(actor)s::text IS NULL OR actor = %(actor)s)
-    AND (%(table)s::text IS NULL OR table_name = %(table)s)
-ORDER BY requested_at DESC LIMIT %(limit)s
+-- The newest first. `batches_left` as above, of those that are listed alone.
+SELECT e.*, k.body AS contact_body, clock_timestamp() AS now,
+    CASE WHEN e.status IN ('cancelled', 'failed', 'rolling_back', 'rolled_back') THEN (
+        SELECT count(*) FROM {batches} b
+        WHERE b.execution_id = e.execution_id AND b.status <> 'split' AND b.records > b.applied + b.failed + b.skipped
+    ) END AS batches_left
+FROM (
+    SELECT * FROM {executions}
+    WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+        AND (%(table)s::text IS NULL OR table_name = %(table)s)
+    ORDER BY requested_at DESC LIMIT %(limit)s
+) e LEFT JOIN {schema}.actor_contacts k ON k.digest = e.contact ORDER BY e.requested_at DESC
+
+-- name: table_known
+-- Whether a table has executions under that very name, wherever it is by now.
+SELECT 1 AS known FROM {executions} WHERE table_name = %(table)s LIMIT 1
 
 -- name: outcomes
 -- Records that were not changed, in the order in which they were met. One row a reason, columns as arrays.
@@ -92,7 +118,7 @@ WHERE b.execution_id = %(execution_id)s AND s.direction = 'do'
 ORDER BY b.number, b.batch_id, s.part
 
 -- name: audit
-SELECT position, recorded_at, topic, execution_id, batch_id, undo_id, actor, correlation_id, details FROM {audit}
+SELECT a.*, k.body AS contact_body FROM {audit} a LEFT JOIN {schema}.actor_contacts k ON k.digest = a.contact
 WHERE position > %(after)s AND (%(execution_id)s::uuid IS NULL OR execution_id = %(execution_id)s)
     AND (%(actor)s::text IS NULL OR actor = %(actor)s)
 ORDER BY position LIMIT %(limit)s
@@ -100,7 +126,7 @@ ORDER BY position LIMIT %(limit)s
 -- name: newest_of_audit
 -- The newest entries, in the order in which they happened.
 SELECT * FROM (
-    SELECT position, recorded_at, topic, execution_id, batch_id, undo_id, actor, correlation_id, details FROM {audit}
+    SELECT a.*, k.body AS contact_body FROM {audit} a LEFT JOIN {schema}.actor_contacts k ON k.digest = a.contact
     WHERE (%(execution_id)s::uuid IS NULL OR execution_id = %(execution_id)s)
         AND (%(actor)s::text IS NULL OR actor = %(actor)s)
     ORDER BY position DESC LIMIT %(limit)s
@@ -119,8 +145,10 @@ JOIN {schema}.change_sets s ON s.batch_id = b.batch_id
 LEFT JOIN {undos} u ON u.undo_id = s.undo_id
 JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
 LEFT JOIN {schema}.request_bodies r ON r.owner = coalesce(s.undo_id, b.execution_id)
-WHERE s.child_table = %(table)s
-    OR CASE WHEN b.table_name = %(table)s AND s.child_table IS NULL THEN {in_range} ELSE false END
+LEFT JOIN {schema}.request_bodies a ON a.owner = b.execution_id
+WHERE (s.child_table = %(table)s
+        OR CASE WHEN b.table_name = %(table)s AND s.child_table IS NULL THEN {in_range} ELSE false END)
+    AND (%(context)s::jsonb IS NULL OR a.body -> 'context' = %(context)s::jsonb)
 ORDER BY v.notification_id, s.part
 
 -- name: images_of_key

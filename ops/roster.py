@@ -80,12 +80,22 @@ class WorkerView(BaseModel):
         state = row["state"] if row["alive"] else WorkerState.LOST
         return cls.model_validate({**row, "units": units, "state": state})
 
+    def serves(self, queue: str) -> bool:
+        """Say whether it takes up what comes in a queue: it is alive, not about to leave, and has that queue."""
+        there = self.alive and self.state is not WorkerState.STOPPING
+        return there and (self.queues is None or queue in self.queues)
+
 
 def read_workers(store: Store) -> list[WorkerView]:
     """List the workers that are there, and those that were lost lately; the longest there first."""
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["workers"]).fetchall()
     return [WorkerView.of(row) for row in rows]
+
+
+def read_serving(store: Store, queue: str) -> list[WorkerView]:
+    """List the workers that take up what is in a queue, by their last heartbeats."""
+    return [worker for worker in read_workers(store) if worker.serves(queue)]
 
 
 class Entry:

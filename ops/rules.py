@@ -7,6 +7,7 @@ from uuid_utils.compat import uuid7
 
 from action_ledger.domain.commands import CreateSchedule, RequestExecution
 from action_ledger.domain.errors import InvalidSchedule
+from action_ledger.domain.findings import wrong_fields
 from action_ledger.domain.rule import At, Cron
 
 
@@ -51,11 +52,7 @@ def schedule_command(
 
 def invalid_schedule(error: ValidationError) -> InvalidSchedule:
     """Say in the ledger's own words what pydantic found wrong."""
-    detail = "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'all'}: {item['msg']}"
-        for item in error.errors(include_input=False, include_url=False)
-    )
-    return InvalidSchedule(detail=detail)
+    return InvalidSchedule(detail=wrong_fields(error))
 
 
 def _zone_of(at: object) -> str | None:

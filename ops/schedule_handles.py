@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from action_ledger.domain.actor import Asker
     from action_ledger.projections.projection import Recorded
 
     from .handles import ExecutionHandle
@@ -68,11 +69,11 @@ class ScheduleHandle:
         with store.transaction() as transaction:
             return store.read_stream(transaction.cursor, self.id)
 
-    def pause(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def pause(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Let nothing of it run until it is resumed."""
         self._steer(PauseSchedule, by=by, reason=reason)
 
-    def resume(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def resume(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """Let it go on. What fell due meanwhile is made up for only where the policy is ``all``."""
         self._steer(ResumeSchedule, by=by, reason=reason)
 
@@ -82,18 +83,18 @@ class ScheduleHandle:
         at: datetime | str | None = None,
         cron: str | None = None,
         timezone: str | None = None,
-        by: str | None = None,
+        by: Asker | None = None,
         reason: str | None = None,
     ) -> None:
         """Give it another time, expression or zone. A paused one stays paused."""
         rule = rule_of(at=at, cron=cron, timezone=timezone)
         self._steer(Reschedule, by=by, reason=reason, rule=rule)
 
-    def cancel(self, *, by: str | None = None, reason: str | None = None) -> None:
+    def cancel(self, *, by: Asker | None = None, reason: str | None = None) -> None:
         """End it. Executions that it has fired go on; cancel those by themselves."""
         self._steer(CancelSchedule, by=by, reason=reason)
 
-    def run_now(self, *, by: str | None = None, reason: str | None = None) -> ExecutionHandle:
+    def run_now(self, *, by: Asker | None = None, reason: str | None = None) -> ExecutionHandle:
         """Run it once more, out of turn, and leave that to the workers. What is due next stays as it is."""
         return self.ledger.execution(self._steer(RunScheduleNow, by=by, reason=reason))
 
@@ -101,7 +102,7 @@ class ScheduleHandle:
         self,
         kind: type[AnyScheduleSteering],
         *,
-        by: str | None,
+        by: Asker | None,
         reason: str | None,
         **fields: Any,  # noqa: ANN401
     ) -> UUID:

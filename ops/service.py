@@ -9,27 +9,25 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from psycopg import OperationalError
-
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import Patience
+from action_ledger.domain.commands import DAY
 from action_ledger.domain.errors import StoreUnavailable, WorkerFailed
 from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.workers.conductor import Conductor
 from action_ledger.workers.inbox import Inbox
+from action_ledger.workers.keeper import Keeper
 from action_ledger.workers.loop import Worker
 from action_ledger.workers.scheduler import Scheduler
-from action_ledger.workers.sweep import sweep
 from action_ledger.workers.throttle import Throttle
 
 from .attendant import Attendant
 from .bell import Bell
 from .database import Database
 from .direct import Direct
-from .exports import Exports
-from .guard import Guard
+from .guard import OUTAGES, Guard
 from .hooks import Hooks
 from .memory import resident_megabytes
 from .outage import Outage
@@ -81,7 +79,7 @@ class Service:
             Direct(database.connect, silence=settings.lease_seconds / 2)
             for _ in range(plan.concurrency + 4)
         ]
-        *theirs, swept, followed, told, attended = self._directs
+        *theirs, keeps, followed, told, attended = self._directs
         self._workers = [
             Worker(
                 store.over(direct.connection),
@@ -96,27 +94,21 @@ class Service:
             )
             for direct in theirs
         ]
-        self._swept = store.over(swept.connection)
-        self._scheduler = Scheduler(
-            self._swept,
-            actions,
-            name=plan.name,
-            lease_seconds=settings.lease_seconds,
-            patience=patience,
-            policy=policy,
+        kept = store.over(keeps.connection)
+        lease = settings.lease_seconds
+        self._keeper = Keeper(
+            kept,
+            inbox(kept),
+            Scheduler(
+                kept, actions, name=plan.name, lease_seconds=lease, patience=patience, policy=policy
+            ),
+            Conductor(kept, actions, name=plan.name, lease_seconds=lease, policy=policy),
+            file_seconds=settings.export_retention_days * DAY,
+            rejected_seconds=settings.rejected_retention_days * DAY,
         )
-        self._conductor = Conductor(
-            self._swept,
-            actions,
-            name=plan.name,
-            lease_seconds=settings.lease_seconds,
-            policy=policy,
-        )
-        self._inbox = inbox(self._swept)
         self._caller = hooks.caller(store.over(told.connection))
         self._last_caller = hooks.caller()
-        self._sweep_seconds = settings.lease_seconds
-        self._exports = Exports(self._swept, settings)
+        self._keep_seconds = lease
         self._projections = Projections(store.over(followed.connection))
         self._attendant = Attendant(
             attended,
@@ -201,7 +193,7 @@ class Service:
             Projections(self._store).catch_up()
             self._told.ring()
             return self._last_caller.due_in() != 0
-        except (OperationalError, StoreUnavailable) as error:
+        except OUTAGES as error:
             self._met(error)
             return False
 
@@ -235,22 +227,14 @@ class Service:
             self.stop(Ended.LIMIT)
 
     def _keep(self) -> None:
-        """Take in what hosts left, fire what is due and move chains on, when that was announced or has come.
-
-        At least once in a lease period; and then mend what dead workers left.
-        """
+        """Keep the ledger in order: when something was announced or has come due, and once in a lease period."""
         while not self._stopping.is_set():
             heard = self._news.rings
-            while not self._stopping.is_set() and (
-                self._inbox.step() | self._scheduler.step() | self._conductor.step()
-            ):
-                pass
-            if sweep(self._swept):
+            while not self._stopping.is_set() and self._keeper.step():
                 self._work.ring()
-            self._exports.clean()
             self._kept = True
             self._stopping.wait(CHECK_SECONDS)
-            self._news.wait(heard, self._sweep_seconds)
+            self._news.wait(heard, self._keep_seconds)
 
     def _follow(self) -> None:
         """Keep the views current: at once while the workers are idle, else about every second."""

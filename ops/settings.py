@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from action_ledger.domain.confirmation import STRICTNESS, Asked, ConfirmationPolicy
+from action_ledger.domain.context import AllowedContexts, RoleName, SettingPattern
 from action_ledger.domain.limits import AllLimits, Limits
 from action_ledger.domain.pace import Adaptive
 from action_ledger.workers.previewed import PreviewLimits
@@ -97,6 +98,9 @@ class Settings(BaseSettings):
     export_retention_days: Annotated[float, Field(gt=0)] = 7
     """How long the file of an export is kept before a worker removes it."""
 
+    rejected_retention_days: Annotated[float, Field(gt=0)] = 30
+    """How long a rejected command stays in the inbox; that it was rejected is in the audit for ever."""
+
     export_font: Path | None = None
     """A TrueType font that PDFs are set in. None is one for Latin scripts."""
     preview_records: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
@@ -143,6 +147,12 @@ class Settings(BaseSettings):
     action_limits: dict[str, Limits] = {}
     """Limits of single actions, as JSON, which hold as well: `{"delete": {"concurrent": 1, "records": 1000}}`; also `per_minute`, `cooldown_seconds`, `cooldown_records`."""
 
+    context_settings: tuple[SettingPattern, ...] = ()
+    """Which settings a command may declare as its context, as a JSON array: `["app.tenant_id"]`, or `["app.*"]` for all of `app`."""
+
+    context_roles: tuple[RoleName, ...] = ()
+    """Which roles a command may name in its context, as a JSON array."""
+
     append_lock_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
     """How long a writer waits for its turn to append before it rolls back and tries again."""
 
@@ -177,6 +187,11 @@ class Settings(BaseSettings):
             per_minute=self.max_executions_per_minute,
         )
         return AllLimits(general=general, by_action=self.action_limits)
+
+    @property
+    def contexts(self) -> AllowedContexts:
+        """What a command may declare of whose rights it has."""
+        return AllowedContexts(settings=self.context_settings, roles=self.context_roles)
 
     @property
     def sizes(self) -> Adaptive:

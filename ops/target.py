@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from action_ledger.domain.bounds import check_size
 from action_ledger.domain.columns import Operand, assignment
 from action_ledger.domain.commands import DAY
 from action_ledger.domain.errors import (
@@ -101,6 +102,7 @@ class Target:
 
     def apply(self, action: str, /, **parameters: Any) -> Request:  # noqa: ANN401
         """Run an action by its name."""
+        check_size(parameters)
         parameters = cast("dict[str, Any]", _without_operands(parameters))
         self.ledger.actions.validate(action, parameters)
         known, settings = self.ledger.actions.get(action), self.ledger.settings

@@ -135,8 +135,6 @@ def _undo(rows: Rows, recorded: Recorded, event: undo.UndoEvent) -> None:
             patch(status=UndoStatus.COMPLETED, ended_at=recorded.recorded_at)
         case undo.Failed():
             patch(status=UndoStatus.FAILED, ended_at=recorded.recorded_at, error=event.error)
-        case undo.Rejected():
-            patch(status=UndoStatus.REJECTED, ended_at=recorded.recorded_at, error=event.error)
         case _:
             pass
 
@@ -178,6 +176,9 @@ def _execution_row(event: execution.Requested, at: object) -> dict[str, Any]:
         "table_name": event.table,
         "selection": event.selection,
         "actor": event.metadata.actor,
+        "issuer": event.metadata.issuer,
+        "on_behalf_of": event.metadata.on_behalf_of,
+        "contact": event.metadata.contact,
         "correlation_id": event.metadata.correlation_id,
         "traceparent": event.metadata.traceparent,
         "queue": event.queue,
@@ -231,6 +232,9 @@ def _undo_row(event: undo.Requested, at: object) -> dict[str, Any]:
         "status": UndoStatus.RUNNING,
         "version": event.originator_version,
         "actor": event.metadata.actor,
+        "issuer": event.metadata.issuer,
+        "on_behalf_of": event.metadata.on_behalf_of,
+        "contact": event.metadata.contact,
         "correlation_id": event.metadata.correlation_id,
         "traceparent": event.metadata.traceparent,
         "queue": event.queue,

@@ -18,6 +18,7 @@ from action_ledger.domain.event import Event
 from action_ledger.domain.mapper import EventMapper
 
 from . import tracing
+from .assumed import Assumed
 from .commit import AfterCommit, committing
 from .in_place import IN_PLACE
 from .projection import Projection, Recorded
@@ -39,6 +40,7 @@ class Transaction:
     def __init__(self, store: "Store", connection: Connection[DictRow], spans: ExitStack) -> None:
         self.connection = connection
         self.cursor: Cursor[DictRow] = connection.cursor()
+        self.assumed = Assumed(self.cursor)
         self._store = store
         self._spans = spans
         self._afterwards = AfterCommit()
@@ -135,6 +137,7 @@ class Transaction:
         """Take the append lock, last of all locks, and see the views as they then are."""
         if self._locked:
             return
+        self.assumed.give_role_back()
         with self.pipeline():
             self._store.recorder.lock(self.cursor)
             self._views = self._store.resolve_views(self.cursor)
@@ -142,6 +145,7 @@ class Transaction:
 
     def append(self, *events: Event) -> list[Recorded]:
         """Append events and write the inline views, in this transaction. Takes the append lock by itself."""
+        self.assumed.give_role_back()
         stored = [self._store.mapper.to_stored_event(cast("Any", event)) for event in events]
         with tracing.statement("INSERT", table="events"), self.pipeline():
             places = self._store.recorder.append(self.cursor, stored)

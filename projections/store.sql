@@ -46,3 +46,11 @@ SELECT originator_id, originator_version, topic, state, notification_id, recorde
 FROM {schema}.stored_events
 WHERE originator_id = %(id)s
 ORDER BY originator_version
+
+-- name: own_role
+-- The role that the session has by itself.
+SELECT current_setting('role') AS role
+
+-- name: set_local
+-- Settings for this transaction only, one of which may be the role. A value is never read as SQL.
+SELECT set_config(s.name, s.value, true) FROM unnest(%(names)s::text[], %(values)s::text[]) AS s (name, value)

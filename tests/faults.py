@@ -1,6 +1,7 @@
 """Counts the faults that tests inject, and prints at the end what came of them; `make crash` loads it as a plugin.
 
-A test counts by ``injected``, or once by its mark ``fault(number)``. When it fails, what it injected counts as
+A test counts by ``injected``, or else once by its mark ``fault(number)``; one that says ``injected(number, 0)`` met
+none this time. When it fails, what it injected counts as
 broken. What this machine cannot do is told by ``not_here``, and has a row of its own in the table. A run that is to
 be told of together with the next one leaves its counts in a file, which the variable names.
 """
@@ -30,18 +31,24 @@ NAMES = {
     11: "disk full",
     12: "dead follower or rebuild",
     13: "long open transaction",
+    14: "poison event",
     15: "poison record",
+    16: "huge or odd input",
+    17: "hostile names and values",
+    18: "an actor without the right, or of another tenant",
     19: "undo expired, or asked at once",
     20: "undo against a new action on the rows",
     21: "undo of a partly failed execution, or of an undo",
     22: "dump and restore into another cluster",
     23: "schema drift",
+    24: "collector dead or silent",
     25: "memory",
 }
 PROPERTY = "faults"
 SO_FAR = "ACTION_LEDGER_FAULTS_SO_FAR"
 
 _counts: Counter[int] = Counter()
+"""What the test at hand has counted; a fault that it looked for and did not meet is there with 0."""
 _notes: list[str] = []
 _missing: dict[int, str] = {}
 
@@ -77,7 +84,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return
     for mark in item.iter_markers("fault"):
         for fault in mark.args:
-            if not _counts[fault] and not _missing:
+            if fault not in _counts and not _missing:
                 _counts[fault] = 1
     counted = [[fault, times] for fault, times in _counts.items() if times]
     item.user_properties.append((PROPERTY, [counted, list(_notes), list(_missing.items())]))

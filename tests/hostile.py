@@ -8,6 +8,9 @@ FRAGMENTS = (
     "\x7f", "é", "e\u0301", "ß", "İ", "☃", "😀", "\u202e", "\u200b", "\ufeff", " ", ".", ",", "(", ")", "[", "]",
     "NULL", "null", "true", "\\N", "\\.", "E'", "=", "<>", "&", "|", "@", "'; DROP TABLE places; --",
     "1 OR 1=1", "pg_catalog", "public", "id", "old", "new", "t", "q", "0", "-1", "NaN",
+    "pg_class", "pg_catalog.pg_class", "information_schema", "xmin", "oid", "select", "user", "order", "SELECT", "\u0456d",
+    "\uff49\uff44", "\u2019; DROP TABLE places; \u2014", "\u02bc", "\u037e", "\u2215*", "%(reason)s", "{identifier}",
+    "1; SELECT pg_sleep(9)", "') OR TRUE --", '"; DROP TABLE places; --', "../../etc/passwd", "~", "COPY", "x" * 63,
 )  # fmt: skip
 IDENTIFIER_BYTES = 63
 

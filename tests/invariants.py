@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.ops.ledger import Ledger
 from tests.accounts import check_lists, check_records, check_sums, rows_of, view_of
+from tests.actor_invariants import check_contacts
 from tests.chain_invariants import check_chains
 from tests.effect_invariants import check_effects
 from tests.export_invariants import check_exports
@@ -28,7 +29,7 @@ PATIENCE = 5.0
 
 ENDS = (
     *("execution.completed", "execution.failed", "execution.cancelled", "execution.rolled_back"),
-    *("undo.completed", "undo.failed", "undo.rejected"),
+    *("undo.completed", "undo.failed"),
 )
 
 
@@ -49,6 +50,7 @@ def check_invariants(
     check_closed(connection)
     check_one_effect_set(connection)
     check_digests(connection)
+    check_contacts(connection)
     check_schedules(connection)
     check_chains(connection)
     check_records(connection)

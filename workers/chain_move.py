@@ -9,6 +9,7 @@ from psycopg import Error
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import Actions
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.chain import (
     ChainStatus,
     Compensated,
@@ -164,10 +165,11 @@ class Move:
         row = self._row("execution", execution_id)
         command = RequestUndo(
             command_id=undo_id,
-            actor=self._chain.actor,
+            actor=Actor(subject=self._chain.actor),
             execution_id=execution_id,
             queue=row["queue"],
             priority=row["priority"],
+            context=self._body.context,
         )
         UndoRequest(self._transaction, command, uuid7).accept()
 

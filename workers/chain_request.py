@@ -4,11 +4,10 @@ from action_ledger.domain.actions import Actions, Reversibility
 from action_ledger.domain.chain import Chain, OnStepFailure, PlannedStep, Requested
 from action_ledger.domain.chain_commands import ChainStep, RequestChain
 from action_ledger.domain.errors import InvalidChain, StepNotCompensable
-from action_ledger.domain.event import Metadata
 from action_ledger.domain.selection import Keys
-from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
+from .actors import metadata_of
 from .bodies import save_body
 from .compile import Compiled, check_request, compile_request
 from .cutter import Cutter
@@ -39,7 +38,7 @@ class ChainRequest:
         digest = save_body(self._transaction, command.command_id, body)
         requested = Chain.new(command.command_id).trigger(
             Requested,
-            self._metadata(),
+            metadata_of(self._transaction, command),
             steps=steps,
             body_digest=digest,
             notify=command.notify,
@@ -90,12 +89,3 @@ class ChainRequest:
         action = self._actions.get(step.execution.action)
         gone = action.reversibility is Reversibility.IRREVERSIBLE
         return gone or step.execution.undo_seconds is None
-
-    def _metadata(self) -> Metadata:
-        command = self._command
-        return Metadata(
-            actor=command.actor,
-            correlation_id=command.correlation_id or command.command_id,
-            causation_id=command.command_id,
-            traceparent=tracing.current_traceparent(),
-        )

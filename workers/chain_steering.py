@@ -32,9 +32,11 @@ from action_ledger.domain.event import Event
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
+from .actors import metadata_of
 from .bodies import save_body
 from .close import current_execution
-from .open_chain import ChainStory, OpenChain
+from .context import require_same
+from .open_chain import ChainBody, ChainStory, OpenChain
 from .steer import SteeringBody, steer
 from .steps import reached
 
@@ -61,8 +63,11 @@ class ChainSteering:
             command.command_id,
             SteeringBody(reason=command.reason, fingerprint=command.fingerprint),
         )
+        metadata = metadata_of(transaction, command).model_copy(
+            update={"correlation_id": chain.correlation_id}
+        )
         transaction.lock()
-        story = ChainStory(chain, actor=command.actor, cause=command.command_id)
+        story = ChainStory(chain, metadata)
         match command:
             case PauseChain():
                 self._check(chain, story, Paused)
@@ -77,6 +82,8 @@ class ChainSteering:
                 self._cancel(chain, story)
             case UndoChain():
                 self._check(chain, story, Compensating)
+                theirs = ChainBody.read(transaction, chain.id).context
+                require_same(command.context, theirs, subject=chain.id)
                 story.tell(Compensating, step=chain.step, error=None)
             case _:
                 assert_never(command)
@@ -97,7 +104,7 @@ class ChainSteering:
         found = transaction.execute(SQL["chain"], id_).fetchone()
         if found is None:
             raise ChainNotFound(chain_id=self._command.chain_id)
-        actor = self._command.actor
+        actor = self._command.actor.subject
         return OpenChain.of({**found, "awaits": None, "actor": actor, "attempts": 0})
 
     def _check(self, chain: OpenChain, story: ChainStory, kind: type[Event]) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from action_ledger.domain.errors import UnknownAction
 from action_ledger.domain.event import Metadata
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
@@ -110,10 +111,18 @@ class Standing(StrEnum):
     """An execution that has ended, and of which a unit is on the queue still: its holder takes it off, or a sweep."""
 
 
-def standing_of(transaction: Transaction, job: UUID) -> Standing:
-    """Say what is to be done of an execution or an undo."""
-    row = transaction.execute(SQL["standing"], {"job": job}).fetchone()
-    return Standing(row["standing"]) if row else Standing.DONE
+def standing_of(transaction: Transaction, job: UUID, actions: Sequence[str]) -> Standing:
+    """Say what is to be done of an execution or an undo.
+
+    Raises UnknownAction where all that is left of it wants an action that is not among these, and nobody is at it.
+    """
+    values = {"job": job, "actions": list(actions)}
+    row = transaction.execute(SQL["standing"], values).fetchone()
+    if row is None:
+        return Standing.DONE
+    if row["standing"] == "unknown":
+        raise UnknownAction(action=row["action"], known=tuple(sorted(actions)))
+    return Standing(row["standing"])
 
 
 def is_known(transaction: Transaction, command_id: UUID) -> bool:

@@ -19,11 +19,11 @@ from action_ledger.domain.actions import (
     UpdateParameters,
 )
 from action_ledger.domain.actions import Parameters as ActionParameters
+from action_ledger.domain.context import Context
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
     InvalidParameters,
     SchemaDrift,
-    UnsupportedTable,
 )
 from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.record_actions import RecordAction
@@ -39,6 +39,7 @@ from .catalog import read_for_change, read_table
 from .change import ByRecord, Change
 from .check import check
 from .compiler import Compiler
+from .context import assume, require_policies
 from .export_plan import columns_to_export
 from .literals import Parameters
 from .predicate import compile_predicate
@@ -82,6 +83,8 @@ class Request(BaseModel):
     """What a set action's function said, when it was asked."""
     preview_id: UUID | None = None
     """The preview that confirmed it."""
+    context: Context | None = None
+    """Whose rights it has."""
     max_records: int | None = None
     """How many records it may have, by the limits of then."""
 
@@ -96,7 +99,11 @@ class Compiled(NamedTuple):
 
 
 def compile_request(transaction: Transaction, actions: Actions, request: Request) -> Compiled:
-    """Compile. Raises what is wrong with the table, its columns, the parameters, or what it would take along."""
+    """Compile, and let the transaction have the request's context from here on, until it appends.
+
+    Raises what is wrong with the context, the table, its columns, the parameters, or what it would take along.
+    """
+    assume(transaction, request.context)
     parameters = actions.validate(request.action, request.parameters)
     action = actions.get(request.action)
     reads = isinstance(action, Effect | ExportAction)
@@ -107,9 +114,7 @@ def compile_request(transaction: Transaction, actions: Actions, request: Request
         if reads
         else read_for_change(transaction, request.resource.table)
     )
-    if table.row_security:
-        reason = "it has row-level security, and an execution cannot say yet whose rights count"
-        raise UnsupportedTable(table=table.label, reason=reason)
+    require_policies(transaction, table, request.context)
     values = Parameters("v")
     request = _asked(action, request, parameters, table)
     kind, assignments, guard = _parts(action, request, parameters, table, values)

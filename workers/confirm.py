@@ -63,7 +63,8 @@ class Confirming:
         row = None if found is None else self._take(found[0])
         if found is None or row is None or row["made"]["plan_hash"][:16] != found[1]:
             raise self._invalid("unknown")
-        if row["made"]["metadata"]["actor"] != self._command.actor:
+        asked, made = self._command.actor, row["made"]["metadata"]
+        if (asked.issuer, asked.subject) != (made.get("issuer"), made["actor"]):
             raise self._invalid("other_actor")
         if row["used"]:
             raise self._invalid("used")
@@ -128,7 +129,8 @@ class Confirming:
             raise self._required("it is one that has to be previewed")
         if self._policy.first and action.destructive:
             destructive = [each.name for each in actions if each.destructive]
-            values = {"actor": self._command.actor, "actions": destructive}
+            actor = self._command.actor
+            values = {"actor": actor.subject, "issuer": actor.issuer, "actions": destructive}
             row = self._transaction.execute(SQL["is_first"], values).fetchone()
             if row is not None and row["first"]:
                 raise self._required("it is this actor's first that destroys")

@@ -96,13 +96,19 @@ class Call:
         return await _contained(value) if inspect.isawaitable(value) else value
 
 
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 async def _contained(call: Awaitable[object]) -> object:
     """Wait for a call; what would end the worker, such as SystemExit, is the record's own failure, as in a thread."""
     try:
         return await call
-    except (Exception, asyncio.CancelledError, KeyboardInterrupt):
+    except (Exception, asyncio.CancelledError):
         raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and _is_main_thread():
+            raise  # somebody's Ctrl-C comes nowhere else
         raise RuntimeError(told(error)) from error
 
 

@@ -67,6 +67,7 @@ class EffectLeases:
             batch_id=batch_id,
             change=change,
             chosen=chosen,
+            context=request.context,
         )
         event = self._started(leased, Batch(batch_id, version, _status_of(unit)))
         if unit.undo_id is None:

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from psycopg import sql
 
+from action_ledger.domain.context import Context
 from action_ledger.projections.store import Transaction
 
 from .change import Change
+from .context import assume, require_policies
 from .images import columns_of, decoded, listed, numbered, same_key, unnested
 from .lease import SQL
 from .record_columns import as_python, key_values
@@ -44,10 +46,12 @@ class Pages:
         batch_id: UUID,
         change: Change | None,
         chosen: UUID | None,
+        context: Context | None,
     ) -> None:
         """``change`` is what the records must still match; None for a compensation, of ``chosen`` ones if given."""
         self._table = table
         self._columns = tuple(columns)
+        self._context = context
         self._values = {
             **(change.parameters if change else {}),
             "owner": owner,
@@ -85,6 +89,8 @@ class Pages:
 
     def read(self, transaction: Transaction, after: int) -> list[Found]:
         """Read the records of the positions from after one, but for those that something is kept of."""
+        assume(transaction, self._context)
+        require_policies(transaction, self._table, self._context)
         rows = transaction.cursor.execute(self._statement, {**self._values, "after": after})
         return [
             Found(

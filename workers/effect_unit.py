@@ -15,6 +15,7 @@ from psycopg import Error
 from pydantic_core import to_json
 
 from action_ledger.domain.effects import Effect, EffectContext, idempotency_key
+from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Store, Transaction
 
@@ -75,7 +76,7 @@ class EffectUnit:
 
         Raises:
             ExecutionClosed: Its execution was closed; what had been done by then is recorded.
-            Error: The database stays out of reach. The lease runs out, and another worker goes on.
+            Error, StoreUnavailable: The database stays out of reach. The lease runs out, and another worker goes on.
         """
         reached("effect.leased")
         unit = self.unit
@@ -241,7 +242,7 @@ class EffectUnit:
         for tried in range(1, TRIES + 1):
             try:
                 return step()
-            except Error as error:
+            except (Error, StoreUnavailable) as error:
                 if not passes(error) or tried == TRIES:
                     raise
                 log.warning("unit %s: %s", self.unit.unit_id, error)

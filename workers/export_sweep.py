@@ -5,10 +5,13 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import export
+from action_ledger.domain.actor import Actor
+from action_ledger.domain.errors import ExportFailed
 from action_ledger.domain.event import Metadata
 from action_ledger.domain.export import Export, ExportStatus, export_id
 from action_ledger.projections.store import Store
 
+from .actors import said_of
 from .export_part import SQL
 from .export_place import Place, digest_of_file, reported
 from .steps import reached
@@ -45,27 +48,35 @@ def clear_parts(store: Store, execution_id: UUID) -> int:
 
 
 def clean_exports(
-    store: Store, *, seconds: float, actor: str | None = None, dry_run: bool = False
+    store: Store, *, seconds: float, actor: Actor | None = None, dry_run: bool = False
 ) -> list[CleanedFile]:
     """Remove the files that were written so many seconds ago, or earlier, by the database's clock; each is an event.
 
     A file that is another by now is left alone. ``dry_run`` says only what would be done. Without an ``actor`` it is
-    done in the name of whoever asked for the export. Raises ExportFailed.
+    done in the name of whoever asked for the export. Raises ExportFailed for the first that could not be removed, once
+    the others are.
     """
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["overdue"], {"seconds": seconds}).fetchall()
     found: list[CleanedFile] = []
+    faults: list[ExportFailed] = []
     for row in rows:
         target = Path(row["target"])
         if not target.parent.is_dir():
             continue  # on another machine, or not mounted: not ours to judge
-        with reported(target):
-            outcome = state_of_file(row)
-            if not dry_run and outcome == "removed":
-                target.unlink()
+        try:
+            with reported(target):
+                outcome = state_of_file(row)
+                if not dry_run and outcome == "removed":
+                    target.unlink()
+        except ExportFailed as fault:
+            faults.append(fault)
+            continue
         reached("export.removed")
         if dry_run or _record(store, row["execution_id"], outcome, actor):
             found.append(CleanedFile(row["execution_id"], row["target"], row["bytes"], outcome))
+    if faults:
+        raise faults[0]
     return found
 
 
@@ -79,7 +90,7 @@ def state_of_file(row: dict[str, Any]) -> Outcome:
     return "removed" if digest_of_file(target) == row["file_digest"] else "replaced"
 
 
-def _record(store: Store, execution_id: UUID, outcome: Outcome, actor: str | None) -> bool:
+def _record(store: Store, execution_id: UUID, outcome: Outcome, actor: Actor | None) -> bool:
     """Append that a file was cleaned, unless another has done so."""
     values = {"execution_id": execution_id}
     with store.transaction() as transaction:
@@ -89,10 +100,10 @@ def _record(store: Store, execution_id: UUID, outcome: Outcome, actor: str | Non
         if not current.allows(export.Cleaned):
             return False
         metadata = Metadata(
-            actor=actor or row["actor"],
             correlation_id=row["correlation_id"],
             causation_id=execution_id,
             traceparent=row["traceparent"],
+            **(said_of(transaction, actor) if actor else {"actor": row["actor"]}),
         )
         transaction.append(
             current.trigger(export.Cleaned, metadata, execution_id=execution_id, outcome=outcome)

@@ -37,15 +37,19 @@ _RECORD_CODES = frozenset({"54000", "54001"})
 """A limit (a row or a batch's images too large, a trigger that calls itself): smaller slices may pass."""
 _RAISE = "exec_stmt_raise"
 """The server's function behind RAISE: whatever SQLSTATE it was given, a trigger speaks of a record."""
+_CHECK_OPTION = "ExecWithCheckOptions"
+"""The server's function that holds new rows to the policies of row-level security."""
 _TOO_LARGE = "invalid memory alloc request size"
 """Said with the SQLSTATE of an internal error when an image, or an array of them, passes one gigabyte."""
-_PASSING_CODES = frozenset({"40001", "40P01", "55P03", "55006", "25P03", "25P04"})
-"""Serialization failure, deadlock, lock not available, object in use, and the time-outs of a transaction."""
+_PASSING_CODES = frozenset({"40001", "40P01", "55P03", "55006", "25P03", "25P04", "25006"})
+"""Serialization failure, deadlock, lock not available, object in use, the time-outs of a transaction, and a server that
+takes no writes at the moment, such as one that another has taken the place of."""
 _PASSING_CLASSES = ("08", "53", "57", "58")
 """The connection, resources, an operator's intervention (with the time-outs of a statement and a session), the system."""
 _WAITED_OUT_CODES = frozenset({"40001", "40P01", "55P03", "55006", "57P03"})
 _WAITED_OUT_CLASSES = ("53",)
 """Somebody else is in the way, or room is short: worth many tries, since it is not the unit's own fault."""
+_VERSIONS = "stored_events_pkey"
 UNEXPECTED = "unexpected_error"
 TRIES = 10
 PATIENT_TRIES = 500
@@ -68,11 +72,14 @@ def scope_of(error: Error) -> Scope:
     code = error.sqlstate
     if code is None:
         return Scope.PASSING if isinstance(error, OperationalError | InterfaceError) else Scope.ALL
-    if code in _PASSING_CODES or code.startswith(_PASSING_CLASSES) or _is_stale_plan(error):
+    if code in _PASSING_CODES or code.startswith(_PASSING_CLASSES):
+        return Scope.PASSING
+    if _is_stale_plan(error) or _is_stale_version(error):
         return Scope.PASSING
     if code in _RECORD_CODES or not code.startswith(_ALL_CLASSES):
         return Scope.RECORD
-    return Scope.RECORD if _is_raised(error) or _is_too_large(error) else Scope.ALL
+    one = _is_raised(error) or _is_too_large(error) or _is_policy(error)
+    return Scope.RECORD if one else Scope.ALL
 
 
 def _is_stale_plan(error: Error) -> bool:
@@ -80,8 +87,18 @@ def _is_stale_plan(error: Error) -> bool:
     return error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
 
 
+def _is_stale_version(error: Error) -> bool:
+    """Say whether the log has another event of that version: what was looked at before it was the older state."""
+    return error.sqlstate == "23505" and error.diag.constraint_name == _VERSIONS
+
+
 def _is_raised(error: Error) -> bool:
     return error.diag.source_function == _RAISE
+
+
+def _is_policy(error: Error) -> bool:
+    """Say whether a row would not be within a policy any more, which has the SQLSTATE of a missing right."""
+    return error.diag.source_function == _CHECK_OPTION
 
 
 def _is_too_large(error: Error) -> bool:
@@ -96,7 +113,7 @@ def split_reason(
     ``ordered`` says that its rows were taken in order, as they are from the second attempt on.
     """
     match error.sqlstate:
-        case "57014":
+        case "57014" | "25P04":
             return "timed_out"
         case "40P01":
             return "deadlock" if ordered else None

@@ -16,6 +16,7 @@ from action_ledger.domain.hooks import Hook, HookEvent, Notice, delivery_id
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store
 
+from .effect_calls import told
 from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "hooks.sql")
@@ -62,7 +63,7 @@ class HookCaller:
         try:
             if job is not None:
                 _call(self._hooks[row["hook"]], _notice(row, job))
-        except Exception as error:  # noqa: BLE001 - a hook may raise anything, and must not end the worker
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - a hook may raise anything, and must not end the worker
             self._failed(row, error)
         else:
             reached("hook.called")
@@ -84,10 +85,10 @@ class HookCaller:
             transaction.execute(SQL["told"], {**row, "pause": pause})
             reached("hook.noted")
 
-    def _failed(self, row: Mapping[str, Any], error: Exception) -> None:
+    def _failed(self, row: Mapping[str, Any], error: BaseException) -> None:
         """Keep what was raised, and wait longer each time, never in step with others."""
         log.warning("hook %s failed at attempt %s", row["hook"], row["attempts"], exc_info=error)
-        said = " ".join(f"{type(error).__name__}: {error}".replace("\0", " ").split())
+        said = " ".join(told(error).split())
         longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** row["attempts"])
         delay = random.uniform(longest / 2, longest)  # noqa: S311 - no secret
         with self._store.transaction() as transaction:

@@ -6,7 +6,6 @@ kept with the row and told to whoever asks for the command's handle.
 """
 
 import logging
-import random
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -16,6 +15,7 @@ from pydantic import TypeAdapter
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import Actions
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.any_command import AnyCommand
 from action_ledger.domain.command import Rejected, Rejection, subject_of
 from action_ledger.domain.errors import ActionLedgerError, CommandReused, StoreUnavailable
@@ -24,8 +24,10 @@ from action_ledger.projections import tracing
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
 
+from .actors import said_of
 from .claim import is_known
-from .faults import UNEXPECTED, Scope, code_of, message_of, scope_of, tries_of
+from .faults import UNEXPECTED, code_of, message_of, passes, tries_of
+from .keeping import ASIDE, delay, let_pass
 from .request_body import is_same_request
 from .steps import reached
 
@@ -34,9 +36,6 @@ COMMAND: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
 
 TakeIn = Callable[[Transaction, AnyCommand], object]
 """Makes a command into events, in a transaction that is given."""
-
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +71,11 @@ class Inbox:
             self._answer_for(row, error)
         return row is not None
 
+    def forget_rejected(self, *, seconds: float) -> None:
+        """Delete the commands that were rejected so long ago; that they were is in the audit."""
+        with self._store.transaction(silence=self._silence) as transaction:
+            transaction.execute(SQL["forget_rejected"], {"seconds": seconds})
+
     def _take_in(self, transaction: Transaction, row: dict[str, Any]) -> None:
         # Out of the inbox first: after the append lock nothing is done that could be done before.
         transaction.execute(SQL["take_out"], {"command_id": row["command_id"]})
@@ -85,31 +89,47 @@ class Inbox:
     def _answer_for(self, row: dict[str, Any] | None, error: Exception) -> None:
         """Try later when the fault passes by itself; otherwise reject the command, so that its host can know."""
         if row is None:
-            _let_pass(error)
+            let_pass(error)
             return
         command_id, code = row["command_id"], code_of(error)
         if code == UNEXPECTED:
             log.error("command %s met an unexpected fault", command_id, exc_info=error)
-        with self._store.transaction(silence=self._silence) as transaction:
-            if transaction.execute(SQL["hold"], {"command_id": command_id}).fetchone() is None:
-                return  # somebody else is at it, or the COMMIT did get through
-            if isinstance(error, Error) and row["attempt"] < tries_of(error):
-                later = {"command_id": command_id, "error": code, "delay": _delay(row["attempt"])}
-                transaction.execute(SQL["postpone"], later)
-                return
-            said = {"command_id": command_id, "error": code, "detail": _in_words(error)}
-            transaction.execute(SQL["reject"], said)
-            reached("inbox.rejected")
-            record_rejection(transaction, row["command"], error=code)
+        try:
+            with self._store.transaction(silence=self._silence) as transaction:
+                if not _hold(transaction, command_id):
+                    return  # somebody else is at it, or the COMMIT did get through
+                if isinstance(error, Error) and row["attempt"] < tries_of(error):
+                    _postpone(transaction, command_id, code, delay(row["attempt"]))
+                    return
+                said = {"command_id": command_id, "error": code, "detail": _in_words(error)}
+                transaction.execute(SQL["reject"], said)
+                reached("inbox.rejected")
+                record_rejection(transaction, row["command"], error=code)
+        except StoreUnavailable:
+            raise
+        except Exception as second:  # noqa: BLE001 - as in step
+            self._put_aside(command_id, second)
+
+    def _put_aside(self, command_id: UUID, error: Exception) -> None:
+        """Leave a command for later that can be neither taken in nor rejected, so that the others go on."""
+        if passes(error):
+            return  # it is as it was, and is taken up again
+        log.error("command %s can be neither taken in nor rejected", command_id, exc_info=error)
+        try:
+            with self._store.transaction(silence=self._silence) as transaction:
+                if _hold(transaction, command_id):
+                    _postpone(transaction, command_id, code_of(error), ASIDE)
+        except Error as third:
+            let_pass(third)
 
 
 def record_rejection(transaction: Transaction, command: dict[str, Any], *, error: str) -> None:
     """Append that a command, given as JSON values, was turned away. Takes the append lock."""
     command_id = UUID(command["command_id"])
     metadata = Metadata(
-        actor=command["actor"],
         correlation_id=command.get("correlation_id") or command_id,
         causation_id=command_id,
+        **said_of(transaction, Actor.model_validate(command["actor"])),
     )
     transaction.append(
         Rejection.new(uuid7()).trigger(
@@ -128,12 +148,10 @@ def _in_words(error: Exception) -> str:
     return message_of(error) if isinstance(error, Error) else type(error).__name__
 
 
-def _let_pass(error: Exception) -> None:
-    """Leave a fault that is no command's own to the caller's next step, which meets it too."""
-    if not isinstance(error, Error) or scope_of(error) is not Scope.PASSING:
-        raise error
+def _hold(transaction: Transaction, command_id: UUID) -> bool:
+    return transaction.execute(SQL["hold"], {"command_id": command_id}).fetchone() is not None
 
 
-def _delay(attempt: int) -> float:
-    """Wait longer each time, and never in step with others."""
-    return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**attempt))  # noqa: S311 - no secret
+def _postpone(transaction: Transaction, command_id: UUID, error: str, delay: float) -> None:
+    values = {"command_id": command_id, "error": error, "delay": delay}
+    transaction.execute(SQL["postpone"], values)

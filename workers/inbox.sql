@@ -23,5 +23,11 @@ UPDATE {schema}.command_inbox SET attempts = attempts + 1, error = %(error)s,
 WHERE command_id = %(command_id)s
 
 -- name: reject
-UPDATE {schema}.command_inbox SET rejected_at = clock_timestamp(), error = %(error)s, detail = %(detail)s
+-- From where it was asked is apart by now, as with what is in the ledger.
+UPDATE {schema}.command_inbox SET rejected_at = clock_timestamp(), error = %(error)s, detail = %(detail)s,
+    command = CASE jsonb_typeof(command -> 'actor') WHEN 'object'
+        THEN command #- '{{actor,address}}' #- '{{actor,agent}}' ELSE command END
 WHERE command_id = %(command_id)s
+
+-- name: forget_rejected
+DELETE FROM {schema}.command_inbox WHERE rejected_at <= clock_timestamp() - make_interval(secs => %(seconds)s)

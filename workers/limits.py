@@ -23,17 +23,21 @@ def require_room(transaction: Transaction, command: RequestExecution, limits: Al
     counting = [one for one in limits.of(command.action) if one.limits.of_actors]
     if not counting:
         return
-    whose = {"schema": transaction.schema_name, "actor": command.actor}
+    whose = {
+        "schema": transaction.schema_name,
+        "actor": command.actor.subject,
+        "issuer": command.actor.issuer,
+    }
     transaction.execute(SQL["take_turn"], whose)
     for one in counting:
         values = {
-            "actor": command.actor,
+            **whose,
             "action": one.action,
             **one.limits.model_dump(include={"per_minute", "cooldown_seconds", "cooldown_records"}),
         }
         usage = transaction.execute(SQL["usage"], values).fetchone()
         if usage is not None:
-            _compare(command.actor, one, usage)
+            _compare(command.actor.subject, one, usage)
 
 
 def _compare(actor: str, one: Scoped, usage: dict[str, Any]) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from action_ledger.domain.errors import InvalidValue, shown
+from action_ledger.domain.errors import CommandTooLarge, InvalidValue, shown
 from action_ledger.domain.values import Json, Literal, json_text, plain
 
 from .table import Column
+
+MAX_PARAMETERS = 65_000
+"""PostgreSQL takes 65,535 in a statement, and some are the statement's own."""
 
 
 class Parameters:
@@ -24,7 +27,9 @@ class Parameters:
         self._prefix = prefix
 
     def add(self, value: object) -> sql.Placeholder:
-        """Keep a value, and give its placeholder."""
+        """Keep a value, and give its placeholder. Raises CommandTooLarge when there are too many."""
+        if len(self.values) == MAX_PARAMETERS:
+            raise CommandTooLarge(detail=f"it has more than {MAX_PARAMETERS:,} values")
         name = f"{self._prefix}{len(self.values)}"
         self.values[name] = value
         return sql.Placeholder(name)

@@ -108,6 +108,7 @@ class Worker:
 
         Raises:
             StoreUnavailable: The database stays out of reach. Nothing is lost: others may finish it.
+            UnknownAction: Only workers that have registered its action can go on with it.
         """
         while True:
             if self.step(job):
@@ -145,6 +146,8 @@ class Worker:
                     self._clear_up(unit)
                 self.done += unit is not None
                 return unit is not None
+        except StoreUnavailable:
+            raise  # no unit's fault: what was under a lease is taken up again when that has run out
         except Exception as error:  # noqa: BLE001 - one bad unit must not end the worker
             self._answer_for(self.current.unit if self.current else None, error)
             return True
@@ -184,7 +187,7 @@ class Worker:
     def _standing(self, job: UUID) -> Standing:
         try:
             with self._store.transaction() as transaction:
-                return standing_of(transaction, job)
+                return standing_of(transaction, job, self._actions)
         except Error as error:
             self._miss(error)
             return Standing.OPEN

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.chain import Chain, ChainStatus, StepEnded, step_failed
 from action_ledger.domain.chain_commands import ChainStep
+from action_ledger.domain.context import Context
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import ExecutionStatus
 from action_ledger.domain.failure import OnFailure
@@ -33,6 +34,11 @@ class ChainBody(BaseModel):
     def read(cls, transaction: Transaction, chain_id: UUID) -> "ChainBody":
         """Read it back."""
         return cls.model_validate(read_body(transaction, chain_id))
+
+    @property
+    def context(self) -> Context | None:
+        """The one that all steps have."""
+        return self.steps[0].execution.context
 
 
 class OpenChain(NamedTuple):
@@ -65,15 +71,13 @@ class OpenChain(NamedTuple):
 class ChainStory:
     """The events that are to be appended to a chain's stream, one after the other."""
 
-    def __init__(
-        self, chain: OpenChain, *, actor: str | None = None, cause: UUID | None = None
-    ) -> None:
-        """Go on where the stream stands; the events carry who asked for the chain, or who asks for this."""
+    def __init__(self, chain: OpenChain, metadata: Metadata | None = None) -> None:
+        """Go on where the stream stands; without ``metadata`` the events carry who asked for the chain."""
         self._chain = Chain(chain.id, chain.version, chain.status)
-        self._metadata = Metadata(
-            actor=actor or chain.actor,
+        self._metadata = metadata or Metadata(
+            actor=chain.actor,
             correlation_id=chain.correlation_id,
-            causation_id=cause or chain.id,
+            causation_id=chain.id,
             traceparent=tracing.current_traceparent(),
         )
         self.events: list[Event] = []

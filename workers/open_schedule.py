@@ -71,12 +71,12 @@ class OpenSchedule(NamedTuple):
             now=row["now"],
         )
 
-    def metadata(self, *, actor: str | None = None, causation_id: UUID | None = None) -> Metadata:
-        """Give what its events carry: who asked for it, or who asked for this."""
+    def metadata(self) -> Metadata:
+        """Give what its events carry that nobody asks for: who asked for it."""
         return Metadata(
-            actor=actor or self.actor,
+            actor=self.actor,
             correlation_id=self.correlation_id,
-            causation_id=causation_id or self.id,
+            causation_id=self.id,
             traceparent=tracing.current_traceparent(),
         )
 

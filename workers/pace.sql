@@ -5,10 +5,12 @@ SELECT FROM generate_series(1, %(slots)s) AS slot
 WHERE pg_try_advisory_xact_lock(hashtextextended(%(schema)s || '.slot.' || %(job)s || '.' || slot, 0)) LIMIT 1
 
 -- name: end_waits_early
--- Lets a wait for a lock end before the statement's own time does, and under its own SQLSTATE: so a time-out says
--- that the statement is slow, and not that somebody else holds a row.
+-- Lets a wait for a lock end before the time of the statement or of the transaction does, and under its own SQLSTATE: so
+-- a time-out says that the statement is slow, and not that somebody else holds a row.
 SELECT set_config('lock_timeout', greatest(1, ceil(wanted.ms))::bigint::text, true)
-FROM (SELECT extract(epoch FROM current_setting('statement_timeout')::interval) * 500 AS ms,
+FROM (SELECT least(
+            nullif(extract(epoch FROM current_setting('statement_timeout')::interval), 0),
+            nullif(extract(epoch FROM current_setting('transaction_timeout', true)::interval), 0)) * 500 AS ms,
         extract(epoch FROM current_setting('lock_timeout')::interval) * 1000 AS present) AS wanted
 WHERE wanted.ms > 0 AND (wanted.present = 0 OR wanted.present > wanted.ms)
 

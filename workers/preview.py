@@ -18,12 +18,11 @@ from action_ledger.domain.actions import Actions, ExportAction
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import InvalidValue, PreviewBlocked, shown
-from action_ledger.domain.event import Metadata
 from action_ledger.domain.preview import Made, PreviewStream, plan_hash, request_digest, token_of
 from action_ledger.domain.selection import KeyValue
-from action_ledger.projections import tracing
 from action_ledger.projections.store import Store, Transaction
 
+from .actors import metadata_of
 from .bodies import save_body
 from .compile import Request, compile_request
 from .confirm import SQL, keys_digest
@@ -173,12 +172,7 @@ def _record(store: Store, seen: _Seen, limits: PreviewLimits) -> Preview:
     with store.transaction(silence=limits.silence) as transaction:
         made = PreviewStream.new(seen.id).trigger(
             Made,
-            Metadata(
-                actor=command.actor,
-                correlation_id=command.correlation_id or seen.id,
-                causation_id=seen.id,
-                traceparent=tracing.current_traceparent(),
-            ),
+            metadata_of(transaction, command.model_copy(update={"command_id": seen.id})),
             body_digest=save_body(transaction, seen.id, seen.body),
             **seen.made,
         )

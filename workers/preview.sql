@@ -29,7 +29,8 @@ WHERE e.originator_id = %(id)s AND e.originator_version = 1 AND e.topic = 'previ
 
 -- name: is_first
 -- Whether an actor has had none of some actions run yet.
-SELECT NOT EXISTS (SELECT FROM {executions} WHERE actor = %(actor)s AND action = ANY(%(actions)s)) AS first
+SELECT NOT EXISTS (SELECT FROM {executions} WHERE actor = %(actor)s
+    AND issuer IS NOT DISTINCT FROM %(issuer)s AND action = ANY(%(actions)s)) AS first
 
 -- name: more_than
 -- Whether there are more records than a number; it looks no further.

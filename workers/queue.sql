@@ -77,17 +77,22 @@ UPDATE {work_queue} SET attempts = attempts + 1, faults = faults + %(own)s::int,
 WHERE unit_id = (SELECT unit_id FROM {work_queue} WHERE unit_id = %(unit_id)s FOR UPDATE SKIP LOCKED)
 
 -- name: standing
--- What is to be done of a job, now: of an execution that is paused, nothing is.
-SELECT CASE
+-- What is to be done of a job, now: of an execution that is paused, nothing is. Unknown is one of which all units want an
+-- action that is not among those given, and none is under a lease.
+SELECT coalesce(e.action, x.action) AS action, CASE
     WHEN e.status = 'rolling_back' THEN 'rolling_back'
     WHEN e.status IN ('failed', 'cancelled', 'rolled_back')
         AND EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = wanted.job) THEN 'closed'
     WHEN e.status <> 'paused' AND EXISTS (
         SELECT FROM {locks} l JOIN {locks} o ON o.owner_id = ANY(l.waits_for) WHERE l.owner_id = wanted.job) THEN 'waiting'
-    WHEN e.status IS DISTINCT FROM 'paused' AND EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = wanted.job) THEN 'open'
-    ELSE 'done'
+    WHEN e.status IS NOT DISTINCT FROM 'paused' OR NOT EXISTS (SELECT FROM {work_queue} w WHERE w.job_id = wanted.job) THEN 'done'
+    WHEN coalesce(e.action, x.action) = ANY(%(actions)s::text[]) OR EXISTS (
+        SELECT FROM {work_queue} w LEFT JOIN {batches} b ON b.batch_id = w.batch_id WHERE w.job_id = wanted.job
+            AND (w.leased_until > clock_timestamp() OR w.undo_id IS NOT NULL AND b.epoch = 0)) THEN 'open'
+    ELSE 'unknown'
 END AS standing
 FROM (VALUES (%(job)s::uuid)) AS wanted (job) LEFT JOIN {executions} e ON e.execution_id = wanted.job
+    LEFT JOIN {undos} u ON u.undo_id = wanted.job LEFT JOIN {executions} x ON x.execution_id = u.execution_id
 
 -- name: outlook
 -- What one who waits wants to know, of all queues: whether anything could be done now, or became so since the last

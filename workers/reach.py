@@ -13,6 +13,7 @@ from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
 from .catalog import read_for_change
+from .context import policies_hold
 from .table import Column, Reference, Table
 
 SQL = read_blocks("action_ledger.workers", "children.sql")
@@ -106,14 +107,14 @@ def find_reach(
 
 
 def _check_told(transaction: Transaction, tables: Mapping[int, Table], link: Link) -> None:
-    """Refuse what nobody could check: triggers that have a hand in it are told by the server's counters alone."""
+    """Refuse what nobody could check: what triggers do, and what policies hide, is told by the server's counters alone."""
     row = transaction.cursor.execute(SQL["untold"].format(), {"oids": list(tables)}).fetchone()
     if row is not None:
         raise IrreversibleCascade(
             table=link.parent.label,
             referencing=link.child.label,
             constraint=link.reference.constraint,
-            reason=f"{row['name']} has triggers, and the server does not count what they do (track_counts is off)",
+            reason=f"{row['name']} has {row['what']}, and the server does not count what goes (track_counts is off)",
         )
 
 
@@ -142,7 +143,7 @@ def _link(
             sets=() if kind == "delete" and action == CASCADE else tuple(map(child.column, sets)),
             follows=action == CASCADE,
         )
-        reason = _refusal(link, kind)
+        reason = _refusal(link, kind, seen=policies_hold(transaction, child))
         if reason is None:
             return link
     raise IrreversibleCascade(
@@ -153,12 +154,15 @@ def _link(
     )
 
 
-def _refusal(link: Link, kind: str) -> str | None:
-    """Say why rows that a link reaches could not be captured, or not be brought back."""
+def _refusal(link: Link, kind: str, *, seen: bool) -> str | None:
+    """Say why rows that a link reaches could not be captured, or not be brought back. ``seen``: whose they are is known."""
     child = link.child
     written = {column.name for column in (*link.sets, *child.computed_from(link.sets))}
     reasons = (
-        (child.row_security, "it has row-level security"),
+        (
+            not seen,
+            "it has row-level security, and no context in which its policies hold was declared",
+        ),
         (child.partitioned, "it is partitioned"),
         (
             any(column.generated for column in link.referenced),

@@ -136,7 +136,11 @@ class RecordBatch:
 
     def _call(self, record: dict[str, Any]) -> object:
         action = self._by_record.action
-        return action.handler(action.given(record), self._by_record.parameters)
+        answer: object = action.handler(action.given(record), self._by_record.parameters)
+        if not isinstance(answer, Mapping):
+            return answer
+        # Plain here, where whatever a mapping of the host's raises is the record's.
+        return {str(name): value for name, value in answer.items()}
 
     def _why_not(self, answer: object) -> tuple[str, str, str | None] | None:
         """Say what became of a record that is not to be written; None for one that is."""
@@ -158,7 +162,7 @@ class RecordBatch:
 
     def _row(self, key: Key, changes: Mapping[str, Any]) -> tuple[tuple[str, ...], Row]:
         """Give a record's row, and the columns that say which write it belongs to. Raises what is wrong with it."""
-        names = tuple(sorted(map(str, changes)))
+        names = tuple(sorted(changes))
         if names not in self._writes:
             self._writes[names] = self._writes_of(names)
         writes = self._writes[names]

@@ -10,7 +10,7 @@ from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.confirmation import NO_CONFIRMATION, ConfirmationPolicy
 from action_ledger.domain.effects import Effect
-from action_ledger.domain.event import Event, Metadata, Tally
+from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.pace import Adaptive, Sizing
 from action_ledger.domain.policy import EVERYTHING_GOES, Policy
@@ -19,6 +19,7 @@ from action_ledger.domain.selection import Keys, KeyValue
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
+from .actors import metadata_of
 from .applier import apply_batch
 from .bodies import save_body
 from .change import Change
@@ -60,6 +61,7 @@ class ExecutionRequest:
         self._confirmation = confirmation
         self._sizes = sizes
         self._limits = policy.limits
+        self._contexts = policy.contexts
         self._most = policy.limits.records(command.action)
         self._transaction = transaction
         self._actions = actions
@@ -67,12 +69,7 @@ class ExecutionRequest:
         self._worker = worker
         self._effect = False
         self._export: ExportAction | None = None
-        self._metadata = Metadata(
-            actor=command.actor,
-            correlation_id=command.correlation_id or command.command_id,
-            causation_id=causation_id or command.command_id,
-            traceparent=tracing.current_traceparent(),
-        )
+        self._causation_id = causation_id
 
     def accept(
         self,
@@ -90,7 +87,11 @@ class ExecutionRequest:
         always gated, and one batch.
         """
         started = time.monotonic()
+        self._contexts.require(self._command.context)
         require_room(self._transaction, self._command, self._limits)
+        self._metadata = metadata_of(
+            self._transaction, self._command, causation_id=self._causation_id
+        )
         body = body_of(self._command).model_copy(update={"max_records": self._most})
         compiled = compile_request(self._transaction, self._actions, body)
         self._command = command = terms_of(
@@ -196,6 +197,7 @@ class ExecutionRequest:
             retry_of=command.retry_of,
             notify=command.notify,
             preview_id=preview_id,
+            after_complete=self._actions.get(command.action).after_complete is not None,
         )
 
     def _planned(

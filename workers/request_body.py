@@ -24,6 +24,7 @@ def body_of(command: RequestExecution) -> Request:
         fingerprint=command.fingerprint,
         adaptive=command.adaptive,
         on_locked=command.on_locked,
+        context=command.context,
     )
 
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.errors import NotAuthorized
 from action_ledger.domain.failure import OnFailure
 from action_ledger.domain.policy import Phase, Policy
 from action_ledger.projections.store import Store
 
+from .actors import asker_of
 from .bodies import read_body
 from .close import SQL
 from .compile import Request
@@ -28,10 +30,11 @@ class Rights:
         with self._store.transaction() as transaction:
             row = transaction.execute(SQL["execution"], {"execution_id": execution_id}).fetchone()
             body = read_body(transaction, execution_id)
-        if row is None:
+            actor = None if row is None else asker_of(transaction, row)
+        if row is None or actor is None:
             return True
         try:
-            self._policy.require(_command(row, Request.model_validate(body)), Phase.BATCH)
+            self._policy.require(_command(row, Request.model_validate(body), actor), Phase.BATCH)
         except NotAuthorized as refused:
             with self._store.transaction() as transaction:
                 stop(transaction, execution_id, error=refused.code)
@@ -39,14 +42,13 @@ class Rights:
         return True
 
 
-def _command(row: Mapping[str, Any], body: Request) -> RequestExecution:
+def _command(row: Mapping[str, Any], body: Request, actor: Actor) -> RequestExecution:
     """Give the command that an execution was asked for with; keys are not in it, they are in key sets."""
     said = body.model_dump(include={"action", "parameters", "frozen", "reason"})
     kept = {
         name: row[name]
         for name in (
             *(
-                "actor",
                 "correlation_id",
                 "queue",
                 "priority",
@@ -60,11 +62,13 @@ def _command(row: Mapping[str, Any], body: Request) -> RequestExecution:
     # It was validated when it was asked for; what planning made of it since need not pass again.
     return RequestExecution.model_construct(
         command_id=row["execution_id"],
+        actor=actor,
         on_failure=OnFailure(row["on_failure"]),
         resource=body.resource,
         selection=body.selection,
         adaptive=body.adaptive,
         on_locked=body.on_locked,
+        context=body.context,
         **kept,
         **said,
     )

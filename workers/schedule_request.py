@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.commands import CreateSchedule, RequestExecution
 from action_ledger.domain.errors import InvalidCron, SelectionTwice, TimeInPast, TimeTooFar, shown
-from action_ledger.domain.event import Metadata
 from action_ledger.domain.rule import At, Cron, next_after
 from action_ledger.domain.schedule import Created, Schedule
 from action_ledger.domain.selection import Keys, KeyValue
-from action_ledger.projections import tracing
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
+from .actors import metadata_of
 from .bodies import save_body
 from .compile import Compiled, check_request, compile_request
 from .cutter import Cut, Cutter
@@ -58,7 +57,7 @@ class ScheduleRequest:
             ),
         )
         cuts = self._cut(compiled, execution, streamed)
-        story = Story(Schedule.new(command.command_id), self._metadata())
+        story = Story(Schedule.new(command.command_id), metadata_of(transaction, command))
         story.tell(
             Created,
             **told_of(command.rule),
@@ -96,15 +95,6 @@ class ScheduleRequest:
             execution.batch_size,
         )
         return cut_selection(cutter, compiled.select, selection, streamed)
-
-    def _metadata(self) -> Metadata:
-        command = self._command
-        return Metadata(
-            actor=command.actor,
-            correlation_id=command.correlation_id or command.command_id,
-            causation_id=command.command_id,
-            traceparent=tracing.current_traceparent(),
-        )
 
 
 def _kept(execution: RequestExecution, compiled: Compiled) -> RequestExecution:

@@ -33,6 +33,7 @@ from action_ledger.domain.schedule import (
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
+from .actors import metadata_of
 from .bodies import save_body
 from .open_schedule import OpenSchedule, Story, request_execution
 from .schedule_request import first_due, time_of, told_of
@@ -81,7 +82,9 @@ class ScheduleSteering:
         reached("steering.held")
         body = SteeringBody(fingerprint=command.fingerprint, reason=command.reason)
         save_body(transaction, command.command_id, body)
-        metadata = schedule.metadata(actor=command.actor, causation_id=command.command_id)
+        metadata = metadata_of(transaction, command).model_copy(
+            update={"correlation_id": schedule.correlation_id}
+        )
         story = Story.of(schedule, metadata)
         match command:
             case PauseSchedule():

@@ -20,9 +20,9 @@ from action_ledger.domain.errors import ExecutionEnded, ExecutionNotFound, LockN
 from action_ledger.domain.event import Event, Metadata
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.record_lock import RecordLockStatus
-from action_ledger.projections import tracing
 from action_ledger.projections.store import Transaction
 
+from .actors import metadata_of
 from .admission import refuse_pace
 from .bodies import read_body, save_body
 from .close import SQL, close_units, tally_of
@@ -56,18 +56,15 @@ def steer(transaction: Transaction, command: AnySteering) -> None:
         stored: Any = read_body(transaction, command.execution_id)
         if stored and stored.get("effect"):
             refuse_pace(stored["action"], rate=command.rate, concurrency=command.concurrency)
+    metadata = metadata_of(transaction, command)
     reached("steer.kept")
     transaction.lock()
     row = transaction.execute(SQL["execution"], {"execution_id": command.execution_id}).fetchone()
     if row is None:
         raise ExecutionNotFound(execution_id=command.execution_id)
     current = Execution(command.execution_id, row["version"], ExecutionStatus(row["status"]))
-    metadata = Metadata(
-        actor=command.actor,
-        correlation_id=command.correlation_id or row["correlation_id"],
-        causation_id=command.command_id,
-        traceparent=tracing.current_traceparent(),
-    )
+    if command.correlation_id is None:
+        metadata = metadata.model_copy(update={"correlation_id": row["correlation_id"]})
     event = _event(current, command, row, metadata)
     if event is None:
         return

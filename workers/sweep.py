@@ -3,12 +3,14 @@
 Each finding is mended in a transaction of its own, by whichever worker comes first.
 """
 
+import logging
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain import execution
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import RequestUndo
 from action_ledger.domain.errors import (
     ActionLedgerError,
@@ -22,19 +24,35 @@ from action_ledger.projections.store import Store, Transaction
 
 from .close import SQL, close_units, current_execution, tally_of
 from .export_sweep import clear_parts
+from .faults import passes
 from .lock_ends import released
 from .meter import measure_execution
 from .settle import settle
 from .steps import reached
 from .undo_request import UndoRequest
 
+log = logging.getLogger(__name__)
+
 
 def sweep(store: Store, execution_id: UUID | None = None) -> int:
-    """Look once, at one execution or at all; give the number of findings that were mended."""
+    """Look once, at one execution or at all; give the number of findings that were mended.
+
+    Of all, one that cannot be mended is logged, and does not keep the others from it; of one execution it is raised.
+    """
     with store.transaction() as transaction:
         found = transaction.execute(SQL["findings"], {"execution_id": execution_id}).fetchall()
     reached("sweep.found")
-    return sum(_mend(store, **row) for row in found)
+    mended = 0
+    for row in found:
+        try:
+            mended += _mend(store, **row)
+        except Exception as fault:
+            if execution_id is not None or passes(fault):
+                raise
+            log.exception(
+                "execution %s cannot be swept up (%s)", row["execution_id"], row["finding"]
+            )
+    return mended
 
 
 def _mend(store: Store, *, finding: str, execution_id: UUID, undo_id: UUID | None) -> int:
@@ -77,7 +95,7 @@ def _roll_back(store: Store, execution_id: UUID) -> int:
         return 0
     command = RequestUndo(
         command_id=rollback_id(execution_id),
-        actor=row["actor"],
+        actor=Actor(subject=row["actor"]),
         execution_id=execution_id,
         queue=row["queue"],
         priority=row["priority"],

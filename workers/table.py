@@ -191,7 +191,12 @@ class Table:
 
 def reference_of(table: Table) -> str:
     """Name a table as events do: with its schema, quoted where SQL needs it."""
+    return reference(table.schema, table.name)
+
+
+def reference(schema: str, name: str) -> str:
+    """Name a table by its parts as :func:`reference_of` does."""
     return ".".join(
-        name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
-        for name in (table.schema, table.name)
+        part if _PLAIN_NAME.fullmatch(part) else '"' + part.replace('"', '""') + '"'
+        for part in (schema, name)
     )

@@ -2,6 +2,7 @@
 
 from action_ledger.domain.actions import Actions, ExportAction, Reversibility
 from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.context import Context
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.errors import (
     ExecutionNotEnded,
@@ -18,6 +19,7 @@ from .admission import refuse_pace
 from .bodies import read_body
 from .claim import SQL as QUEUE
 from .compile import Compiled, Request, check_key, check_request
+from .context import require_same
 from .planner import MOVED_AT_ONCE
 from .table import Table, reference_of
 
@@ -44,7 +46,7 @@ def terms_of(
         command = _irreversible(command)
     table = compiled.change.table
     if isinstance(command.selection, Unfinished):
-        _check_retry(transaction, table, command.selection)
+        _check_retry(transaction, table, command.selection, command.context)
     check_request(transaction, actions, compiled.request, table)
     return command
 
@@ -57,8 +59,10 @@ def _irreversible(command: RequestExecution) -> RequestExecution:
     return command.model_copy(update={"undo_seconds": None})
 
 
-def _check_retry(transaction: Transaction, table: Table, selection: Unfinished) -> None:
-    """Make sure that the other execution has ended, and that its keys are those of this table."""
+def _check_retry(
+    transaction: Transaction, table: Table, selection: Unfinished, context: Context | None
+) -> None:
+    """Make sure that the other execution has ended, and that its keys are those of this table and this context."""
     of = selection.of
     row = transaction.execute(QUEUE["execution"], {"execution_id": of}).fetchone()
     if row is None:
@@ -68,4 +72,6 @@ def _check_retry(transaction: Transaction, table: Table, selection: Unfinished) 
     if row["table_name"] != reference_of(table):
         detail = f"execution {of} was over {row['table_name']}"
         raise InvalidValue(value=reference_of(table), detail=detail, table=table.label)
-    check_key(table, Request.model_validate(read_body(transaction, of)))
+    body = Request.model_validate(read_body(transaction, of))
+    require_same(context, body.context, subject=of)
+    check_key(table, body)

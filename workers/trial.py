@@ -155,7 +155,7 @@ class Trying:
                 attempt=1,
                 worker="preview",
                 metadata=Metadata(
-                    actor=command.actor, correlation_id=self._id, causation_id=self._id
+                    actor=command.actor.subject, correlation_id=self._id, causation_id=self._id
                 ),
             )
             tally += completed.tally

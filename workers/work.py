@@ -25,6 +25,7 @@ from .compile import (
     check_key,
     compile_request,
 )
+from .context import assume, require_policies
 from .effect_lease import EffectLeases
 from .effect_unit import EffectUnit
 from .export_part import export_batch
@@ -211,8 +212,11 @@ class Workbench:
             batch_version=version + 1,
             direction="undo",
         )
+        request = Request.model_validate(read_body(transaction, unit.execution_id))
+        assume(transaction, request.context)
         table = read_for_change(transaction, unit.table_name)
-        check_key(table, Request.model_validate(read_body(transaction, unit.execution_id)))
+        require_policies(transaction, table, request.context)
+        check_key(table, request)
         return compensate_batch(
             transaction,
             table,
@@ -222,6 +226,7 @@ class Workbench:
             of_undo=unit.of_undo,
             policy=ConflictPolicy(unit.policy or ConflictPolicy.SKIP),
             chosen=unit.undo_id if body.by_keys else None,
+            columns=body.columns,
             attempt=unit.attempt,
             worker=self._worker,
             metadata=unit.metadata,

@@ -14,6 +14,7 @@ from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.settings import Settings
 from action_ledger.workers.steps import strike
+from tests.crash.announcement import announce
 from tests.crash.child_tasks import TASKS
 from tests.mailer import EFFECTS
 from tests.shop import ACTIONS
@@ -37,7 +38,9 @@ def main(order: dict[str, Any]) -> None:
         kind = signal.Signals[order.get("signal", "SIGKILL")]
         strike.set(striking(order["step"], order.get("at", 1), lambda: os.kill(os.getpid(), kind)))
     settings = Settings(lease_seconds=order.get("lease_seconds", 10))
-    with open_ledger(order["url"], settings=settings, actions=(*EFFECTS, *ACTIONS)) as ledger:
+    with open_ledger(
+        order["url"], settings=settings, actions=(*EFFECTS, *ACTIONS, announce)
+    ) as ledger:
         if order.get("task"):
             TASKS[order["task"]](ledger, order.get("of"))
         elif order.get("run"):

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 
 from action_ledger.domain import Notice
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger
 from action_ledger.workers.sweep import sweep
@@ -91,6 +92,11 @@ def _clean(ledger: Ledger, _: Any) -> None:
     ledger.exports.clean(days=0)
 
 
+def _erase(ledger: Ledger, subject: Any) -> None:
+    by = Actor(subject="child", address="10.0.0.9")
+    ledger.erase_actor(subject, issuer="https://idp", by=by)
+
+
 TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "undo": _undo,
     "preview": _preview,
@@ -110,5 +116,6 @@ TASKS: dict[str, Callable[[Ledger, Any], None]] = {
     "deliver": _deliver,
     "take in": _take_in,
     "clean": _clean,
+    "erase": _erase,
 }
 """An order ``{"task": name, "of": what}`` does one of these."""

@@ -8,6 +8,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.columns import col
 from action_ledger.ops import ChainHandle, Ledger
 from action_ledger.ops.builder import Request
@@ -88,6 +89,12 @@ def _undoing(stage: Stage) -> Order:
 def _looked_first(stage: Stage) -> Order:
     add_one(stage).run()
     return {"task": "preview", "of": "places"}
+
+
+def _asked_from_somewhere(stage: Stage) -> Order:
+    alice = Actor(subject="alice", issuer="https://idp", address="10.0.0.7", agent="admin-ui/3")
+    add_one(stage).by(alice).run()
+    return {"task": "erase", "of": "alice"}
 
 
 def _undone(stage: Stage) -> Order:
@@ -311,6 +318,7 @@ LOCK = ("lock.turn_taken", "lock.released")
 ROLLBACK = ("rollback.found", "rollback.requested")
 UNDO = ("undo.begun", "undo.before_append", "undo.before_commit")
 PREVIEW = ("preview.rolled_back", "preview.before_append", "preview.before_commit")
+ERASURE = ("erasure.before_append", "erasure.before_commit")
 FAIL = ("fail.listed", "fail.appended")
 PUT_OFF = ("fault.met", "fault.put_off")
 FOLLOW = ("follow.locked", "follow.tracked", "follow.written", "follow.before_commit")
@@ -343,6 +351,7 @@ SCENARIOS: dict[str, Scenario] = {
     "records": Scenario(_by_record, (*BATCHES, *RECORDS_DONE), ONE),
     "undo asked": Scenario(_undoing, UNDO, NONE),
     "preview": Scenario(_looked_first, PREVIEW, ONE),
+    "erasure": Scenario(_asked_from_somewhere, ERASURE, ONE),
     "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS, *LOCK[1:]), NONE),
     "redo": Scenario(_redone, (*COMPENSATIONS, *UNDO_ENDS), ONE),
     "cancel": Scenario(_steered("cancel"), (*STEER, *CLOSE, *LOCK[1:]), PART),

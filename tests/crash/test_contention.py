@@ -14,6 +14,7 @@ from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
 from tests.crash.harness import Watcher, finished, make_places, scores, topics, until
+from tests.faults import injected
 from tests.invariants import check_invariants
 
 RECORDS = 8_000
@@ -99,6 +100,7 @@ def test_workers_on_one_execution(
         counted = topics(connection)
         assert counted["execution.completed"] == 1
         assert counted["batch.completed"] == RECORDS // BATCH
+        count_faults(connection)
         undo = execution.undo(by="user:2").submit()
         finished(*[{"url": database_url, "job": undo.id}] * workers)
         assert scores(connection) == {0: RECORDS}
@@ -118,6 +120,7 @@ def test_threads_and_streaming(
         assert execution.status == "completed"
         assert scores(connection) == {1: RECORDS}
         assert topics(connection)["execution.completed"] == 1
+        count_faults(connection)
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
@@ -203,6 +206,17 @@ def waiting(connection: Connection[DictRow]) -> int:
         " AND application_name = 'action-ledger' AND wait_event_type = 'Lock'"
     ).fetchone()
     return row["waiting"] if row else 0
+
+
+def count_faults(connection: Connection[DictRow]) -> None:
+    """Count what really came about: attempts that were given up, and workers that had a part in the work."""
+    row = connection.execute(
+        "SELECT count(DISTINCT convert_from(state, 'UTF8')::jsonb ->> 'worker') AS workers"
+        " FROM action_ledger.stored_events WHERE topic = 'batch.completed'"
+    ).fetchone()
+    assert row is not None
+    injected(7, sum(attempt - 1 for attempt in attempts(connection)))
+    injected(9, row["workers"] - 1)
 
 
 def attempts(connection: Connection[DictRow]) -> list[int]:

@@ -17,6 +17,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from uuid_utils.compat import uuid7
 
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import CancelExecution
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.handles import ExecutionHandle
@@ -203,7 +204,9 @@ def test_a_dead_holder_of_a_cancelled_batch(
         execution = letters(ledger, log, batch=RECORDS)
         killed(order(database_url, execution.id, "effect.kept", 1))
         ledger.handle(
-            CancelExecution(command_id=uuid7(), actor="user:2", execution_id=execution.id)
+            CancelExecution(
+                command_id=uuid7(), actor=Actor(subject="user:2"), execution_id=execution.id
+            )
         )
         assert execution.progress().pending == RECORDS
         check_effects(connection)

@@ -5,6 +5,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.ops import open_ledger
+from tests.crash.announcement import announce
 from tests.crash.harness import finished, killed, make_places
 from tests.crash.scenarios import Stage, add_one
 from tests.invariants import check_invariants
@@ -16,14 +17,18 @@ STEPS = tuple(CALLS)
 
 @pytest.mark.crash
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("whose", ["request", "action"])
 def test_killed_around_the_call(
-    database_url: str, connection: Connection[DictRow], step: str
+    database_url: str, connection: Connection[DictRow], step: str, whose: str
 ) -> None:
     make_places(connection, 10)
     connection.execute("CREATE TABLE calls (delivery_id uuid, attempt int)")
-    with open_ledger(database_url) as ledger:
-        stage = Stage(database_url, ledger, connection)
-        add_one(stage).notify(complete="told").run()
+    with open_ledger(database_url, actions=[announce]) as ledger:
+        if whose == "request":
+            add_one(Stage(database_url, ledger, connection)).notify(complete="told").run()
+        else:
+            request = ledger.on("places").all().apply("announce", url=database_url)
+            ledger.worker().finish(request.by("user:1").submit().id)
         order = {"url": database_url, "task": "deliver", "of": database_url}
         for _ in range(2):
             killed({**order, "step": step})
@@ -36,4 +41,5 @@ def test_killed_around_the_call(
         assert [call["attempt"] for call in calls] == CALLS[step]
         assert len({call["delivery_id"] for call in calls}) == 1
         assert ledger.hooks.deliveries() == []
-        check_invariants(connection, ledger=ledger, tables=["places"])
+        tables = ["places"] if whose == "request" else []
+        check_invariants(connection, ledger=ledger, tables=tables)

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,7 +18,9 @@ from tests import servers
 from tests.crash.harness import make_places, scores, topics
 from tests.faults import injected
 from tests.invariants import check_invariants
+from tests.mailer import EFFECTS, calls, lines
 from tests.servers import TestServer
+from tests.services import serving
 from tests.worker_process import held, roster, states, until, waiting, worker
 
 pytestmark = pytest.mark.slow
@@ -177,10 +180,11 @@ def own_server() -> Generator[TestServer]:
         yield running
 
 
-def restart(server: TestServer) -> None:
-    """Crash it, and start it again."""
+def restart(server: TestServer, *, away: float = 0) -> None:
+    """Crash it, and start it again after so many seconds."""
     server.server._run("pg_ctl", ["stop", "-w", "-m", "immediate"])
     injected(4)
+    time.sleep(away)
     server.server.start()
 
 
@@ -219,6 +223,25 @@ def test_the_server_crashes_under_an_idle_and_a_busy_worker(own_server: TestServ
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
             assert scores(connection) == {2: RECORDS}
             assert roster(connection) == []
+            check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.crash
+def test_the_server_is_away_for_a_moment_while_letters_are_sent(
+    own_server: TestServer, tmp_path: Path
+) -> None:
+    """What has come of each is remembered until it can be kept: nobody gets a second one."""
+    log = tmp_path / "letters"
+    with own_server.database() as url, durable(url), open_ledger(url, actions=EFFECTS) as ledger:
+        request = ledger.on("places").keys(range(1, 21)).apply("letter", log=str(log), seconds=0.1)
+        with serving(ledger.service()):
+            execution = request.by("user:1").submit()
+            until(lambda: len(lines(log)) > 8, "the first letters")
+            restart(own_server, away=1)
+            until(lambda: execution.status == "completed", "the end")
+        assert set(calls(log).values()) == {1}
+        assert len(calls(log)) == execution.progress().applied == 20
+        with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
             check_invariants(connection, ledger=ledger, tables=["places"])
 
 

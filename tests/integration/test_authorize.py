@@ -13,6 +13,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.columns import col
 from action_ledger.domain.commands import Command, RequestExecution
 from action_ledger.domain.errors import NotAuthorized
@@ -35,7 +36,7 @@ class Asked:
         self.commands: list[Command] = []
         self._until = until
 
-    def __call__(self, actor: str, command: Command, phase: Phase) -> bool:
+    def __call__(self, actor: Actor, command: Command, phase: Phase) -> bool:
         assert actor == command.actor
         self.phases.append(phase)
         self.commands.append(command)
@@ -116,9 +117,9 @@ def test_anything_but_true_is_a_no(
 def test_a_gate_of_single_actions(database_url: str, places: str) -> None:
     assert places
 
-    def gate(actor: str, command: Command, _: Phase) -> bool:
+    def gate(actor: Actor, command: Command, _: Phase) -> bool:
         return not isinstance(command, RequestExecution) or (
-            command.action != "delete" or actor == "admin:1"
+            command.action != "delete" or actor.subject == "admin:1"
         )
 
     with ruled(database_url, gate) as ledger:

@@ -73,7 +73,7 @@ def test_commands(
         "a foreign table": ("unsupported_table", update("far")),
         "a sequence": ("unsupported_table", update("a_sequence")),
         "an index": ("unsupported_table", update("an_index")),
-        "row-level security": ("unsupported_table", update("secured")),
+        "row-level security": ("context_required", update("secured")),
         "rewrite rules": ("unsupported_table", update("ruled")),
         "inherited": ("unsupported_table", update("parent")),
         "of the system": ("unsupported_table", update("pg_catalog.pg_class")),

@@ -2,7 +2,8 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import NoReturn
+from dataclasses import replace
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from psycopg.rows import DictRow
 
 from action_ledger.ops import ExecutionHandle, Ledger
 from action_ledger.projections.store import Transaction
+from action_ledger.workers import loop
 from action_ledger.workers.admission import Admission, NotNow
 from action_ledger.workers.claim import Unit, claim, holds, postpone
 from tests.crash.harness import topics
@@ -173,6 +175,33 @@ def test_a_fault_says_nothing_of_a_unit_that_another_has_done_since(
     assert (execution.status, execution.progress().applied) == ("completed", PLACES)
     assert topics(connection).get(topic, 0) == 0
     assert not caplog.records
+    check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_look_that_was_too_old_fails_nothing(
+    ledger: Ledger,
+    places: str,
+    connection: Connection[DictRow],
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+) -> None:
+    """A lease that came and went between the snapshot and the row lock leaves the version of the batch behind."""
+    execution = planned(ledger, places)
+    stale = 0
+
+    def too_old(*given: Any, **how: Any) -> Unit | None:
+        nonlocal stale
+        unit = claim(*given, **how)
+        if unit is None or stale == times:
+            return unit
+        stale += 1
+        return replace(unit, batch_version=(unit.batch_version or 0) - 1)
+
+    monkeypatch.setattr(loop, "claim", too_old)
+    execution.finish()
+    assert stale == times
+    assert (execution.status, execution.progress().applied) == ("completed", PLACES)
     check_invariants(connection, ledger=ledger, tables=["places"])
 
 

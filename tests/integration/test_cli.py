@@ -95,9 +95,27 @@ def test_keys_from_an_argument_a_file_and_a_pipe(
 
 
 def test_no_keys_select_nothing(cli: CommandLine, connection: Connection[DictRow]) -> None:
-    said = cli("run", "places", "update", "--keys", "", "--set", "note=new", *BY)
+    said = cli("run", "places", "update", "--keys", "[]", "--set", "note=new", *BY)
     assert (said.code, count(connection, "note = 'new'")) == (0, 0)
     assert "nothing to do" in said.out
+
+
+@pytest.mark.parametrize("keys", ["", "  ", ",", " , "])
+def test_keys_of_an_empty_variable_are_refused_and_leave_last_as_it_was(
+    cli: CommandLine, keys: str
+) -> None:
+    update(cli, "--keys", "1")
+    last = cli("show", "last", "--json").json["id"]
+    for command in (
+        ("run", "places", "update", "--set", "note=new"),
+        ("preview", "places", "update", "--set", "note=new"),
+        ("undo", "last"),
+    ):
+        said = cli(*command, "--keys", keys, *BY)
+        assert (said.code, said.error) == (2, "unreadable_input")
+        assert "'[]' says no record at all" in said.err
+    assert cli("executions", "--json").json[0]["id"] == last
+    assert cli("show", last, "--json").json["undos"] == []
 
 
 def test_keys_of_several_columns(cli: CommandLine, connection: Connection[DictRow]) -> None:

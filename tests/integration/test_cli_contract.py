@@ -54,7 +54,8 @@ def test_an_interrupted_script_is_given_the_execution(
         assert time.monotonic() < end
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "")
+    assert process.returncode == 130
+    assert (json.loads(err)["code"], json.loads(err)["workers"]) == ("interrupted", [])
     given = json.loads(out)
     assert (given["id"], given["status"]) == (found[0]["id"], "running")
     assert 0 < given["applied"] < 100

@@ -1,7 +1,7 @@
 """Schedules on the command line: made, listed, shown and steered; exit codes, JSON, and what people read."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from psycopg import Connection
@@ -35,6 +35,16 @@ PLUS_ONE = (
 )
 
 
+def gap_after(now: datetime) -> date:
+    """The next day on which the clocks of Paris skip from 02:00 to 03:00: the last Sunday of March."""
+    for year in (now.year, now.year + 1):
+        last = date(year, 3, 31)
+        sunday = last - timedelta(days=(last.weekday() + 1) % 7)
+        if sunday > now.date():
+            return sunday
+    raise AssertionError
+
+
 class TestMake:
     def test_for_people(self, cli: CommandLine) -> None:
         said = cli(
@@ -48,6 +58,25 @@ class TestMake:
         shown = cli("schedules", "show")
         assert re.search(r"reason +T-1", shown.out)
         assert "The next runs" in shown.out
+
+    def test_a_time_that_the_clocks_skip_is_said_to_be_moved(
+        self, cli: CommandLine, ledger: Ledger
+    ) -> None:
+        day = gap_after(database_time(ledger)).isoformat()
+        update = ("schedule", "places", "update", "--all", "--set", "note=x", *BY)
+        when = ("--timezone", "Europe/Paris", "--at")
+        text = f"The clocks of Europe/Paris skip {day} 02:30:00"
+        said = cli(*update, *when, f"{day} 02:30")
+        assert text in said.out
+        assert "runs right after the gap" in said.out
+        told = cli(*update, *when, f"{day} 02:30", "--json").json
+        assert (told["at"], told["moved_from"]) == (f"{day}T03:00:00+02:00", f"{day}T02:30:00")
+        shown = cli(*update, *when, f"{day} 03:30")
+        assert (shown.code, "skip" in shown.out) == (0, False)
+        assert cli(*update, *DAILY, "--json").json["moved_from"] is None
+        again = ("schedules", "reschedule", "last", *BY, *when, f"{day} 02:10")
+        assert f"skip {day} 02:10:00" in cli(*again).out
+        assert cli(*again, "--json").json["moved_from"] == f"{day}T02:10:00"
 
     def test_what_destroys_wants_a_yes(self, cli: CommandLine) -> None:
         said = cli("schedule", "places", "archive", "--all", *DAILY, *BY)

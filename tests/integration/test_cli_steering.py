@@ -37,7 +37,13 @@ def test_pause_resume_cancel(cli: CommandLine, half: ExecutionHandle) -> None:
     assert f"action-ledger resume {half.id}" in said.out
     assert cli("resume", "last", *BY, "--json").json["status"] == "running"
     said = cli("cancel", half.id, *BY)
-    assert "30 updated, 70 not processed" in said.out
+    assert "30 updated, 70 pending (not processed)" in said.out
+    for counts in (
+        cli("show", half.id, "--json").json,
+        cli("show", half.id, "--json").json["progress"],
+        cli("executions", "--json").json[0],
+    ):
+        assert (counts["pending"], counts["batches"], counts["batches_done"]) == (70, 10, 3)
     assert "10 batches" not in said.out  # seven of them were only closed
     assert f"action-ledger undo {half.id}" in said.out
     again = cli("pause", half.id, *BY)

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -78,6 +80,28 @@ def begin_and_fail(database: Database) -> None:
     with database.connection() as connection:
         connection.execute("BEGIN")
         raise psycopg.OperationalError("mine")
+
+
+def test_a_full_pool_of_dead_connections_costs_nobody_a_wait(database_url: str) -> None:
+    """As after a restart of the server, or where a firewall ends what is idle."""
+    all_lent = threading.Barrier(10)
+
+    def hold(_: int) -> None:
+        with database.connection():
+            all_lent.wait(10)
+
+    with Database(database_url) as database, psycopg.connect(database_url) as admin:
+        with ThreadPoolExecutor(10) as threads:
+            list(threads.map(hold, range(10)))
+        ended = admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'action-ledger'"
+        ).fetchall()
+        assert len(ended) == 10
+        began = time.monotonic()
+        with database.connection() as lent:
+            assert lent.execute("SELECT 1 AS one").fetchone() == {"one": 1}
+        assert time.monotonic() - began < 5  # it was half a minute, and then a refusal
 
 
 def test_an_error_inside_is_not_taken_for_ours_and_the_connection_comes_back_clean(

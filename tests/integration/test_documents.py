@@ -9,6 +9,8 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.domain import Parameters, col, set_action
+from action_ledger.ops import Settings, open_ledger
 from action_ledger.ops.cli_exit_codes import ExitCode
 from action_ledger.ops.places import load_places
 from tests.command_line import CommandLine
@@ -78,6 +80,29 @@ def test_the_python_of_the_guides(
 
 
 @pytest.mark.usefixtures("demo")
+def test_the_lines_of_the_guide_from_laravel(database_url: str) -> None:
+    """Each line on ``places`` runs, and each setting is there."""
+
+    class Promotion(Parameters):
+        bonus: int
+
+    @set_action
+    def promote(parameters: Promotion) -> Any:
+        """Promote."""
+        return {"score": parameters.bonus}
+
+    text = (GUIDES / "from-laravel-action-engine.md").read_text(encoding="utf-8")
+    lines = re.findall(r"`(places\.[^`]+)`", text)
+    assert len(lines) == 4
+    with open_ledger(database_url, actions=[promote]) as ledger:
+        for line in lines:
+            names = {"places": ledger.on("demo.places"), "col": col}
+            eval(line, names)  # noqa: S307 - our own text
+    known = {f"ACTION_LEDGER_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r"ACTION_LEDGER_[A-Z_]+", text)) <= known
+
+
+@pytest.mark.usefixtures("demo")
 def test_the_guide_to_actions(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +141,7 @@ def test_the_commands_of_the_guide(database_url: str) -> None:
     shown = commands(GUIDE)
     assert len(shown) >= 9
     for command in shown:
-        typed = [made["id"] if word == "9c28" else word for word in command]
+        typed = [made["id"] if word in {"9c28", "$id"} else word for word in command]
         destructive = command[0] == "run" or "force" in command
         said = cli(*typed, *(["--yes"] if destructive else []))
         # The examples are one after the other here, so an undo may find that it was done already.

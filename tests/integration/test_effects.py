@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.domain import Parameters, effect
 from action_ledger.domain.actions import Reversibility
 from action_ledger.domain.columns import col
 from action_ledger.domain.commands import RequestExecution
@@ -19,6 +21,7 @@ from action_ledger.domain.errors import (
     AlreadyUndone,
     InvalidParameters,
     NotReversible,
+    UnknownAction,
     UnknownColumn,
 )
 from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
@@ -28,6 +31,7 @@ from tests.dump import assert_at_rest
 from tests.integration.conftest import PLACES
 from tests.invariants import check_invariants
 from tests.mailer import EFFECTS, at_once, calls, letter, lines, send_async
+from tests.services import serving
 
 
 @pytest.fixture
@@ -328,6 +332,80 @@ def test_a_worker_takes_up_only_what_it_knows(
     ledger.worker().finish(execution.id)
     assert execution.progress().applied == PLACES
     check_invariants(connection, ledger=ledger, tables=[])
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("waits", [True, False])
+def test_whatever_a_handler_raises_in_a_worker_is_its_records(
+    database_url: str, fault: BaseException, *, waits: bool
+) -> None:
+    """Somebody's Ctrl-C comes to the main thread only."""
+
+    def plain(record: dict[str, Any], _parameters: Parameters, _context: Any) -> None:
+        if record["id"] == 3:
+            raise fault
+
+    async def asynchronous(record: dict[str, Any], parameters: Parameters, context: Any) -> None:
+        plain(record, parameters, context)
+
+    made = effect(label="Call", description="Call each.", destructive=False, name="call")
+    called = made(asynchronous if waits else plain)
+    with open_ledger(database_url, actions=[called]) as ledger, serving(ledger.service()) as thread:
+        execution = ledger.on("places").keys(range(1, 6)).apply("call").by("user:1").submit()
+        until(lambda: execution.status == "completed", "its end")
+        assert thread.is_alive()
+        assert [(one.key, one.reason) for one in execution.failures()] == [
+            (("3",), "handler_failed")
+        ]
+
+
+def test_a_call_that_does_not_let_itself_be_cancelled_is_left_behind(
+    database_url: str, places: str, connection: Connection[DictRow]
+) -> None:
+    """As a plain handler is that hangs: it is a failure of its record, and the worker goes on."""
+    over = threading.Event()
+
+    @effect(label="Call", description="Call each.", destructive=False, timeout=0.2, concurrency=2)
+    async def stubborn(record: dict[str, Any], _parameters: Parameters, _context: Any) -> None:
+        """Try again whatever happens, as bare ``except`` clauses do."""
+        while record["id"] == 3 and not over.is_set():
+            with suppress(BaseException):
+                await asyncio.sleep(0.05)
+
+    settings = Settings.model_validate({"lease_seconds": 2})
+    with open_ledger(database_url, settings=settings, actions=[stubborn]) as ledger:
+        request = ledger.on(places).keys(range(1, 11)).apply("stubborn").by("user:1")
+        execution = request.submit()
+        thread = threading.Thread(target=execution.finish)
+        thread.start()
+        thread.join(20)
+        hangs = thread.is_alive()
+        over.set()
+        thread.join()
+        assert not hangs
+        assert [(one.key, one.reason) for one in execution.failures()] == [(("3",), "timed_out")]
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def test_who_does_not_know_an_action_does_not_wait_for_ever(
+    ledger: Ledger, database_url: str, places: str, log: Path
+) -> None:
+    """``.run()`` is now and here. What was asked for is left to those who know it."""
+    execution = ledger.on(places).keys([1, 2]).apply("letter", log=str(log)).by("user:1").run()
+    waiting = ledger.on(places).keys([3]).apply("letter", log=str(log)).by("user:1").submit()
+    with open_ledger(database_url) as other:
+        with pytest.raises(UnknownAction) as refused:
+            other.execution(waiting.id).finish()
+        assert refused.value.action == "letter"
+        with pytest.raises(UnknownAction):
+            other.execution(execution.id).undo(by="user:1").run(workers=2)
+        done = other.on(places).keys([4]).update(note="x").by("user:1").run()
+        assert done.undo(by="user:1").run().status == "completed"
+    waiting.finish()
+    (undo,) = execution.undos()
+    undo.finish()
+    assert (waiting.status, undo.status) == ("completed", "completed")
 
 
 def test_a_table_that_is_altered_in_the_middle(

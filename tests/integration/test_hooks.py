@@ -19,13 +19,20 @@ class Told(list[Notice]):
     """A hook that keeps what it was given, and fails for as long as ``failing`` says."""
 
     failing = 0
+    fault: BaseException = OSError("the service is away")
 
     def __call__(self, notice: Notice) -> None:
         self.append(notice)
         if self.failing:
             self.failing -= 1
-            message = "the service is away"
-            raise OSError(message)
+            raise self.fault
+
+
+class Mute(Exception):  # noqa: N818 - it cannot say what it is
+    """A fault that cannot be told."""
+
+    def __str__(self) -> str:
+        raise ValueError("nothing to say")
 
 
 @pytest.fixture
@@ -156,6 +163,16 @@ class TestFailing:
         assert ledger.hooks.retry("told") == 2
         assert ledger.hooks.deliver() == 2
         assert ledger.hooks.deliveries() == []
+
+    @pytest.mark.parametrize("fault", [SystemExit(3), OSError("\ud800"), Mute()])
+    def test_whatever_it_raises_is_its_own(
+        self, ledger: Ledger, told: Told, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+    ) -> None:
+        monkeypatch.setattr(told, "fault", fault)
+        told.failing = 1
+        named(ledger).run()
+        (delivery,) = ledger.hooks.deliveries()
+        assert str(delivery.last_error).startswith(type(fault).__name__)
 
     def test_one_that_ends_every_process_is_set_aside_too(
         self, ledger: Ledger, connection: Connection[DictRow]

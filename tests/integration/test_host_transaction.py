@@ -26,6 +26,7 @@ from tests.command_line import CommandLine
 from tests.crash.harness import topics, until
 from tests.integration.test_once import total
 from tests.invariants import check_invariants
+from tests.worker_process import worker
 
 BY = ("--by", "user:42")
 
@@ -317,6 +318,30 @@ def test_what_is_no_connection(ledger: Ledger, host: Connection[Any]) -> None:
     inside = ledger.within(host)
     inside.close()
     assert add_one(ledger).run().status == "completed", "the ledger is open still"
+
+
+def test_what_was_rejected_is_forgotten_when_its_time_is_over(
+    ledger: Ledger, connection: Connection[DictRow], host: Connection[Any], database_url: str
+) -> None:
+    sent = [add_one(ledger.within(host)).submit() for _ in range(3)]
+    host.commit()
+    connection.execute("ALTER TABLE places RENAME score TO points")
+    ledger.inbox.take_in()
+    assert {one.status for one in sent} == {"rejected"}
+    connection.execute("ALTER TABLE places RENAME points TO score")
+    old = [sent[0].id, sent[2].id]
+    connection.execute(
+        "UPDATE action_ledger.command_inbox SET rejected_at = now() - interval '31 days'"
+        " WHERE command_id = ANY(%s)",
+        [old],
+    )
+    with worker(database_url):
+        until(lambda: len(ledger.inbox.entries()) == 1, "the end of what is old")
+    assert [one.command_id for one in ledger.inbox.entries()] == [sent[1].id]
+    with worker(database_url, rejected_retention_days=0.000001):
+        until(lambda: ledger.inbox.entries() == [], "the end of the other one")
+    rejected = [entry for entry in ledger.audit() if entry.topic == "command.rejected"]
+    assert {entry.execution_id for entry in rejected} == {one.id for one in sent}
 
 
 def test_what_was_rejected_can_be_sent_again(

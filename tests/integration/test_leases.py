@@ -13,6 +13,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from uuid_utils.compat import uuid7
 
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import CancelExecution
 from action_ledger.domain.errors import NotReversible
 from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
@@ -233,7 +234,9 @@ def test_no_undo_while_a_cancelled_batch_is_at_work(
     def cancel(step: str) -> None:
         if step == "effect.kept" and not refusals:
             execution.ledger.handle(
-                CancelExecution(command_id=uuid7(), actor="user:2", execution_id=execution.id)
+                CancelExecution(
+                    command_id=uuid7(), actor=Actor(subject="user:2"), execution_id=execution.id
+                )
             )
             try:
                 execution.undo(by="user:2").submit()

@@ -223,6 +223,7 @@ print(ended, worked, time.monotonic() - started)
 """
 
 
+@pytest.mark.fault(24)
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 @pytest.mark.parametrize("answers", ["never", "refused"])
 def test_a_dead_collector_holds_nobody_up(protocol: str, answers: str) -> None:

@@ -14,6 +14,7 @@ from tests.journal import Journal, append, insert_by_hand, status, story, tallie
 
 
 @pytest.mark.usefixtures("journal")
+@pytest.mark.fault(14)
 class TestPoison:
     @pytest.mark.parametrize(
         ("topic", "state"),

@@ -77,6 +77,37 @@ def test_what_is_asked_for_wins_over_the_actions_own(ledger: Ledger) -> None:
     assert (execution.row()["batches"], execution.row()["queue"]) == (2, "other")
 
 
+class Broken(dict[Any, Any]):
+    """An answer that breaks when it is read."""
+
+    def items(self) -> Any:
+        raise RuntimeError("broken")
+
+
+class Named:
+    """A column as some hosts have it: no text, but it says its name."""
+
+    def __str__(self) -> str:
+        return "note"
+
+
+@pytest.mark.usefixtures("places")
+def test_an_answer_that_breaks_fails_its_record_alone(database_url: str) -> None:
+    answers: dict[int, Any] = {1: Broken(note="x"), 2: {Named(): "by its name"}, 3: {"note": "x"}}
+
+    @record_action(label="Odd", description="Odd.", destructive=False)
+    def odd(record: dict[str, Any], _parameters: Parameters) -> Any:
+        return answers[record["id"]]
+
+    with opened(database_url, odd) as ledger:
+        execution = run(ledger, "odd", 3)
+        assert failures(execution) == {1: ("handler_failed", "RuntimeError: broken")}
+        assert [change["after"] for change in execution.changes()] == [
+            {"note": "by its name"},
+            {"note": "x"},
+        ]
+
+
 @pytest.mark.usefixtures("places")
 def test_a_function_that_fails_fails_its_record_alone(
     ledger: Ledger, connection: Connection[DictRow]

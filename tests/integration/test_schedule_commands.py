@@ -10,6 +10,7 @@ from psycopg.rows import DictRow
 from pydantic import TypeAdapter
 from uuid_utils.compat import uuid7
 
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.any_command import AnyCommand
 from action_ledger.domain.commands import CreateSchedule, PauseSchedule, RunScheduleNow
 from action_ledger.domain.errors import (
@@ -156,10 +157,14 @@ class TestCommands:
             keep="frozen",
         )
         assert ledger.handle(create) == ledger.handle(create) == create.command_id
-        run = RunScheduleNow(command_id=uuid7(), actor="u", schedule_id=create.command_id)
+        run = RunScheduleNow(
+            command_id=uuid7(), actor=Actor(subject="u"), schedule_id=create.command_id
+        )
         execution_id = ledger.handle(run)
         assert ledger.handle(run) == execution_id
-        pause = PauseSchedule(command_id=uuid7(), actor="u", schedule_id=create.command_id)
+        pause = PauseSchedule(
+            command_id=uuid7(), actor=Actor(subject="u"), schedule_id=create.command_id
+        )
         assert ledger.handle(pause) == ledger.handle(pause) == create.command_id
         work(ledger)
         assert score(connection) == 1
@@ -169,7 +174,7 @@ class TestCommands:
     def test_another_command_under_the_same_id(self, ledger: Ledger) -> None:
         first = hourly(ledger)
         for command in (
-            PauseSchedule(command_id=first.id, actor="u", schedule_id=first.id),
+            PauseSchedule(command_id=first.id, actor=Actor(subject="u"), schedule_id=first.id),
             schedule_command(
                 add_one(ledger).command(),
                 Cron(cron="0 * * * *", timezone="UTC"),

@@ -134,7 +134,7 @@ class TestRefusedAtItsTime:
         [
             ("DROP TABLE places", "unknown_table"),
             ("ALTER TABLE places DROP COLUMN score", "unknown_column"),
-            ("ALTER TABLE places ENABLE ROW LEVEL SECURITY", "unsupported_table"),
+            ("ALTER TABLE places ENABLE ROW LEVEL SECURITY", "context_required"),
             ("ALTER TABLE places ALTER score TYPE text", "invalid_expression"),
         ],
     )

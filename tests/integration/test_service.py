@@ -11,11 +11,12 @@ from psycopg.rows import DictRow
 
 from action_ledger.domain import col
 from action_ledger.domain.errors import InvalidValue, StoreUnavailable, WorkerFailed
-from action_ledger.ops import Ledger, Plan
+from action_ledger.ops import Ledger, Plan, direct
 from action_ledger.ops import attendant as attending
 from action_ledger.ops.handles import ExecutionHandle
 from action_ledger.ops.plan import Ended
 from action_ledger.workers import loop
+from tests.crash.test_contention import default
 from tests.invariants import check_invariants
 from tests.servers import TestServer
 from tests.services import LONG, a_ledger, followed, idle, open_units, serving, submit
@@ -63,6 +64,50 @@ class TestWaking:
                 execution = submit(ledger)
                 until(partial(completed, execution))
             assert ("through a pooler" in caplog.text) is listen
+
+    def test_behind_a_pooler_nothing_is_set_on_its_sessions(
+        self, database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are lent to others next: commands whose COMMIT would not be on the disk."""
+        monkeypatch.setattr(attending, "is_direct", lambda _: False)
+        monkeypatch.setattr(direct, "is_direct", lambda _: False)
+        look = attending.Attendant._look
+        seen: list[DictRow] = []
+
+        def looked(self: attending.Attendant, connection: Connection[DictRow], **how: Any) -> float:
+            names = "statement_timeout", "lock_timeout", "synchronous_commit"
+            seen.extend(
+                connection.execute(
+                    "SELECT source FROM pg_settings WHERE name = ANY(%s)", [[*names]]
+                )
+            )
+            return look(self, connection, **how)
+
+        monkeypatch.setattr(attending.Attendant, "_look", looked)
+        with a_ledger(database_url) as ledger, serving(ledger.service()):
+            until(lambda: seen)
+        assert "session" not in {row["source"] for row in seen}
+
+    def test_a_server_that_only_reads_is_waited_out(
+        self, database_url: str, connection: Connection[DictRow], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As one is that another has taken the place of: sessions that are opened later lead to that one."""
+        settings = {"poll_seconds": 0.3, "lease_seconds": 0.5, "pool_timeout_seconds": 5}
+        default(connection, "default_transaction_read_only", "on")
+        with (
+            a_ledger(database_url, **settings) as ledger,
+            caplog.at_level(logging.WARNING),
+            serving(ledger.service()) as thread,
+        ):
+            with pytest.raises(StoreUnavailable, match="read-only"):
+                submit(ledger)
+            time.sleep(2)
+            assert thread.is_alive()
+            connection.execute("SET default_transaction_read_only = off")
+            default(connection, "default_transaction_read_only", "off")
+            execution = submit(ledger)
+            until(partial(completed, execution))
+        assert "failed" not in caplog.text
 
     def test_without_either_nothing_is_taken_up(
         self, database_url: str, connection: Connection[DictRow]
@@ -141,7 +186,7 @@ def test_an_idle_worker_costs_next_to_nothing(
             time.sleep(12)
             taken = time.process_time() - cpu
             sent = [line for line in log.read_bytes()[before:].splitlines() if b"LOG:  " in line]
-        assert 2 <= len(sent) <= 45, sent
+        assert 2 <= len(sent) <= 20, sent
         assert taken < 0.25
 
 

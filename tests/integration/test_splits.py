@@ -7,6 +7,7 @@ from psycopg.rows import DictRow
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain import col
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import CancelExecution
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
@@ -88,14 +89,30 @@ def test_a_run_that_fits_one_batch_finds_it_too(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.usefixtures("places")
+def test_the_time_of_a_whole_transaction_is_as_good_a_reason(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
+    """25P04 ends the session too. No statement of it was too slow by itself."""
+    trigger(connection, "PERFORM pg_sleep(0.02)")
+    default(connection, "transaction_timeout", "1s")
+    with open_ledger(database_url) as ledger:
+        execution = add_one(ledger).run()
+        assert (execution.status, execution.progress().applied) == ("completed", PLACES)
+        assert (1, "timed_out", PLACES, 2) in splits(connection)
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.parametrize("limit", ["statement_timeout", "transaction_timeout"])
 def test_a_single_record_that_waits_is_not_blamed(
-    database_url: str, connection: Connection[DictRow], places: str
+    database_url: str, connection: Connection[DictRow], places: str, limit: str
 ) -> None:
     """Its first time-out may be a wait for somebody else's lock; so it is tried again, and then that is known."""
-    default(connection, "statement_timeout", "300ms")
+    default(connection, limit, "300ms")
     with open_ledger(database_url) as ledger, psycopg.connect(database_url) as outsider:
         execution = ledger.on(places).keys([1]).update(score=0).by("a").submit()
-        outsider.execute("SET statement_timeout = 0")
+        outsider.execute(f"SET {limit} = 0".encode())
+        outsider.commit()
         outsider.execute("UPDATE places SET note = 'mine' WHERE id = 1")
         worker = ledger.worker()
         assert worker.step(execution.id)
@@ -202,7 +219,11 @@ def test_no_split_after_a_cancel(
     def cancel(reached: str) -> None:
         if reached == "batch.cut":
             strike.set(None)
-            ledger.handle(CancelExecution(command_id=uuid7(), actor="b", execution_id=execution.id))
+            ledger.handle(
+                CancelExecution(
+                    command_id=uuid7(), actor=Actor(subject="b"), execution_id=execution.id
+                )
+            )
 
     token = strike.set(cancel)
     try:

@@ -9,6 +9,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import CancelExecution, PauseExecution
 from action_ledger.domain.errors import (
     ActorMissing,
@@ -163,7 +164,7 @@ class TestCancel:
         assert at_step(ledger, execution, step, lambda: execution.cancel(by="user:2"))
         assert changed(connection) == 0
         counts = execution.progress()
-        assert (counts.applied, counts.pending, counts.batches_done) == (0, PLACES, BATCHES)
+        assert (counts.applied, counts.pending, counts.batches_done) == (0, PLACES, 0)
         check_invariants(connection, ledger=ledger, tables=["places"])
 
     def test_a_batch_that_has_the_append_lock_comes_first(
@@ -277,7 +278,7 @@ class TestRefusals:
             command_id=ledger.handle(
                 ledger.on(places).keys([1]).update(note="x").by("user:1").command()
             ),
-            actor="user:2",
+            actor=Actor(subject="user:2"),
             execution_id=execution.id,
         )
         with pytest.raises(CommandReused):
@@ -287,7 +288,7 @@ class TestRefusals:
         ledger.handle(command)
         assert topics(execution) == ["requested", "paused"]
         other = CancelExecution(
-            command_id=command.command_id, actor="user:2", execution_id=execution.id
+            command_id=command.command_id, actor=Actor(subject="user:2"), execution_id=execution.id
         )
         with pytest.raises(CommandReused):
             ledger.handle(other)

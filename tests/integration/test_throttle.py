@@ -10,6 +10,7 @@ from psycopg.rows import DictRow
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain import col
+from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import CancelExecution
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
@@ -177,7 +178,9 @@ def test_a_cancelled_execution_leaves_no_reason(
     worker = held.worker()
     assert not worker.step(execution.id)
     assert connection.execute("SELECT FROM action_ledger.paces").fetchall()
-    held.handle(CancelExecution(command_id=uuid7(), actor="b", execution_id=execution.id))
+    held.handle(
+        CancelExecution(command_id=uuid7(), actor=Actor(subject="b"), execution_id=execution.id)
+    )
     assert execution.progress().held is None
     assert not connection.execute("SELECT FROM action_ledger.paces").fetchall()
     assert not worker.step(execution.id)

@@ -10,6 +10,7 @@ from action_ledger.domain import (
     batch,
     chain,
     command,
+    erasure,
     execution,
     export,
     preview,
@@ -21,6 +22,7 @@ from action_ledger.domain.aggregate import Aggregate, InvalidTransition
 from action_ledger.domain.batch import Batch, BatchStatus
 from action_ledger.domain.chain import Chain, ChainStatus
 from action_ledger.domain.command import Rejection, RejectionStatus
+from action_ledger.domain.erasure import Erasure, ErasureStatus
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
 from action_ledger.domain.export import Export, ExportStatus
@@ -41,6 +43,7 @@ AGGREGATES: list[tuple[type[Aggregate], type[StrEnum]]] = [
     (Export, ExportStatus),
     (PreviewStream, PreviewStatus),
     (Rejection, RejectionStatus),
+    (Erasure, ErasureStatus),
 ]
 
 # The tables written out a second time: a change of one is a change of what may happen, and is meant.
@@ -117,7 +120,6 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (None, undo.Requested, UndoStatus.RUNNING),
         (UndoStatus.RUNNING, undo.Completed, UndoStatus.COMPLETED),
         (UndoStatus.RUNNING, undo.Failed, UndoStatus.FAILED),
-        (UndoStatus.RUNNING, undo.Rejected, UndoStatus.REJECTED),
     },
     RecordLock: {
         (None, record_lock.Awaited, RecordLockStatus.WAITING),
@@ -149,6 +151,7 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (ScheduleStatus.ACTIVE, schedule.Ended, ScheduleStatus.ENDED),
     },
     Rejection: {(None, command.Rejected, RejectionStatus.REJECTED)},
+    Erasure: {(None, erasure.Done, ErasureStatus.ERASED)},
     Export: {
         (None, export.Requested, ExportStatus.REQUESTED),
         (ExportStatus.REQUESTED, export.Written, ExportStatus.WRITTEN),

@@ -33,6 +33,7 @@ PASSING = {
     "08006": "connection failure",
     "25P03": "idle in transaction",
     "25P04": "transaction timeout",
+    "25006": "read only",
     "57014": "statement timeout",
     "57P01": "admin shutdown",
     "57P02": "crash shutdown",
@@ -94,6 +95,7 @@ def test_each_kind_has_its_own_budget() -> None:
 def test_after_which_a_batch_is_split() -> None:
     reasons = {code: split_reason(lookup(code)(), ordered=True) for code in WAITED_OUT | PASSING}
     assert {code: reason for code, reason in reasons.items() if reason} == {
+        "25P04": "timed_out",
         "40P01": "deadlock",
         "53200": "too_large",
         "57014": "timed_out",

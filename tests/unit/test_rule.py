@@ -92,6 +92,11 @@ class TestOneTime:
         for local in ("2026-03-29T02:00", "2026-03-29T02:30:15", "2026-03-29T02:59:59.9"):
             rule = At(at=datetime.fromisoformat(local), timezone="Europe/Paris")
             assert rule.moment() == utc("2026-03-29T01:00")
+            assert rule.skipped
+
+    def test_one_that_the_clocks_show_is_not_skipped(self) -> None:
+        for said in ("2026-03-29T03:00", "2026-10-25T02:30", "2026-03-29T02:30+00:00"):
+            assert not At(at=datetime.fromisoformat(said), timezone="Europe/Paris").skipped
 
     def test_a_whole_day_that_is_skipped(self) -> None:
         rule = At(at=datetime.fromisoformat("2011-12-30T12:00"), timezone="Pacific/Apia")

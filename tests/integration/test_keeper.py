@@ -1,0 +1,128 @@
+"""The keeper of a worker goes on: what can be neither taken in, mended nor removed holds up nothing else."""
+
+import json
+import logging
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from action_ledger.domain import col
+from action_ledger.ops import Ledger
+from action_ledger.workers import sweep as sweeping
+from action_ledger.workers.sweep import sweep
+from tests.invariants import check_invariants
+from tests.services import a_ledger, serving, submit
+from tests.worker_process import until
+
+OFTEN = {"poll_seconds": 0.2, "lease_seconds": 0.4}
+DAY = 86_400
+
+
+@contextmanager
+def kept(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> Generator[None]:
+    """Serve through more faults than a thread survives, and then do some work."""
+    with caplog.at_level(logging.WARNING), serving(ledger.service()) as thread:
+        yield
+        time.sleep(2)
+        assert thread.is_alive()
+        execution = submit(ledger, on_locked="skip")
+        until(lambda: execution.status == "completed")
+    assert "The thread keeper" not in caplog.text
+
+
+@pytest.mark.usefixtures("places")
+class TestHeldUpByNothing:
+    def test_a_command_that_can_be_neither_taken_in_nor_rejected(
+        self, database_url: str, connection: Connection[DictRow], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        connection.execute(
+            "INSERT INTO action_ledger.command_inbox (command_id, subject, command, fingerprint)"
+            " VALUES (gen_random_uuid(), gen_random_uuid(), %s, '')",
+            [json.dumps({"of": "somebody else"})],
+        )
+        with a_ledger(database_url, **OFTEN) as ledger, kept(ledger, caplog):
+            pass
+        assert "can be neither taken in nor rejected" in caplog.text
+        (row,) = connection.execute(
+            "SELECT error, available_at > clock_timestamp() + interval '30 s' AS aside"
+            " FROM action_ledger.command_inbox"
+        ).fetchall()
+        assert row == {"error": "unexpected_error", "aside": True}
+
+    def test_a_file_that_cannot_be_removed(
+        self,
+        database_url: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        settings = {**OFTEN, "export_retention_days": 0.5 / DAY}
+        with a_ledger(database_url, **settings) as ledger:
+            exports = [
+                ledger.on("places").all().export(tmp_path / name).by("user:1").run()
+                for name in ("a.csv", "b.csv")
+            ]
+            forbid_removal(monkeypatch, tmp_path / "a.csv")
+            with kept(ledger, caplog):
+                until(lambda: exports[1].export().status == "cleaned")
+            assert exports[0].export().status == "written"
+            assert f"{tmp_path / 'a.csv'} cannot be removed: Permission denied" in caplog.text
+
+    def test_an_execution_that_cannot_be_swept_up(
+        self,
+        database_url: str,
+        connection: Connection[DictRow],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        mend = sweeping._mend
+        with a_ledger(database_url, **OFTEN) as ledger:
+            bad, good = (rolling_back(ledger, connection, last) for last in (50, 100))
+
+            def refuse(store: Any, **finding: Any) -> int:
+                if finding["execution_id"] == bad:
+                    raise KeyError("a fault of the program")
+                return mend(store, **finding)
+
+            monkeypatch.setattr(sweeping, "_mend", refuse)
+            with pytest.raises(KeyError):
+                sweep(ledger.store, bad)
+            with kept(ledger, caplog):
+                until(lambda: ledger.execution(good).status == "rolled_back")
+            assert f"execution {bad} cannot be swept up (roll_back)" in caplog.text
+            monkeypatch.undo()
+            ledger.execution(bad).finish()
+            check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def forbid_removal(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    unlink = Path.unlink
+
+    def refuse(self: Path, **how: Any) -> None:
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        unlink(self, **how)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+
+def rolling_back(ledger: Ledger, connection: Connection[DictRow], last: int) -> UUID:
+    """Let an execution of fifty records come to its rollback, which nobody has asked for yet; give its id."""
+    connection.execute(
+        f"ALTER TABLE places ADD CONSTRAINT forbidden CHECK (score <> {last + 1000})"
+    )
+    chosen = ledger.on("places").where((col("id") > last - 50) & (col("id") <= last))
+    request = chosen.update(score=col("score") + 1000).by("user:1")
+    execution = request.batch_size(10).on_failure("rollback").submit()
+    worker = ledger.worker()
+    while execution.status != "rolling_back":
+        assert worker.step(execution.id)
+    connection.execute("ALTER TABLE places DROP CONSTRAINT forbidden")
+    return execution.id
