@@ -146,7 +146,8 @@ def foreign_keys(
 ) -> AnyForeignKey:
     """Draw a foreign key between any two tables, which may be one: often the way back of the one before."""
     child, parent = draw(st.sampled_from(tables)), draw(st.sampled_from(tables))
-    if others and draw(st.booleans()):
+    back = draw(st.booleans())
+    if back and others:
         child, parent = tables[others[-1].parent], tables[others[-1].child]
     nullable = draw(st.booleans())
     target: st.SearchStrategy[int | None] = st.integers(0, parent.rows - 1)
