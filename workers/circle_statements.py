@@ -21,8 +21,9 @@ from .images import (
     same_key,
     unnested,
 )
+from .reading import Reading
 from .referring import foreign_keys
-from .sources import Reading, Source
+from .sources import Source
 from .statements import SQL as WRITER
 from .table import Table
 from .write import Owner
