@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Generator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -310,6 +311,22 @@ def test_a_worker_that_ends_when_all_is_done_takes_them_in_first(
     said = CommandLine(database_url)("worker", "--until-idle")
     assert said.code == 0, said
     assert execution.status == "completed"
+
+
+def test_a_command_is_seen_while_it_is_taken_in(
+    ledger: Ledger, host: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that comes to the view before the events, and to the inbox after its row has gone, looks once more."""
+    execution = add_one(ledger.within(host)).submit()
+    host.commit()
+    look = ledger.inbox.row
+
+    def late(command_id: UUID) -> Any:
+        ledger.inbox.take_in()
+        return look(command_id)
+
+    monkeypatch.setattr(ledger.inbox, "row", late)
+    assert ledger.execution(execution.id).status == "requested"
 
 
 def test_what_is_no_connection(ledger: Ledger, host: Connection[Any]) -> None:
