@@ -302,31 +302,31 @@ def test_workers_hear_of_it_at_the_commit(ledger: Ledger, host: Connection[Any])
         thread.join()
 
 
+def test_taken_in_while_it_is_looked_for(
+    ledger: Ledger, host: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not in the ledger at the first look, and not in the inbox at the second."""
+    execution = add_one(ledger.within(host)).submit()
+    host.commit()
+    row = ledger.inbox.row
+
+    def taken_before(command_id: UUID) -> Any:
+        assert ledger.inbox.take_in() == 1
+        return row(command_id)
+
+    monkeypatch.setattr(ledger.inbox, "row", taken_before)
+    assert ledger.execution(execution.id).status == "requested"
+
+
 def test_a_worker_that_ends_when_all_is_done_takes_them_in_first(
     ledger: Ledger, host: Connection[Any], database_url: str
 ) -> None:
     execution = add_one(ledger.within(host)).submit()
     host.commit()
-    assert count_open(ledger.store, None) == 1
+    assert count_open(ledger.store, None, ledger.actions) == 1
     said = CommandLine(database_url)("worker", "--until-idle")
     assert said.code == 0, said
     assert execution.status == "completed"
-
-
-def test_a_command_is_seen_while_it_is_taken_in(
-    ledger: Ledger, host: Connection[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A look that comes to the view before the events, and to the inbox after its row has gone, looks once more."""
-    execution = add_one(ledger.within(host)).submit()
-    host.commit()
-    look = ledger.inbox.row
-
-    def late(command_id: UUID) -> Any:
-        ledger.inbox.take_in()
-        return look(command_id)
-
-    monkeypatch.setattr(ledger.inbox, "row", late)
-    assert ledger.execution(execution.id).status == "requested"
 
 
 def test_what_is_no_connection(ledger: Ledger, host: Connection[Any]) -> None:
