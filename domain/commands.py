@@ -145,7 +145,8 @@ KeptExecution = Annotated[RequestExecution, AfterValidator(_without_contact)]
 class RequestUndo(WorkCommand):
     """Take an execution back, or, with ``of_undo``, take an undo of it back (a redo).
 
-    ``batches`` (numbers, from 1) and ``keys`` narrow it down; None means all. ``context`` must be the execution's.
+    ``batches`` (numbers, from 1), ``keys`` and ``columns`` narrow it down; None means all. ``context`` must be the
+    execution's.
     """
 
     type: Literal["request_undo"] = "request_undo"
@@ -154,6 +155,7 @@ class RequestUndo(WorkCommand):
     policy: ConflictPolicy = ConflictPolicy.SKIP
     batches: tuple[int, ...] | None = None
     keys: tuple[KeyValue, ...] | None = None
+    columns: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     context: Context | None = None
 
 

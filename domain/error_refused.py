@@ -106,10 +106,25 @@ class NotReversible(Refused, code="not_reversible"):
     reason: str
 
 
+class ColumnsNotUndoable(
+    Refused,
+    code="columns_not_undoable",
+    hint="Undo it as a whole, or narrow it down by keys or by batches.",
+):
+    """Execution {execution_id} cannot be undone in {columns} alone: {reason}."""
+
+    execution_id: UUID | str
+    columns: str
+    reason: str
+
+
 class UndoConflicts(
     Refused,
     code="undo_conflicts",
-    hint="Undo with on_conflict skip, which leaves them and lists them, or force, which overwrites them.",
+    hint=(
+        "Undo with on_conflict skip, which leaves them and lists them, merge, which brings back what nobody changed,"
+        " or force, which overwrites them."
+    ),
 ):
     """Records that execution {execution_id} changed were changed again since: {conflicts}."""
 

@@ -52,6 +52,7 @@ ActionLedgerError
 │   ├── UndoInProgress
 │   ├── NothingToUndo
 │   ├── NotReversible
+│   ├── ColumnsNotUndoable
 │   ├── UndoConflicts
 │   ├── RecordsLocked
 │   ├── LockNotHeld
@@ -148,6 +149,7 @@ from .error_locks import LockNotHeld, RecordsLocked
 from .error_policy import LimitReached, NotAuthorized, TooManyRecords
 from .error_refused import (
     AlreadyUndone,
+    ColumnsNotUndoable,
     CommandReused,
     ExecutionEnded,
     ExecutionNotEnded,
@@ -208,6 +210,7 @@ __all__ = [
     "ChainClosed",
     "ChainNotFound",
     "ColumnNotWritable",
+    "ColumnsNotUndoable",
     "CommandReused",
     "CommandTimedOut",
     "CommandTooLarge",

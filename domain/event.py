@@ -77,6 +77,11 @@ class Tally(BaseModel):
         """Every record that came to an end, whichever."""
         return self.applied + self.failed + self.skipped
 
+    @property
+    def behind(self) -> int:
+        """Every record that was left as it is, or failed."""
+        return self.failed + self.skipped
+
     def __add__(self, other: "Tally") -> "Tally":
         """Count both together."""
         return Tally(

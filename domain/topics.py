@@ -48,7 +48,6 @@ _EVENTS: tuple[type[Event], ...] = (
     undo.Requested,
     undo.Completed,
     undo.Failed,
-    undo.Rejected,
     schedule.Created,
     schedule.Rescheduled,
     schedule.Paused,

@@ -24,6 +24,8 @@ class ConflictPolicy(StrEnum):
     """Refuse the whole undo before anything is written."""
     FORCE = "force"
     """Bring it back over the later change, which the undo's own change set keeps."""
+    MERGE = "merge"
+    """Bring back those of its columns that nobody changed since, and list the others with both values."""
 
 
 class UndoEvent(Event):
@@ -33,7 +35,7 @@ class UndoEvent(Event):
 
 
 class Requested(UndoEvent):
-    """Somebody asked for it. ``of_undo`` names the undo that this one redoes."""
+    """Somebody asked for it. ``of_undo`` names the undo that this one redoes, ``columns`` what alone is taken back."""
 
     TOPIC = "undo.requested"
 
@@ -44,6 +46,7 @@ class Requested(UndoEvent):
     body_digest: Digest
     queue: str
     priority: int
+    columns: tuple[str, ...] | None = None
     notify: Notify | None = None
 
 
@@ -71,15 +74,6 @@ class Failed(UndoEvent):
     tally: Tally
 
 
-class Rejected(UndoEvent):
-    """It was refused after it had been recorded; ``error`` is a stable code of the error tree."""
-
-    TOPIC = "undo.rejected"
-
-    error: str
-    tally: Tally
-
-
 class UndoStatus(StrEnum):
     """Where an undo stands."""
 
@@ -88,7 +82,6 @@ class UndoStatus(StrEnum):
     """It came to its end; its tally says whether records stayed behind."""
     FAILED = "failed"
     """Whole batches could not be taken back."""
-    REJECTED = "rejected"
 
     @property
     def ended(self) -> bool:
@@ -104,5 +97,4 @@ class Undo(Aggregate):
         (None, Requested): UndoStatus.RUNNING,
         (UndoStatus.RUNNING, Completed): UndoStatus.COMPLETED,
         (UndoStatus.RUNNING, Failed): UndoStatus.FAILED,
-        (UndoStatus.RUNNING, Rejected): UndoStatus.REJECTED,
     }

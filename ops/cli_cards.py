@@ -49,6 +49,10 @@ REASONS = {
     ),
     "trigger": ("was kept from it by a trigger", "were kept from it by a trigger"),
     "changed_since": ("was changed since", "were changed since"),
+    "columns_changed_since": (
+        "came back but for columns that were changed since",
+        "came back but for columns that were changed since",
+    ),
     "gone": ("is no longer in the table", "are no longer in the table"),
     "locked": (
         "was locked by another execution or undo",

@@ -1,17 +1,20 @@
 """Who changed records after an execution, as far as it was the ledger itself: by name, with the keys."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 from action_ledger.domain.errors import InvalidCommand
 
 from .cli_outcome_tables import keys_text
-from .cli_terminal import clean
+from .cli_terminal import ago, clean, many
 from .handles import ExecutionHandle
 from .history import read_history
+from .later import LaterChange, read_later
 from .ledger import Ledger
 from .outcomes import Outcome
+
+SHOWN = 5
 
 
 def later_changes(
@@ -40,6 +43,30 @@ def later_changes(
             found[last.execution_id, what].append(one.key)
     for (id_, what), keys in found.items():
         yield f"Written since by execution {id_}, {what}: {clean(keys_text(keys))}"
+
+
+def later_than(
+    ledger: Ledger, execution_id: UUID, undo_id: UUID | None = None
+) -> list[LaterChange]:
+    """Give what wrote to the same records after an execution, or an undo of it; nothing where the table is gone."""
+    try:
+        return read_later(ledger.store, execution_id=execution_id, undo_id=undo_id)
+    except InvalidCommand:
+        return []
+
+
+def later_lines(later: Sequence[LaterChange]) -> Iterator[str]:
+    """Name what wrote to the same records later, the newest first, a few."""
+    if not later:
+        return
+    rest = f", the newest {SHOWN} of {len(later):,}" if len(later) > SHOWN else ""
+    yield f"\nLater on the same records{rest}"
+    for one in [*reversed(later)][:SHOWN]:
+        what = one.action if one.direction == "do" else f"{one.direction} of {one.action}"
+        yield (
+            f"  execution {one.execution_id}, {what} by {clean(one.actor)}, {ago(one.recorded_at)}: "
+            f"{many(one.records, 'record')} of these"
+        )
 
 
 def _stands(now: dict[str, str | None] | None, written: dict[str, str | None] | None) -> bool:

@@ -49,6 +49,8 @@ class UndoView(BaseModel):
     asked_by: Actor
     contact_erased: bool
     policy: str
+    columns: list[str] | None
+    """Those that alone it was of; None for all."""
     total: int
     applied: int
     failed: int

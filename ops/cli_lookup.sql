@@ -24,14 +24,16 @@ SELECT body FROM {schema}.request_bodies WHERE owner = %(id)s
 
 -- name: undos
 -- The undos of an execution, and their redos, oldest first.
-SELECT u.*, k.body AS contact_body, clock_timestamp() AS now
-FROM {undos} u LEFT JOIN {schema}.actor_contacts k ON k.digest = u.contact
-WHERE execution_id = %(id)s ORDER BY requested_at
+SELECT u.*, b.body -> 'columns' AS columns, k.body AS contact_body, clock_timestamp() AS now
+FROM {undos} u LEFT JOIN {schema}.request_bodies b ON b.owner = u.undo_id
+LEFT JOIN {schema}.actor_contacts k ON k.digest = u.contact
+WHERE u.execution_id = %(id)s ORDER BY u.requested_at
 
 -- name: undo
-SELECT u.*, k.body AS contact_body, clock_timestamp() AS now
-FROM {undos} u LEFT JOIN {schema}.actor_contacts k ON k.digest = u.contact
-WHERE undo_id = %(id)s
+SELECT u.*, b.body -> 'columns' AS columns, k.body AS contact_body, clock_timestamp() AS now
+FROM {undos} u LEFT JOIN {schema}.request_bodies b ON b.owner = u.undo_id
+LEFT JOIN {schema}.actor_contacts k ON k.digest = u.contact
+WHERE u.undo_id = %(id)s
 
 -- name: outcomes
 -- How many records were not changed, by reason; those of the execution itself, or those of one undo.

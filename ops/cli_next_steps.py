@@ -62,6 +62,18 @@ def _ways_back(details: Details, execution: ExecutionHandle) -> Iterator[Step]:
         what = f"the other {rest:,}" if view.undone else "it"
         until = moment(details.undo_until)
         yield Step(f"Undo {what} until {until}", ("undo", view.id), asks=True)
+    if others := _other_columns(details):
+        only = ("undo", view.id, "--columns", ",".join(others))
+        yield Step("Undo the columns that no undo was of", only, asks=True)
+
+
+def _other_columns(details: Details) -> list[str]:
+    """Name the columns of an update that were left when others were taken back, if there are any."""
+    undone = [undo.columns for undo in details.redoable]
+    if not undone or None in undone:
+        return []
+    named = {name for columns in undone for name in columns or ()}
+    return [name for name in details.parameters.get("values", {}) if name not in named]
 
 
 def workers_of(handle: Handle) -> list[WorkerView]:

@@ -247,7 +247,7 @@ OnConflict = Annotated[
     str,
     typer.Option(
         "--on-conflict",
-        metavar="skip|fail|force",
+        metavar="skip|merge|fail|force",
         help="What to do with records that somebody changed since.",
     ),
 ]

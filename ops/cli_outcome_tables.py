@@ -8,6 +8,8 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
+from action_ledger.workers.undo_previewed import Conflict
+
 from .cli_terminal import LONG_TEXT, QUIET, Terminal, cell
 from .outcomes import Outcome
 
@@ -40,7 +42,7 @@ def failures_table(terminal: Terminal, failures: Iterable[Outcome]) -> None:
     terminal.table(("KEY", "BATCH", "CODE", "MESSAGE"), rows, right=("BATCH",), whole=("KEY",))
 
 
-def conflicts_table(terminal: Terminal, conflicts: Iterable[Outcome]) -> None:
+def conflicts_table(terminal: Terminal, conflicts: Iterable[Outcome | Conflict]) -> None:
     """Show records that somebody changed since: what the ledger had written, and what is there now."""
     rows = (row for one in conflicts for row in _conflict(terminal, one))
     terminal.table(("KEY", "COLUMN", "RECORDED", "NOW"), rows, whole=("KEY",))
@@ -111,13 +113,13 @@ def value(terminal: Terminal, text: str | None, length: int = LONG_TEXT) -> Text
     return cell(None if text is None else Text(terminal.cut(text, length)))
 
 
-def _row_text(one: Outcome) -> str:
+def _row_text(one: Outcome | Conflict) -> str:
     """Show a record's key; that of a row which had gone along with a record, with its table."""
     key = key_text(one.key)
     return key if one.table is None else f"{one.table} {key}"
 
 
-def _conflict(terminal: Terminal, one: Outcome) -> Iterator[ChangeRow]:
+def _conflict(terminal: Terminal, one: Outcome | Conflict) -> Iterator[ChangeRow]:
     key = _row_text(one)
     if one.reason == "gone" or one.current is None:
         yield (

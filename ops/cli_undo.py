@@ -12,6 +12,20 @@ _Keys = Annotated[
     str | None,
     typer.Option("--keys", metavar="KEY,...", help="Only these records."),
 ]
+_Columns = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="COLUMN,...", help="Only these columns; the rest stays."),
+]
+_Preview = Annotated[
+    bool, typer.Option("--preview", help="Do it, roll it back, and show what would come of it.")
+]
+_Sample = Annotated[
+    int, typer.Option("--sample", min=0, help="--preview: so many examples of each kind.")
+]
+_Records = Annotated[
+    int | None,
+    typer.Option("--records", metavar="NUMBER", min=0, help="--preview: try so many at most."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,10 +43,14 @@ def undo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
+    columns: _Columns = None,
     settings: whose.Settings = None,
     role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
+    preview: _Preview = False,
+    sample: _Sample = 10,
+    records: _Records = None,
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:
@@ -41,9 +59,12 @@ def undo(
     \b
     action-ledger undo last --by user:42
     action-ledger undo 4f1c --by user:42 --keys 17,18 --on-conflict force
+    action-ledger undo 4f1c --by user:42 --columns price,status
+    action-ledger undo 4f1c --by user:42 --on-conflict merge --preview
 
     A record that somebody changed since is left as it is and listed, with what was recorded and what is
-    there now (skip, the default); or the whole undo is refused (fail); or it is overwritten (force).
+    there now (skip, the default); or only the columns come back that nobody changed (merge); or the whole
+    undo is refused (fail); or it is overwritten (force).
     """
     from .cli_undoing import Back, undo_execution
 
@@ -54,11 +75,15 @@ def undo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
+        columns=columns,
         settings=whose.typed_settings(settings),
         role=role,
         workers=workers,
         submit=submit,
         confirmed=yes,
+        preview=preview,
+        sample=sample,
+        records=records,
     )
     state = state_of(context)
     with state.ledger() as ledger:
@@ -75,10 +100,14 @@ def redo(
     on_conflict: option.OnConflict = "skip",
     batch: option.Batches = None,
     keys: _Keys = None,
+    columns: _Columns = None,
     settings: whose.Settings = None,
     role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
+    preview: _Preview = False,
+    sample: _Sample = 10,
+    records: _Records = None,
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:
@@ -96,11 +125,15 @@ def redo(
         on_conflict=on_conflict,
         batches=tuple(batch or ()),
         keys=keys,
+        columns=columns,
         settings=whose.typed_settings(settings),
         role=role,
         workers=workers,
         submit=submit,
         confirmed=yes,
+        preview=preview,
+        sample=sample,
+        records=records,
     )
     state = state_of(context)
     with state.ledger() as ledger:

@@ -9,12 +9,12 @@ from rich.text import Text
 
 from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo, UndoInProgress
-from action_ledger.domain.undo import ConflictPolicy, UndoStatus
+from action_ledger.domain.undo import ConflictPolicy
 
-from .cli_cards import left, outcome_lines, pace, past_tense, tally
+from .cli_cards import left, outcome_lines, pace, tally
 from .cli_exit_codes import ExitCode
 from .cli_hints import Step
-from .cli_later import later_changes
+from .cli_later import later_changes, later_lines, later_than
 from .cli_lookup import (
     LAST,
     Found,
@@ -27,11 +27,13 @@ from .cli_lookup import (
 )
 from .cli_next_steps import going_on, show_waiting
 from .cli_outcome_tables import conflicts_table, failures_table, keys_text
-from .cli_running import ask_first, finish
+from .cli_running import finish
 from .cli_terminal import BAD, WARN, Terminal, ago, clean, state
+from .cli_undo_first import confirm_undo, show_first
 from .cli_wanted import split_keys
 from .handles import UndoHandle, UndoRequest
 from .ledger import Ledger
+from .outcomes import Outcome
 
 SHOWN = 10
 
@@ -46,11 +48,15 @@ class Back:
     on_conflict: str
     batches: tuple[int, ...]
     keys: str | None
+    columns: str | None
     settings: dict[str, str] | None
     role: str | None
     workers: int
     submit: bool
     confirmed: bool
+    preview: bool
+    sample: int
+    records: int | None
 
     def narrow(self, request: UndoRequest) -> UndoRequest:
         """Put the options into a request."""
@@ -64,6 +70,8 @@ class Back:
             request = request.context(self.settings, role=self.role)
         if self.batches:
             request = request.batches(self.batches)
+        if self.columns is not None:
+            request = request.columns(*(name.strip() for name in self.columns.split(",")))
         return request if self.keys is None else request.keys(split_keys(self.keys))
 
 
@@ -75,7 +83,7 @@ def undo_execution(ledger: Ledger, terminal: Terminal, given: str, back: Back) -
         raise InvalidParameters(action="undo", detail=detail)
     execution = ledger.execution(found.id)
     request = back.narrow(execution.undo(by=back.by, reason=back.reason))
-    return _take_back(ledger, terminal, found, request, back)
+    return _take_back(ledger, terminal, request, back)
 
 
 def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> ExitCode:
@@ -89,7 +97,7 @@ def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> Exi
     if found.kind == "execution" or given.strip().lower() == LAST:
         found = _newest_undo(ledger, found.execution_id)
     request = back.narrow(UndoHandle(ledger, found.id).redo(by=back.by, reason=back.reason))
-    return _take_back(ledger, terminal, found, request, back)
+    return _take_back(ledger, terminal, request, back)
 
 
 def _newest_undo(ledger: Ledger, execution_id: UUID) -> Found:
@@ -120,19 +128,15 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
     asked = clean(view.asked_by.told(contact_erased=view.contact_erased))
     terminal.say(f"  of execution {view.execution_id}, by {asked}, {ago(view.requested_at)}")
     done = "restored" if view.kind == "undo" else "done again"
+    if view.columns:
+        terminal.say(f"  only of {clean(', '.join(view.columns))}")
     terminal.say(tally(counts, applied=done, skipped=left(counts.skipped)))
     terminal.say(f"  {pace(counts)}")
-    for table, came in undo.children().items():
-        behind = came.failed + came.skipped
-        rest = f", {behind:,} {left(behind)}" if behind else ""
-        terminal.say(f"  and {came.applied:,} of {clean(table)}{rest}")
-    for table, records in undo.reached().items():
-        terminal.say(f"  and {records:,} of {clean(table)} went along")
+    _show_along(terminal, undo)
     for line in outcome_lines(conflicts):
         terminal.say(line, WARN)
     if view.error:
-        verb = "was refused" if view.status == UndoStatus.REJECTED else "failed"
-        terminal.say(f"  It {verb}: {view.error}", BAD)
+        terminal.say(f"  It failed: {view.error}", BAD)
     if excepted := undo.excepted:
         columns = ", ".join(excepted)
         terminal.say(f"  restored except for what a trigger writes: {columns}", WARN)
@@ -142,11 +146,22 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
         conflicts_table(terminal, shown)
         for line in later_changes(ledger, view.execution_id, shown):
             terminal.say(line, WARN)
+    for line in later_lines(later_than(ledger, view.execution_id, view.of_undo)):
+        terminal.say(line, WARN)
     if failed:
         terminal.say(f"\nFailed ({failed:,}{_first(failed, limit)})", "bold")
         failures_table(terminal, islice(undo.failures(), limit))
     terminal.say()
     terminal.steps(_next_steps(undo, view, conflicts))
+
+
+def _show_along(terminal: Terminal, undo: UndoHandle) -> None:
+    """Say what became of rows of other tables."""
+    for table, came in undo.children().items():
+        rest = f", {came.behind:,} {left(came.behind)}" if came.behind else ""
+        terminal.say(f"  and {came.applied:,} of {clean(table)}{rest}")
+    for table, records in undo.reached().items():
+        terminal.say(f"  and {records:,} of {clean(table)} went along")
 
 
 def undo_as_json(ledger: Ledger, undo: UndoHandle, *, limit: int = SHOWN) -> dict[str, object]:
@@ -161,16 +176,18 @@ def undo_as_json(ledger: Ledger, undo: UndoHandle, *, limit: int = SHOWN) -> dic
         "conflicts": list(islice(undo.conflicts(), limit)),
         "skipped_records": list(islice(undo.skipped(), limit)),
         "failures": list(islice(undo.failures(), limit)),
+        "later": later_than(ledger, view.execution_id, view.of_undo),
     }
 
 
-def _take_back(
-    ledger: Ledger, terminal: Terminal, found: Found, request: UndoRequest, back: Back
-) -> ExitCode:
+def _take_back(ledger: Ledger, terminal: Terminal, request: UndoRequest, back: Back) -> ExitCode:
+    if back.preview:
+        show_first(ledger, terminal, request, sample=back.sample, records=back.records)
+        return ExitCode.DONE
     command = ledger.named(request.command())
     word = "undo" if command.of_undo is None else "redo"
     if not back.confirmed:
-        _confirm(ledger, terminal, found, back, word)
+        confirm_undo(ledger, terminal, request, word)
     undo = UndoHandle(ledger, command.command_id)
     if back.submit:
         ledger.handle(command)
@@ -185,23 +202,16 @@ def _take_back(
     else:
         show_undo(terminal, undo, ledger)
     view = read_undo(ledger.store, undo.id)
-    behind = sum(tally.failed + tally.skipped for tally in undo.children().values())
-    whole = view.status == "completed" and not (view.failed or view.skipped or behind)
+    behind = sum(tally.behind for tally in undo.children().values())
+    counts = read_outcome_counts(ledger.store, view.execution_id, undo.id)
+    whole = view.status == "completed" and not (view.failed or view.skipped or behind or counts)
     return ExitCode.DONE if whole else ExitCode.PARTLY
 
 
-def _confirm(ledger: Ledger, terminal: Terminal, found: Found, back: Back, word: str) -> None:
-    """Ask on a terminal. In a script only what overwrites other people's changes has to be confirmed."""
-    if terminal.can_ask() and not terminal.as_json:
-        view = read_details(ledger.store, found.execution_id).execution
-        terminal.say(
-            f"{view.action} of {view.table} by {view.actor}, {ago(view.requested_at)}: "
-            f"{view.applied:,} records {past_tense(view.action)}"
-        )
-    elif back.on_conflict != ConflictPolicy.FORCE:
-        return
-    reason = "with --on-conflict force it overwrites later changes, and there is nobody to ask"
-    ask_first(terminal, f"{word.capitalize()} it?", action=word, reason=reason)
+def _untouched(one: Outcome) -> bool:
+    """Say whether some of a record in conflict is as the ledger left it, so that a merge brings it back."""
+    recorded, current = one.recorded or {}, one.current or {}
+    return any(name in current and current[name] == value for name, value in recorded.items())
 
 
 def _first(number: int, limit: int) -> str:
@@ -220,9 +230,13 @@ def _next_steps(
             yield Step("Take it back again", ("undo", view.execution_id), asks=True)
         return
     counts = {count.reason: count.records for count in outcomes if count.outcome == "conflict"}
-    if changed := counts.get("changed_since", 0):
-        found = (one.key for one in undo.conflicts() if one.reason == "changed_since")
-        chosen = ("--keys", keys_text(found)) if changed <= SHOWN else ()
+    since = {"changed_since", "columns_changed_since"}
+    if changed := sum(counts.get(reason, 0) for reason in since):
+        first = list(islice((one for one in undo.conflicts() if one.reason in since), SHOWN))
+        chosen = ("--keys", keys_text(one.key for one in first)) if changed <= SHOWN else ()
+        if any(_untouched(one) for one in first):
+            merge = ("undo", view.execution_id, *chosen, "--on-conflict", "merge")
+            yield Step("Bring back what nobody changed of them", merge, asks=True)
         force = ("undo", view.execution_id, *chosen, "--on-conflict", "force")
         yield Step("Overwrite the later changes all the same", force, asks=True)
     if counts.get("gone"):

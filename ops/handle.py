@@ -17,7 +17,7 @@ from .inbox import ACCEPTED
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from uuid import UUID
 
     from action_ledger.projections.projection import Recorded
@@ -51,13 +51,13 @@ class Handle:
             return self._read()
 
     def _read(self) -> dict[str, Any]:
-        # It may be taken in between the first two looks.
-        row = self._look() or self.ledger.inbox.row(self.id) or self._look()
+        # Between the two looks it may have been taken in: then it is in the view by now.
+        row = self._in_view() or self.ledger.inbox.row(self.id) or self._in_view()
         if row is None:
             raise ExecutionNotFound(execution_id=self.id)
         return dict(row)
 
-    def _look(self) -> Mapping[str, Any] | None:
+    def _in_view(self) -> dict[str, Any] | None:
         with self.ledger.store.transaction() as transaction:
             return transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
 

@@ -29,6 +29,7 @@ from .handle import Handle
 from .inbox import REJECTED
 from .key_lists import key_list
 from .kin import read_children, read_reached
+from .later import LaterChange, read_later
 from .outcomes import Outcome, read_changes, read_not_processed, read_outcomes
 from .retry import retry_of
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from action_ledger.domain.actor import Asker
     from action_ledger.domain.context import Context
     from action_ledger.domain.event import Tally
+    from action_ledger.workers.undo_previewed import UndoPreview
 
     from .builder import Request
     from .ledger import Ledger
@@ -136,6 +138,10 @@ class ExecutionHandle(Handle):
         """Count, by table, the rows of other tables that went or changed along through foreign keys."""
         return read_reached(self.ledger.store, execution_id=self.id)
 
+    def later(self) -> list[LaterChange]:
+        """Give the executions, and their undos, that wrote to the same records afterwards, oldest first."""
+        return read_later(self.ledger.store, execution_id=self.id)
+
     def failures(self) -> Iterator[Outcome]:
         """Give the records that failed, each with its key and the reason: an SQLSTATE or a stable code."""
         return read_outcomes(self.ledger.store, execution_id=self.id, outcome="failed")
@@ -185,6 +191,11 @@ class UndoHandle(Handle):
         execution_id = self.row()["execution_id"]
         return read_children(self.ledger.store, execution_id=execution_id, undo_id=self.id)
 
+    def later(self) -> list[LaterChange]:
+        """Give what other executions, and their undos, wrote to the same records afterwards, oldest first."""
+        execution_id = self.row()["execution_id"]
+        return read_later(self.ledger.store, execution_id=execution_id, undo_id=self.id)
+
     @property
     def excepted(self) -> list[str]:
         """The columns that did not come back bit for bit, since a trigger writes them."""
@@ -213,7 +224,7 @@ class UndoRequest:
         return self._with(actor=actor, reason=reason)
 
     def on_conflict(self, policy: str) -> UndoRequest:
-        """Choose what happens to records that somebody changed since: skip (the default), fail or force."""
+        """Choose what happens to records that somebody changed since: skip (the default), merge, fail or force."""
         return self._with(policy=policy)
 
     def batches(self, numbers: Iterable[int]) -> UndoRequest:
@@ -223,6 +234,10 @@ class UndoRequest:
     def keys(self, keys: Iterable[Any]) -> UndoRequest:
         """Take only some records back."""
         return self._with(keys=tuple(key_list(keys)))
+
+    def columns(self, *names: str) -> UndoRequest:
+        """Take only some columns back; the others are left, and are no conflict. Raises ColumnsNotUndoable at the end."""
+        return self._with(columns=names)
 
     def notify(self, **hooks: str) -> UndoRequest:
         """Name hooks that are told of it: ``progress=``, ``complete=``, ``failure=``."""
@@ -245,6 +260,14 @@ class UndoRequest:
             return RequestUndo(command_id=uuid7(), **self.options)
         except ValidationError as error:
             raise invalid("undo", error) from error
+
+    def preview(self, sample: int = 10, *, records: int | None = None) -> UndoPreview:
+        """Do it, roll it back, and say what would come back, what would not and why. Nothing of it is recorded.
+
+        At most ``records`` are tried, or as many as the settings say; ``sample`` of each kind are shown. Raises what
+        the undo would raise, and PreviewBlocked.
+        """
+        return self.ledger.preview_undo(self.command(), sample=sample, records=records)
 
     def run(
         self, *, workers: int = 1, watch: Callable[[UndoHandle], None] | None = None

@@ -67,16 +67,21 @@ def read_history(
     return [entry for entry in entries if entry is not None]
 
 
+def has_ranges(table: Table) -> bool:
+    """Say whether a batch's first and last key tell what can be in it.
+
+    Not those of texts: their order in a batch is that of the column's collation, which may be another by now.
+    """
+    return not any(column.plain_type in _COLLATED for column in table.key)
+
+
 def _compose_holding(transaction: Transaction, table: Table) -> sql.Composed:
     return transaction.compose(SQL["holding"], in_range=_in_range(table))
 
 
 def _in_range(table: Table) -> sql.Composable:
-    """Leave out batches whose first and last key say that the record is not among them.
-
-    Not for texts: their order in a batch is that of the column's collation, which may be another by now.
-    """
-    if any(column.plain_type in _COLLATED for column in table.key):
+    """Leave out batches whose first and last key say that the record is not among them."""
+    if not has_ranges(table):
         return sql.SQL("true")
 
     def bound(field: str) -> sql.Composable:

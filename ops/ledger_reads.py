@@ -6,18 +6,19 @@ from uuid import UUID
 
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.bounds import check_size
-from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.commands import RequestExecution, RequestUndo
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.register import Projections
 from action_ledger.projections.store import Store
 from action_ledger.workers.previewed import Preview
+from action_ledger.workers.undo_previewed import UndoPreview
 
 from .actors import ContactsVerified, verify_contacts
 from .chain_views import ChainView, read_chains
 from .contexts import context_of
 from .history import HistoryEntry, read_history
 from .locks import LockView, read_locks
-from .previews import look_first
+from .previews import look_before_undo, look_first
 from .roster import WorkerView, read_workers
 from .schedule_views import ScheduleView, Upcoming, read_schedules, read_upcoming
 from .settings import Settings
@@ -47,6 +48,16 @@ class LedgerReads:
         check_size(command)
         look = partial(look_first, self.store, self.actions, self.settings)
         return look(command, keys=keys, sample=sample, records=records)
+
+    def preview_undo(
+        self, command: RequestUndo, *, sample: int = 10, records: int | None = None
+    ) -> UndoPreview:
+        """Do what an undo would do, roll it back, and say what would come of it. Nothing of it is recorded.
+
+        At most ``records`` are tried. Raises what the undo would raise, and PreviewBlocked.
+        """
+        check_size(command)
+        return look_before_undo(self.store, self.settings, command, sample=sample, records=records)
 
     def workers(self) -> list[WorkerView]:
         """List the worker processes that are there, and those that were lost lately."""

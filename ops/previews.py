@@ -7,11 +7,13 @@ import psycopg
 from uuid_utils.compat import uuid7
 
 from action_ledger.domain.actions import Actions
-from action_ledger.domain.commands import RequestExecution
+from action_ledger.domain.commands import RequestExecution, RequestUndo
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.store import Store
 from action_ledger.workers.preview import make_preview
 from action_ledger.workers.previewed import Preview
+from action_ledger.workers.undo_preview import preview_undo
+from action_ledger.workers.undo_previewed import UndoPreview
 
 from .settings import Settings
 from .translation import translated
@@ -36,5 +38,24 @@ def look_first(
         return make_preview(
             store, actions, command, uuid7(), keys=keys, sample=sample, limits=limits
         )
+    except psycopg.Error as error:
+        raise translated(error, seconds=limits.statement_seconds) from error
+
+
+def look_before_undo(
+    store: Store,
+    settings: Settings,
+    command: RequestUndo,
+    *,
+    sample: int,
+    records: int | None,
+) -> UndoPreview:
+    """Make a preview of an undo. Raises what the undo would raise, and PreviewBlocked."""
+    settings.contexts.require(command.context)
+    limits = settings.preview_limits
+    if records is not None:
+        limits = replace(limits, records=records)
+    try:
+        return preview_undo(store, command, uuid7, sample=sample, limits=limits)
     except psycopg.Error as error:
         raise translated(error, seconds=limits.statement_seconds) from error

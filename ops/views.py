@@ -64,7 +64,8 @@ class ExecutionView(BaseModel):
     """Batches at work at a time at most; None for no limit."""
     error: str | None
     undone: int
-    """Of those applied, how many are taken back at the moment: what undos restored, less what was done again."""
+    """Of those applied, how many are taken back at the moment: what undos restored, less what was done again.
+    One of which only some columns are counts too."""
     requested_at: datetime
     ended_at: datetime | None
 
@@ -78,7 +79,7 @@ class ExecutionView(BaseModel):
             id=row["execution_id"],
             table=row["table_name"],
             batches_done=batches_done(row),
-            undone=undone,
+            undone=min(undone, row["applied"]),
             **asked_by(row),
             **{name: row[name] for name in names},
         )

@@ -28,7 +28,6 @@ _OTHER_END = (
     | execution.Cancelled
     | execution.RolledBack
     | undo.Failed
-    | undo.Rejected
     | chain.Failed
     | chain.Cancelled
     | chain.Compensated

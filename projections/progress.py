@@ -135,8 +135,6 @@ def _undo(rows: Rows, recorded: Recorded, event: undo.UndoEvent) -> None:
             patch(status=UndoStatus.COMPLETED, ended_at=recorded.recorded_at)
         case undo.Failed():
             patch(status=UndoStatus.FAILED, ended_at=recorded.recorded_at, error=event.error)
-        case undo.Rejected():
-            patch(status=UndoStatus.REJECTED, ended_at=recorded.recorded_at, error=event.error)
         case _:
             pass
 

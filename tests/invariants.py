@@ -29,7 +29,7 @@ PATIENCE = 5.0
 
 ENDS = (
     *("execution.completed", "execution.failed", "execution.cancelled", "execution.rolled_back"),
-    *("undo.completed", "undo.failed", "undo.rejected"),
+    *("undo.completed", "undo.failed"),
 )
 
 

@@ -56,7 +56,7 @@ def apply_batch(
         number=number,
         tally=done.tally,
         change_digest=digest_of(done.digests),
-        outcomes_digest=outcomes_digest_of(transaction, batch.id, done.tally),
+        outcomes_digest=outcomes_digest_of(transaction, batch.id, done.tally.behind),
         sqlstates=dict(done.sqlstates),
         reached=dict(done.reached) if isinstance(done, Slices) else {},
         attempt=attempt,

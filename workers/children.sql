@@ -45,12 +45,15 @@ WHERE s.owner = %(owner)s AND s.part = %(part)s
 
 -- name: tuples
 -- How many rows of each table this transaction has deleted and updated so far, whoever asked: foreign keys too.
--- None where the server does not count: then no table that is reached has triggers.
+-- None where the server does not count: then no table that is reached has triggers or policies.
 SELECT n, pg_catalog.pg_stat_get_xact_tuples_deleted(oid) AS deleted, pg_catalog.pg_stat_get_xact_tuples_updated(oid) AS updated
 FROM unnest(%(oids)s::oid[]) WITH ORDINALITY AS u (oid, n) WHERE current_setting('track_counts')::boolean ORDER BY n
 
 -- name: untold
--- A table whose triggers may do more than the foreign keys, where the server does not count what is done.
-SELECT c.oid::regclass::text AS name FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
-WHERE NOT current_setting('track_counts')::boolean AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND c.oid = ANY(%(oids)s)
+-- A table of which more may go than can be seen, where the server does not count what goes: its triggers may do more
+-- than the foreign keys, and foreign keys take rows along that its policies hide.
+SELECT c.oid::regclass::text AS name, CASE WHEN c.relrowsecurity THEN 'row-level security' ELSE 'triggers' END AS what
+FROM pg_class c
+WHERE NOT current_setting('track_counts')::boolean AND c.oid = ANY(%(oids)s) AND (c.relrowsecurity OR EXISTS (
+    SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'))
 ORDER BY c.oid LIMIT 1

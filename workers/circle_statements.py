@@ -21,8 +21,9 @@ from .images import (
     same_key,
     unnested,
 )
+from .reading import Reading
 from .referring import foreign_keys
-from .sources import Reading, Source
+from .sources import Source
 from .statements import SQL as WRITER
 from .table import Table
 from .write import Owner
@@ -38,6 +39,8 @@ class Group:
 
     reading: Reading
     owner: Owner
+    records: int
+    """How many records of each part are looked at."""
 
     @property
     def is_of_records(self) -> bool:
@@ -57,7 +60,7 @@ class Group:
             "types": [column.recorded_type for column in reading.captured],
             "acted": [column.name for column in reading.acted],
             "lo": 1,
-            "hi": reading.source.records,
+            "hi": self.records,
         }
 
 

@@ -18,6 +18,8 @@ class Result:
     sqlstates: Counter[str] = field(default_factory=Counter[str])
     digests_by_part: dict[int, str] = field(default_factory=dict[int, str])
     excepted: set[str] = field(default_factory=set[str])
+    outcomes: int = 0
+    """How many lists there are of records that were not taken back, or not as a whole."""
 
     @property
     def digests(self) -> list[str]:

@@ -5,7 +5,7 @@ is redone. Rows that went along through foreign keys follow the records that the
 set of its own, so that a redo is an undo like any other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -32,8 +32,10 @@ from .images import (
 )
 from .inverse import inverse_of
 from .reach import find_reach
+from .reading import Reading
+from .shares import Shares
 from .slices import Slices, digest_of, outcomes_digest_of
-from .sources import SQL, Reading, Source, find_sources
+from .sources import SQL, Source, batches_by_columns, find_sources
 from .steps import reached
 from .table import Table
 from .write import Owner
@@ -50,13 +52,24 @@ def compensate_batch(
     of_undo: UUID | None,
     policy: ConflictPolicy,
     chosen: UUID | None,
+    columns: Collection[str] | None,
     attempt: int,
     worker: str,
     metadata: Metadata,
+    most: int | None = None,
 ) -> Compensated:
-    """Bring the batch's records back; give the event that says so, to be appended in this transaction."""
+    """Bring the batch's records back; give the event that says so, to be appended in this transaction.
+
+    A preview takes only the first of each part back: those at ``most`` places.
+    """
     compensation = Compensation(
-        transaction, table, owner=owner, policy=policy, chosen=chosen, ordered=attempt > 1
+        *(transaction, table),
+        owner=owner,
+        policy=policy,
+        chosen=chosen,
+        columns=columns,
+        ordered=attempt > 1,
+        most=most,
     )
     compensation.take_back(find_sources(transaction, batch_id=batch.id, of_undo=of_undo))
     result = compensation.end()
@@ -69,9 +82,7 @@ def compensate_batch(
         number=number,
         tally=result.tally,
         change_digest=digest_of(result.digests),
-        outcomes_digest=outcomes_digest_of(
-            transaction, owner.id, sum(result.children.values(), result.tally)
-        ),
+        outcomes_digest=outcomes_digest_of(transaction, owner.id, result.outcomes),
         excepted=tuple(sorted(result.excepted)),
         sqlstates=dict(result.sqlstates),
         children=dict(result.children),
@@ -92,7 +103,9 @@ class Compensation:
         owner: Owner,
         policy: ConflictPolicy,
         chosen: UUID | None,
+        columns: Collection[str] | None,
         ordered: bool,
+        most: int | None = None,
     ) -> None:
         self._transaction = transaction
         self._table = table
@@ -100,7 +113,11 @@ class Compensation:
         self._policy = policy
         self._chosen = chosen
         self._ordered = ordered
-        self._done: list[tuple[Source, Slices]] = []
+        self._most = most
+        self._shares = Shares(transaction, table, chosen=chosen, columns=columns, policy=policy)
+        self._shared = False
+        self._alone = True
+        self._done: list[tuple[Reading, Slices]] = []
         self._part = 0
         self._outcomes = 0
         self._result = Result()
@@ -111,6 +128,8 @@ class Compensation:
         Rows of one table, or of a circle of tables, may refer to each other in any way. Where they do so that the
         order in which they went is not enough, those come first that have what they refer to, until none is left.
         """
+        self._alone = all(source.child_table is None for source in sources)
+        self._shared = bool(batches_by_columns(sources))
         try:
             for source in sources:
                 self._take_back(source, referring=True)
@@ -140,8 +159,9 @@ class Compensation:
             write = inverse_of(reading, self._policy)
             writer = Writer(self._transaction, owner, write, reading.parameters, ordered=False)
             slices = Slices(self._transaction, writer)
-            members.append((Group(reading, owner), writer, slices))
-            self._done.append((source, slices))
+            records = min(source.records, self._most or source.records)
+            members.append((Group(reading, owner, records), writer, slices))
+            self._done.append((reading, slices))
         if members:
             circles = Circles(self._transaction, self._table, members, part=self._part)
             circles.close()
@@ -162,8 +182,21 @@ class Compensation:
     def _take_back(
         self, source: Source, *, referring: bool = False, referred_there: bool = False
     ) -> None:
-        transaction, result = self._transaction, self._result
-        reading = self._reading(source, referred_there=referred_there)
+        if source.child_table is not None:
+            reading = self._reading(source, referred_there=referred_there)
+            self._write(reading, referring=referring)
+            reached("undo.children_back")
+            self._leave_without_parent(source)
+            return
+        if referred_there and source.kind == "delete":
+            self._write(self._reading(source, referred_there=True), referring=referring)
+            return
+        for reading in self._shares.readings(source, alone=self._alone, looks=True):
+            self._shared = self._shared or reading.share is not None
+            self._write(reading, referring=referring)
+
+    def _write(self, reading: Reading, *, referring: bool) -> None:
+        transaction, result, source = self._transaction, self._result, reading.source
         write = inverse_of(reading, self._policy)
         reach = None
         if source.child_table is None:
@@ -180,30 +213,35 @@ class Compensation:
             outcomes=self._outcomes,
             reach=reach,
         )
+        there = None if reading.share is None or self._most else reading.share.records
         slices = Slices(transaction, writer, referring=referring and write.kind == "insert")
-        self._done.append((source, slices))
+        self._done.append((reading, slices))
         try:
-            slices.apply(1, source.records)
+            slices.apply(1, min(source.records, self._most or source.records), records=there)
         finally:
             self._part, self._outcomes = writer.part, writer.outcomes
             result.add(source.child_table, slices)
-        if source.child_table is not None:
-            reached("undo.children_back")
-            self._leave_without_parent(source, owner)
+        if self._shares.keep(reading, owner, part=self._outcomes + 1, parts=slices.parts):
+            self._outcomes += 1
 
     def end(self) -> Result:
         """Look at what triggers made of it, once nothing is written any more."""
         result = self._result
-        for source, slices in self._done:
-            reading = self._reading(replace(source, superseded=False), parents_back=False)
+        for reading, slices in self._done:
+            source = reading.source
             if reading.inverse != "delete" and reading.table.may_follow(reading.inverse):
                 slices.read_again()
             if slices.inexact:
-                columns = excepted_columns(self._transaction, reading, self._owner.id, slices.parts)
+                columns = excepted_columns(
+                    *(self._transaction, reading.as_it_was(), self._owner.id, slices.parts)
+                )
                 child = source.child_table
                 result.excepted |= columns if child is None else {f"{child}.{c}" for c in columns}
             result.digests_by_part |= slices.digests_by_part
             result.reached += slices.reached
+        if self._shared:
+            result.tally = self._shares.recount(self._owner.id)
+        result.outcomes = self._outcomes
         return result
 
     def _reading(
@@ -228,7 +266,7 @@ class Compensation:
             referred_there=referred_there,
         )
 
-    def _leave_without_parent(self, source: Source, owner: Owner) -> None:
+    def _leave_without_parent(self, source: Source) -> None:
         """List the children of records that were left alone."""
         if self._result.tally.processed == self._result.tally.applied:
             return
@@ -247,7 +285,7 @@ class Compensation:
         )
         values = {
             **reading.parameters,
-            **owner.values,
+            **replace(self._owner, child_table=source.child_table, via=source.via).values,
             "part": self._outcomes + 1,
             "lo": 1,
             "hi": source.records,

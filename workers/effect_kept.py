@@ -37,7 +37,7 @@ def summarise(
     }
     transaction.execute(SQL["list_outcomes"], values)
     tally, digest = _count(transaction, owner)
-    return Kept(tally, outcomes_digest_of(transaction, owner, tally), digest)
+    return Kept(tally, outcomes_digest_of(transaction, owner, tally.behind), digest)
 
 
 def _count(transaction: Transaction, owner: UUID) -> tuple[Tally, str | None]:

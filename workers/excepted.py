@@ -1,4 +1,4 @@
-"""Finds out what triggers made of records that came back."""
+"""The columns in which records did not come back as they had been: what restored except them means."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -8,7 +8,8 @@ from psycopg import sql
 from action_ledger.projections.store import Transaction
 
 from .images import aliases, decoded, equal, listed, numbered, same_key, unnested, value
-from .sources import SQL, Reading
+from .reading import Reading
+from .sources import SQL
 
 
 def excepted_columns(
@@ -16,6 +17,7 @@ def excepted_columns(
 ) -> set[str]:
     """Find the columns in which records did not come back as they had been."""
     key, captured = reading.table.key, reading.captured
+    aimed = [(n, column) for n, column in enumerate(captured, 1) if column in reading.aimed]
     found: set[str] = set()
     statement = transaction.compose(
         SQL["excepted"],
@@ -29,7 +31,7 @@ def excepted_columns(
                     ),
                     sql.Literal(column.name.replace("%", "%%")),
                 )
-                for n, column in enumerate(captured, 1)
+                for n, column in aimed
             )
         ),
         new_arrays=listed([*unnested("n.keys", key), *unnested("n.after", captured)]),

@@ -94,7 +94,7 @@ def export_batch(transaction: Transaction, unit: Unit, change: Change, *, worker
         number=unit.number,
         tally=tally,
         change_digest=None,
-        outcomes_digest=outcomes_digest_of(transaction, batch_id, tally),
+        outcomes_digest=outcomes_digest_of(transaction, batch_id, tally.behind),
         attempt=unit.attempt,
         worker=worker,
     )

@@ -9,7 +9,7 @@ from action_ledger.domain.undo import ConflictPolicy
 
 from .change import Assignment
 from .images import aliases, columns_of, equal, same_key
-from .sources import Reading
+from .reading import Reading
 from .table import Column
 from .write import Write
 
@@ -60,7 +60,10 @@ def _write(reading: Reading, policy: ConflictPolicy) -> Write:
         assignments=(),
         captured=reading.captured,
         acted=reading.acted,
-        target=tuple(map(reading.before_name, reading.captured)),
+        target=tuple(
+            reading.before_name(column) if column in reading.aimed else None
+            for column in reading.captured
+        ),
         recorded=tuple(map(reading.after_name, reading.acted)),
         reason=sql.SQL(
             "CASE WHEN {key} IS NULL THEN 'gone' WHEN {match} THEN {missed} ELSE 'changed_since' END"
@@ -79,7 +82,7 @@ def _missed(reading: Reading, *, otherwise: str) -> sql.Literal:
 
 def _set_back(reading: Reading, policy: ConflictPolicy) -> Write:
     assignments: list[Assignment] = []
-    for column in reading.captured:
+    for column in reading.aimed:
         before = sql.Identifier("q", reading.before_name(column))
         if column in reading.acted:
             assignments.append(Assignment(column, before))

@@ -187,7 +187,7 @@ def _left_alone(
         number=cut.number,
         tally=tally,
         change_digest=None,
-        outcomes_digest=outcomes_digest_of(transaction, cut.owner, tally),
+        outcomes_digest=outcomes_digest_of(transaction, cut.owner, tally.behind),
         attempt=1,
         worker=worker,
     )

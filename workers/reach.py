@@ -107,14 +107,14 @@ def find_reach(
 
 
 def _check_told(transaction: Transaction, tables: Mapping[int, Table], link: Link) -> None:
-    """Refuse what nobody could check: triggers that have a hand in it are told by the server's counters alone."""
+    """Refuse what nobody could check: what triggers do, and what policies hide, is told by the server's counters alone."""
     row = transaction.cursor.execute(SQL["untold"].format(), {"oids": list(tables)}).fetchone()
     if row is not None:
         raise IrreversibleCascade(
             table=link.parent.label,
             referencing=link.child.label,
             constraint=link.reference.constraint,
-            reason=f"{row['name']} has triggers, and the server does not count what they do (track_counts is off)",
+            reason=f"{row['name']} has {row['what']}, and the server does not count what goes (track_counts is off)",
         )
 
 

@@ -77,18 +77,19 @@ class Slices:
         """The numbers of those parts that hold the planned records."""
         return list(self._digests)
 
-    def apply(self, lo: int, hi: int) -> None:
-        """Change the records number ``lo`` to ``hi``, both included.
+    def apply(self, lo: int, hi: int, *, records: int | None = None) -> None:
+        """Change the records number ``lo`` to ``hi``, both included; ``records`` says how many lie there, if not all.
 
         Raises the driver's error when it concerns more than single records.
         """
         if hi < lo:
             return
+        there = hi - lo + 1 if records is None else records
         try:
             with self._transaction.savepoint():
                 written = self._writer.apply(lo, hi)
                 self._transaction.cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                missed = self._writer.record_missed(lo, hi) if written.records < hi - lo + 1 else {}
+                missed = self._writer.record_missed(lo, hi) if written.records < there else {}
         except (Error, ChangedElsewhere) as error:
             if isinstance(error, Error) and not self._is_of_records(error, alone=lo == hi):
                 raise
@@ -152,9 +153,9 @@ def digest_of(parts: Sequence[str]) -> str | None:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def outcomes_digest_of(transaction: Transaction, owner: UUID, tally: Tally) -> str | None:
-    """Give the digest over what is kept of the records that were not changed; None when all were."""
-    if not tally.failed and not tally.skipped:
+def outcomes_digest_of(transaction: Transaction, owner: UUID, behind: int) -> str | None:
+    """Give the digest over what is kept of records that stayed behind; None where none did."""
+    if not behind:
         return None
     row = transaction.execute(SQL["outcomes_digest"], {"owner": owner}).fetchone()
     return None if row is None else str(row["digest"])

@@ -1,8 +1,8 @@
-"""The sources of an undo: which change sets it takes back, and how each is read."""
+"""The sources of an undo: which change sets it takes back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from psycopg import sql
@@ -11,29 +11,11 @@ from action_ledger.domain.errors import SchemaDrift, UnknownColumn
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
-from .images import (
-    aliases,
-    array_of,
-    columns_of,
-    decoded,
-    gathered,
-    listed,
-    numbered,
-    same_key,
-    unnested,
-    value,
-)
-from .referring import foreign_keys
+from .images import array_of, decoded, gathered, listed, numbered, unnested
 from .statements import SQL as WRITER
 from .table import Column, Table
 
 SQL = read_blocks("action_ledger.workers", "undo.sql")
-
-INVERSE: Mapping[str, Literal["update", "delete", "insert"]] = {
-    "update": "update",
-    "delete": "insert",
-    "insert": "delete",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +36,9 @@ class Source:
     version: int
     status: str
     superseded: bool
+    """Whether a later change set of the batch may hold some of its records."""
+    partly: bool
+    """Whether one of those holds some of its columns only."""
     child_table: str | None
     """The table of children that had gone along with the records; None for the records themselves."""
     via: str | None
@@ -89,7 +74,24 @@ def find_sources(
         },
     )
     rows: list[Any] = cursor.fetchall()
-    return [Source(**row) for row in rows]
+    found = [Source(**row) for row in rows]
+    # What one of them writes back then supersedes another for its own columns only.
+    mixed = batches_by_columns(found)
+    return [
+        replace(source, partly=True)
+        if source.superseded and source.batch_id in mixed and source.kind == "update"
+        else source
+        for source in found
+    ]
+
+
+def batches_by_columns(sources: Sequence[Source]) -> set[UUID]:
+    """Give the batches of which a record may stand in several change sets, each for other columns."""
+    own = [source for source in sources if source.kind == "update" and source.child_table is None]
+    acted: dict[UUID, set[tuple[str, ...]]] = {}
+    for source in own:
+        acted.setdefault(source.batch_id, set()).add(tuple(source.acted))
+    return {source.batch_id for source in own if source.partly or len(acted[source.batch_id]) > 1}
 
 
 def write_as_planned(
@@ -107,161 +109,9 @@ def write_as_planned(
         ),
         arrays=listed(unnested("s.keys", key)),
         names=listed(names),
-        is_chosen=_chosen(transaction, key),
+        is_chosen=among_chosen(transaction, key),
     )
     transaction.cursor.execute(statement, {"execution_id": execution_id, "chosen": chosen})
-
-
-class Reading:
-    """How a source's records are read: ``q`` with k1.. (key), b1.. (before), a1.. (after)."""
-
-    def __init__(
-        self,
-        transaction: Transaction,
-        table: Table,
-        source: Source,
-        *,
-        chosen: UUID | None,
-        root: Table | None = None,
-        parents_back: bool = True,
-        referred_there: bool = False,
-    ) -> None:
-        """``chosen`` owns the key set of the records that were asked for; None means all.
-
-        Of children, ``root`` is the table of the records that they had gone along with; with ``parents_back`` only
-        those are read whose record is back. With ``referred_there`` only those whose foreign keys, as they were, have
-        a row to refer to.
-        """
-        self.source = source
-        self.table = table
-        self._root = root
-        self._parents_back = parents_back
-        self._referred_there = referred_there
-        self.captured = recorded_columns(table, source)
-        self.acted = tuple(column for column in self.captured if column.name in source.acted)
-        self.moved = source.kind == "update" and any(
-            column in self.captured for column in table.key
-        )
-        self._transaction = transaction
-        self._chosen = chosen
-
-    @property
-    def inverse(self) -> Literal["update", "delete", "insert"]:
-        """What takes it back."""
-        return INVERSE[self.source.kind]
-
-    @property
-    def parameters(self) -> dict[str, object]:
-        """The values of its placeholders, but for lo and hi."""
-        return {
-            "source": self.source.owner,
-            "source_parts": [self.source.part, *self.source.further_parts],
-            "source_batch": self.source.batch_id,
-            "source_version": self.source.batch_version,
-            "source_child": self.source.child_table,
-            "source_via": self.source.via,
-            "chosen": self._chosen,
-        }
-
-    def after_name(self, column: Column) -> str:
-        """Name the column of q that holds what was written to a column."""
-        return f"a{self.captured.index(column) + 1}"
-
-    def before_name(self, column: Column) -> str:
-        """Name the column of q that holds what a column was."""
-        return f"b{self.captured.index(column) + 1}"
-
-    def located(self) -> sql.Composable:
-        """Say which row t is a record's: by its key, and by its new key where the change moved it."""
-        found = [
-            sql.Identifier("q", self.after_name(column))
-            if self.moved and column in self.captured
-            else key
-            for column, key in zip(
-                self.table.key, aliases("q", "k", len(self.table.key)), strict=True
-            )
-        ]
-        return same_key(columns_of("t", self.table.key), found)
-
-    def planned(self) -> sql.Composable:
-        """Read the records number lo to hi, but for those whose newest image lies elsewhere."""
-        key = self.table.key
-        names = numbered("k", len(key))
-        fields = list(zip(names, key, strict=True))
-        arrays = unnested("s.keys", key)
-        for field, prefix in (("before", "b"), ("after", "a")):
-            if (field == "before" and self.source.kind == "insert") or (
-                field == "after" and self.source.kind == "delete"
-            ):
-                continue
-            fields += zip(numbered(prefix, len(self.captured)), self.captured, strict=True)
-            arrays += unnested(f"s.{field}", self.captured)
-        if self._root is not None:
-            fields += zip(numbered("r", len(self._root.key)), self._root.key, strict=True)
-            arrays += unnested("s.roots", self._root.key)
-        return self._transaction.compose(
-            WRITER["images_of_part"],
-            values=listed(
-                sql.SQL("{} AS {}").format(value(column, _of("u", name)), name)
-                for name, column in fields
-            ),
-            arrays=listed(arrays),
-            names=listed(name for name, _ in fields),
-            restrictions=sql.SQL(" ").join(self._restrictions()),
-        )
-
-    def _restrictions(self) -> list[sql.Composable]:
-        key = self.table.key
-        names = listed(numbered("k", len(key)))
-        own = listed(decoded("u", "k", key))
-        others = listed(decoded("w", "k", key))
-        found: list[sql.Composable] = []
-        if self.source.superseded:
-            found.append(
-                self._transaction.compose(
-                    WRITER["not_superseded"],
-                    arrays=listed(unnested("l.keys", key)),
-                    key_names=names,
-                    others=others,
-                    key=own,
-                )
-            )
-        if self._root is not None and self._parents_back:
-            found.append(self._parent_is_back(self._root.key))
-        if self._chosen is not None:
-            found.append(
-                _chosen(self._transaction, key)
-                if self._root is None
-                else _chosen(self._transaction, self._root.key, prefix="r")
-            )
-        if self._referred_there:
-            found += self._referred_is_there()
-        return found
-
-    def _referred_is_there(self) -> list[sql.Composed]:
-        found: list[sql.Composed] = []
-        for key in foreign_keys(self._transaction, self.table, self.captured):
-            own = [
-                value(column, sql.Identifier("u", self.before_name(column))) for column in key.own
-            ]
-            found.append(
-                self._transaction.compose(
-                    SQL["referred_is_there"],
-                    own=listed(own),
-                    table=key.table,
-                    same=same_key(key.theirs("p"), own),
-                )
-            )
-        return found
-
-    def _parent_is_back(self, key: Sequence[Column]) -> sql.Composed:
-        return self._transaction.compose(
-            WRITER["parent_is_back"],
-            roots=listed(decoded("u", "r", key)),
-            others=listed(decoded("w", "k", key)),
-            arrays=listed(unnested("l.keys", key)),
-            key_names=listed(numbered("k", len(key))),
-        )
 
 
 def recorded_columns(table: Table, source: Source) -> tuple[Column, ...]:
@@ -285,7 +135,10 @@ def recorded_columns(table: Table, source: Source) -> tuple[Column, ...]:
     return tuple(found)
 
 
-def _chosen(transaction: Transaction, key: Sequence[Column], *, prefix: str = "k") -> sql.Composed:
+def among_chosen(
+    transaction: Transaction, key: Sequence[Column], *, prefix: str = "k"
+) -> sql.Composed:
+    """Leave out records that the undo was not asked for; ``prefix`` names the columns of their keys."""
     return transaction.compose(
         WRITER["chosen"],
         arrays=listed(unnested("c.keys", key)),
@@ -293,7 +146,3 @@ def _chosen(transaction: Transaction, key: Sequence[Column], *, prefix: str = "k
         others=listed(decoded("w", "k", key)),
         key=listed(decoded("u", prefix, key)),
     )
-
-
-def _of(relation: str, name: sql.Identifier) -> sql.Composable:
-    return sql.SQL("{}.{}").format(sql.Identifier(relation), name)

@@ -67,9 +67,7 @@ class Statements:
             "delete": [],
             "insert": columns_of("t", captured),
         }[write.kind]
-        target = (
-            [] if write.kind == "insert" else [sql.Identifier("q", name) for name in write.target]
-        )
+        target = [] if write.kind == "insert" else [name for name in write.target if name]
         at_once = None if old_is_read or write.kind == "insert" else write.at_once
         source = sql.SQL("found q" if old_is_read else "planned q")
         key = (
@@ -107,14 +105,15 @@ class Statements:
                     for a in write.assignments
                 ),
                 columns=listed(column.identifier for column in captured),
-                values=listed(sql.Identifier("q", name) for name in write.target),
+                values=listed(sql.Identifier("q", name) for name in write.target if name),
                 returned=listed(
                     [
                         *_as(key, numbered("k", len(write.table.key))),
                         *_as(old, numbered("o", len(old))),
                         *_as(new, numbered("n", len(new))),
                         *_as(
-                            target, [sql.Identifier(name) for name in write.target[: len(target)]]
+                            [sql.Identifier("q", name) for name in target],
+                            [sql.Identifier(name) for name in target],
                         ),
                     ]
                 ),
@@ -210,9 +209,11 @@ class Statements:
         if not write.target or not has_new:
             return sql.SQL("false")
         relation = "q" if write.kind == "insert" else "c"
-        wanted = [sql.Identifier(relation, name) for name in write.target]
+        new = aliases("c", "n", len(write.captured))
+        aimed = [n for n, name in enumerate(write.target) if name]
+        wanted = [sql.Identifier(relation, name) for name in write.target if name]
         return sql.SQL("coalesce(NOT bool_and({}), false)").format(
-            equal(write.captured, aliases("c", "n", len(write.captured)), wanted),
+            equal([write.captured[n] for n in aimed], [new[n] for n in aimed], wanted),
         )
 
     def _keys(self, relation: str) -> sql.Composable:

@@ -1,14 +1,18 @@
 -- name: sources
 -- The change sets that an undo, or the redo of one, would take back; and how many records each still stands for.
 -- What was done last comes first: rows that refer to each other come back in the order in which that is possible.
--- A record counts where its newest image is: `superseded` says whether a later change set of the batch may hold it.
+-- A record counts where its newest image is: `superseded` says whether a later change set of the batch may hold it,
+-- `partly` whether one may hold some of its columns only.
 -- Children come after the records that they had gone along with, and in the order in which they were reached. Those
 -- that come back with their parents, since the same foreign key takes them, are left out.
 SELECT s.owner, s.part, s.batch_id, s.batch_version, s.direction, s.kind, s.records, s.columns, s.types, s.acted,
     b.number, b.version, b.status, s.child_table, s.via,
     EXISTS (SELECT FROM {schema}.change_sets l
         WHERE l.batch_id = s.batch_id AND l.batch_version > s.batch_version
-            AND l.child_table IS NOT DISTINCT FROM s.child_table AND l.via IS NOT DISTINCT FROM s.via) AS superseded
+            AND l.child_table IS NOT DISTINCT FROM s.child_table AND l.via IS NOT DISTINCT FROM s.via) AS superseded,
+    s.kind = 'update' AND EXISTS (SELECT FROM {schema}.change_sets l
+        WHERE l.batch_id = s.batch_id AND l.batch_version > s.batch_version AND l.kind = 'update' AND NOT l.acted @> s.acted
+            AND l.child_table IS NOT DISTINCT FROM s.child_table AND l.via IS NOT DISTINCT FROM s.via) AS partly
 FROM {schema}.change_sets s JOIN {batches} b ON b.batch_id = s.batch_id
 JOIN {schema}.stored_events v ON v.originator_id = s.batch_id AND v.originator_version = s.batch_version
 WHERE (b.execution_id = %(execution_id)s OR b.batch_id = %(batch_id)s)
@@ -25,6 +29,68 @@ WITH planned AS ({planned}) SELECT count(*) AS records FROM planned
 -- How many of them somebody changed since.
 WITH planned AS ({planned})
 SELECT count(*) AS records FROM planned q LEFT JOIN {table} t ON {located} WHERE {conflicting}
+
+-- name: shares
+-- The records of an update's change set by the columns in which they still stand for it: those that no later change set
+-- of the batch acted on. `touched` says which of them somebody changed since; it is null for a row that is gone, or that was moved.
+WITH planned AS ({planned}),
+looked_at AS (SELECT q.place, ARRAY[{standing}] AS standing, {touched} AS touched FROM planned q {rows})
+SELECT standing, touched, count(*) AS records, range_agg(int8range(place, place, '[]'))::text AS places
+FROM looked_at WHERE true = ANY(standing) GROUP BY standing, touched ORDER BY min(place)
+
+-- name: stands
+-- Whether no later change set of the batch acted on a column of a record.
+({key}) NOT IN (
+    SELECT {others} FROM {schema}.change_sets l CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE l.batch_id = %(source_batch)s AND l.batch_version > %(source_version)s AND {column} = ANY(l.acted)
+        AND l.child_table IS NULL
+)
+
+-- name: count_standing
+-- How many records of a batch stand for a change in some column: its newest image was written by a do or a redo, or by
+-- the undo that is redone. A record may stand in several change sets, each for another column.
+SELECT count(DISTINCT ({key_names})) AS records FROM (
+    SELECT DISTINCT ON ({key_names}, name) {key_names}, direction, undo_id FROM (
+        SELECT {keys}, a.name, s.batch_version, s.direction, s.undo_id
+        FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) AS u ({key_names})
+        CROSS JOIN LATERAL unnest(s.acted) AS a (name)
+        WHERE s.batch_id = %(source_batch)s AND s.child_table IS NULL
+            AND (%(columns)s::text[] IS NULL OR a.name = ANY(%(columns)s)) {is_chosen}
+    ) held ORDER BY {key_names}, name, batch_version DESC
+) newest
+WHERE CASE WHEN %(of_undo)s::uuid IS NULL THEN direction IN ('do', 'redo') ELSE undo_id = %(of_undo)s END
+
+-- name: kept
+-- The columns that a merge left as somebody had changed them, of the records that it brought back otherwise. IS TRUE
+-- as in chosen.
+WITH planned AS ({planned})
+INSERT INTO {schema}.record_outcomes (owner, part, batch_id, execution_id, undo_id, outcome, reason, records, columns,
+    salt, keys, recorded, current)
+SELECT %(owner)s, %(part)s, %(batch_id)s, %(execution_id)s, %(undo_id)s, 'conflict', 'columns_changed_since', count(*),
+    %(kept)s, {schema}.salt(), {keys}, {recorded}, {current}
+FROM planned q JOIN {table} t ON {located}
+WHERE (({key}) IN (
+    SELECT {others} FROM {schema}.change_sets d CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE d.owner = %(owner)s AND d.part = ANY(%(parts)s)
+)) IS TRUE
+HAVING count(*) > 0
+
+-- name: recount
+-- What became of the records of a compensation that took columns of them back at a time: one is failed if any of it
+-- was, applied if anything of it came back.
+SELECT count(*) FILTER (WHERE applied AND NOT failed) AS applied, count(*) FILTER (WHERE failed) AS failed,
+    count(*) FILTER (WHERE NOT applied AND NOT failed) AS skipped
+FROM (
+    SELECT bool_or(what = 'applied') AS applied, bool_or(what = 'failed') AS failed FROM (
+        SELECT {keys}, 'applied' AS what
+        FROM {schema}.change_sets s CROSS JOIN LATERAL unnest({arrays}) AS u ({key_names})
+        WHERE s.owner = %(owner)s AND s.child_table IS NULL
+        UNION ALL
+        SELECT {keys}, s.outcome
+        FROM {schema}.record_outcomes s CROSS JOIN LATERAL unnest({arrays}) AS u ({key_names})
+        WHERE s.owner = %(owner)s AND s.child_table IS NULL
+    ) ended GROUP BY {key_names}
+) record
 
 -- name: as_planned
 -- Writes the keys that an undo was asked for as their execution planned them: 1.0 and 1.00 are one key and two texts.

@@ -1,7 +1,7 @@
 """Takes a requested undo in: finds what it would take back, refuses what cannot be, and records it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from action_ledger.domain import batch, undo
@@ -35,8 +35,22 @@ from .sources import SQL, Source, find_sources, write_as_planned
 from .steps import reached
 from .table import Table
 from .undo_body import UndoBody
+from .undo_columns import check_columns, refuse_columns
 from .undo_lock import lock_for_undo
 from .undo_scope import UndoScope
+
+
+class Plan(NamedTuple):
+    """What an undo would take back: by batch, what was done last first, the version looked at and the records."""
+
+    execution: dict[str, Any]
+    table: Table
+    versions: dict[UUID, int]
+    counts: dict[UUID, int]
+    serial: bool = False
+    effect: bool = False
+    locked: Sequence[Event] = ()
+    """The event that locks its records."""
 
 
 class UndoRequest:
@@ -71,10 +85,18 @@ class UndoRequest:
             )
         )
         reached("undo.begun")
-        self._record(execution)
+        plan = self._plan(execution)
+        digest = self._save_body()
+        reached("undo.before_append")
+        self._transaction.lock()
+        self._transaction.append(*self._events(plan, digest), *plan.locked)
         reached("undo.before_commit")
 
-    def _record(self, execution: dict[str, Any]) -> None:
+    def plan(self) -> Plan:
+        """Find what it would take back, and refuse what cannot be. Raises the refusal."""
+        return self._plan(self._undoable())
+
+    def _plan(self, execution: dict[str, Any]) -> Plan:
         transaction, command = self._transaction, self._command
         request = Request.model_validate(read_body(transaction, command.execution_id))
         if not self._rolls_back:
@@ -88,11 +110,9 @@ class UndoRequest:
         )
         chosen = self._keep_keys(table)
         if request.effect:
+            refuse_columns(command, "what it did outside of the database has none")
             found = EffectUndo(transaction, command, table, chosen).found()
-            digest = self._save_body()
-            transaction.lock()
-            transaction.append(*self._events(*found, digest, serial=False))
-            return
+            return Plan(execution, table, *found, effect=True)
         sources = find_sources(
             transaction,
             execution_id=command.execution_id,
@@ -101,13 +121,13 @@ class UndoRequest:
         )
         if not sources:
             raise self._nothing()
+        check_columns(command, table, sources)
         scope = UndoScope(transaction, command, table, chosen)
         counts = scope.count(sources)
         if not counts:
             if chosen is not None and not scope.ever_held(sources):
                 raise self._nothing()
             raise AlreadyUndone(execution_id=command.execution_id, of_undo=command.of_undo)
-        digest = self._save_body()
         locked = (
             # A rollback is within the execution's own lock.
             []
@@ -119,13 +139,9 @@ class UndoRequest:
                 metadata=self._metadata,
             )
         )
-        reached("undo.before_append")
         versions = {source.batch_id: source.version for source in sources}
-        transaction.lock()
-        transaction.append(
-            *self._events(versions, counts, digest, serial=self._is_serial(table, sources)),
-            *locked,
-        )
+        serial = self._is_serial(table, sources)
+        return Plan(execution, table, versions, counts, serial=serial, locked=locked)
 
     def _save_body(self) -> str:
         command = self._command
@@ -133,6 +149,7 @@ class UndoRequest:
             reason=command.reason,
             batches=command.batches,
             by_keys=command.keys is not None,
+            columns=command.columns,
             fingerprint=command.fingerprint,
         )
         return save_body(self._transaction, command.command_id, body)
@@ -204,16 +221,9 @@ class UndoRequest:
         ).fetchone()
         return bool(row and row["yes"])
 
-    def _events(
-        self,
-        versions: dict[UUID, int],
-        counts: dict[UUID, int],
-        digest: str,
-        *,
-        serial: bool,
-    ) -> list[Event]:
+    def _events(self, plan: Plan, digest: str) -> list[Event]:
         """Make the events, from versions read after the append lock."""
-        command, metadata = self._command, self._metadata
+        command, metadata, counts = self._command, self._metadata, plan.counts
         order = {batch_id: ordinal for ordinal, batch_id in enumerate(counts, 1)}
         rows = self._transaction.execute(
             QUEUE["batches"], {"execution_id": command.execution_id}
@@ -230,6 +240,7 @@ class UndoRequest:
                 body_digest=digest,
                 queue=command.queue,
                 priority=command.priority,
+                columns=command.columns,
                 notify=command.notify,
             )
         ]
@@ -239,7 +250,7 @@ class UndoRequest:
             current = Batch(row["batch_id"], row["version"], BatchStatus(row["status"]))
             if (
                 not current.allows(batch.CompensationPlanned)
-                or current.version != versions[current.id]
+                or current.version != plan.versions[current.id]
             ):
                 raise UndoInProgress(execution_id=command.execution_id)
             events.append(
@@ -252,7 +263,7 @@ class UndoRequest:
                     number=row["number"],
                     records=counts[row["batch_id"]],
                     ordinal=order[row["batch_id"]],
-                    serial=serial,
+                    serial=plan.serial,
                 )
             )
         return events

@@ -12,7 +12,9 @@ from action_ledger.projections.store import Transaction
 
 from .catalog import read_table
 from .inverse import conflicting
-from .sources import SQL, Reading, Source
+from .reading import Reading
+from .shares import Shares
+from .sources import SQL, Source, batches_by_columns
 from .table import Table
 
 
@@ -26,6 +28,12 @@ class UndoScope:
         self._command = command
         self._table = table
         self._chosen = chosen
+        self._shares = Shares(
+            *(transaction, table),
+            chosen=chosen,
+            columns=command.columns,
+            policy=command.policy,
+        )
 
     def count(self, sources: Sequence[Source]) -> dict[UUID, int]:
         """Count, for each batch, the records that it would bring back; what was done last comes first.
@@ -42,14 +50,17 @@ class UndoScope:
                 if not counts[source.batch_id] and self._left_behind(source):
                     children.add(source.batch_id)
                 continue
-            reading = Reading(self._transaction, self._table, source, chosen=self._chosen)
-            whole = self._chosen is None and not source.superseded
-            counts[source.batch_id] += (
-                source.records if whole else self._ask("count_planned", reading)
-            )
-            conflicts += self._count_conflicts(reading)
+            for reading in self._shares.readings(source, alone=True, looks=False):
+                whole = self._chosen is None and not source.superseded
+                counts[source.batch_id] += (
+                    source.records if whole else self._ask("count_planned", reading)
+                )
+                conflicts += self._count_conflicts(reading)
         if conflicts:
             raise UndoConflicts(execution_id=self._command.execution_id, conflicts=conflicts)
+        # A record that stands in several change sets, each for another column, is one.
+        for batch_id in batches_by_columns(sources):
+            counts[batch_id] = self._shares.count_standing(batch_id, self._command.of_undo)
         return {
             batch_id: count for batch_id, count in counts.items() if count or batch_id in children
         }

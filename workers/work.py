@@ -226,6 +226,7 @@ class Workbench:
             of_undo=unit.of_undo,
             policy=ConflictPolicy(unit.policy or ConflictPolicy.SKIP),
             chosen=unit.undo_id if body.by_keys else None,
+            columns=body.columns,
             attempt=unit.attempt,
             worker=self._worker,
             metadata=unit.metadata,

@@ -60,8 +60,9 @@ class Write:
     assignments: tuple[Assignment, ...]
     captured: tuple[Column, ...]
     acted: tuple[Column, ...]
-    target: tuple[str, ...]
-    """For an undo: the columns of ``q`` that say what each captured column should become. Otherwise empty."""
+    target: tuple[str | None, ...]
+    """For an undo: the columns of ``q`` that say what each captured column should become, None for one that is to stay
+    as it is. Otherwise empty."""
     recorded: tuple[str, ...]
     """For an undo: the columns of ``q`` that say what the ledger had written to each acted-on column."""
     reason: sql.Composable

@@ -22,6 +22,10 @@ AND ({key}) NOT IN (
         AND l.child_table IS NOT DISTINCT FROM %(source_child)s AND l.via IS NOT DISTINCT FROM %(source_via)s
 )
 
+-- name: in_places
+-- Leaves out all but the records at some places of the part.
+AND u.n <@ %(places)s::int8multirange
+
 -- name: parent_is_back
 -- Children come back with the record that they went with: this leaves out those of records that have not.
 AND (({roots}) IN (

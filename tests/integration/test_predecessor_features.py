@@ -11,6 +11,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import (
+    Actor,
     Changes,
     Notice,
     Parameters,
@@ -20,7 +21,6 @@ from action_ledger.domain import (
     record_action,
     set_action,
 )
-from action_ledger.domain.actor import Actor
 from action_ledger.domain.commands import Command
 from action_ledger.domain.errors import (
     AlreadyUndone,
@@ -204,6 +204,12 @@ def test_undo(ledger: Ledger, connection: Connection[DictRow], places: str) -> N
     assert rest.redo(by="a").run().progress().applied == 78
     with pytest.raises(InvalidParameters):
         target.all().delete().undoable(days=91)
+    both = target.keys([1]).update(note="x", score=0).by("a").run()
+    asked = both.undo(by="a").columns("score")
+    assert asked.preview().tally.applied == 1
+    assert asked.run().progress().applied == 1
+    row = connection.execute("SELECT note, score FROM places WHERE id = 1").fetchone()
+    assert row == {"note": "x", "score": 1}
     short = target.keys([1]).update(note="x").by("a").undoable(days=1 / 86_400).run()
     connection.execute("SELECT pg_sleep(1)")
     with pytest.raises(UndoExpired):
@@ -328,7 +334,8 @@ def test_authorization(database_url: str, connection: Connection[DictRow], place
 
 def test_audit(ledger: Ledger, connection: Connection[DictRow], places: str) -> None:
     """Who, what, which records, when, why, with what outcome, undone by whom: and nobody can change it."""
-    execution = ledger.on(places).keys([1, 2]).update(note="x").by("user:42", reason="a ticket").run()  # fmt: skip
+    who = Actor(subject="user:42", address="10.0.0.7", agent="Firefox")
+    execution = ledger.on(places).keys([1, 2]).update(note="x").by(who, reason="a ticket").run()  # fmt: skip
     execution.undo(by="user:7", reason="a mistake").run()
     ledger.projections.catch_up()
     entries = ledger.audit(execution_id=execution.id, after=0, limit=100)
@@ -336,6 +343,7 @@ def test_audit(ledger: Ledger, connection: Connection[DictRow], places: str) -> 
         "undo.requested",
         "undo.completed",
     ]
+    assert entries[0].asked_by == who
     assert {entry.actor for entry in entries} == {"user:42", "user:7"}
     assert [entry.position for entry in entries] == sorted(entry.position for entry in entries)
     assert {change["key"] for change in execution.changes()} == {("1",), ("2",)}

@@ -337,6 +337,18 @@ def test_children_that_go_along(tenants: Tenants, way: Way) -> None:
     assert tenants.notes() == UNTOUCHED
 
 
+def test_children_on_a_server_that_does_not_count(tenants: Tenants) -> None:
+    """Nothing would tell that the server's cascade took another tenant's row: here it is not even begun."""
+    tenants.connection.execute(CHILDREN)
+    tenants.connection.execute("INSERT INTO public.entries VALUES (1000, 8, 1)")
+    off = f"ALTER DATABASE {tenants.connection.info.dbname} SET track_counts = off"
+    tenants.connection.execute(off.encode())
+    with tenants.ledger() as ledger, pytest.raises(IrreversibleCascade, match="row-level security"):
+        ledger.on("public.accounts").all().delete(hard=True).context(SEVEN).by("user:1").run()
+    assert entries(tenants) == {7: ROWS, 8: ROWS + 1}
+    assert tenants.notes() == UNTOUCHED
+
+
 def test_children_whose_policies_do_not_hold(tenants: Tenants) -> None:
     tenants.connection.execute(CHILDREN)
     tenants.connection.execute(f"ALTER TABLE public.entries OWNER TO {tenants.login}".encode())

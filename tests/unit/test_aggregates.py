@@ -120,7 +120,6 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
         (None, undo.Requested, UndoStatus.RUNNING),
         (UndoStatus.RUNNING, undo.Completed, UndoStatus.COMPLETED),
         (UndoStatus.RUNNING, undo.Failed, UndoStatus.FAILED),
-        (UndoStatus.RUNNING, undo.Rejected, UndoStatus.REJECTED),
     },
     RecordLock: {
         (None, record_lock.Awaited, RecordLockStatus.WAITING),
