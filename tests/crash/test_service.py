@@ -176,8 +176,7 @@ def test_a_limit_ends_it_after_its_batch(
 @pytest.fixture
 def own_server() -> Generator[TestServer]:
     """A server that may be stopped without harm to other tests."""
-    # With the log of a server that may crash: without it, an empty index of an unlogged table may not be there after.
-    with servers.running(servers.chosen()[0], wal_level="replica") as running:
+    with servers.running(servers.chosen()[0]) as running:
         yield running
 
 
