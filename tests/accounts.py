@@ -8,8 +8,10 @@ from psycopg.rows import DictRow
 
 SCHEMA = "action_ledger"
 SHARED: LiteralString = (
-    "(SELECT owner FROM {schema}.change_sets WHERE child_table IS NULL"
-    " GROUP BY owner HAVING count(DISTINCT acted) > 1)"
+    "(SELECT owner FROM (SELECT owner, acted, child_table FROM {schema}.change_sets"
+    "   UNION ALL SELECT owner, columns, child_table FROM {schema}.record_outcomes"
+    "   WHERE undo_id IS NOT NULL AND columns IS NOT NULL AND reason <> 'columns_changed_since') part"
+    " WHERE child_table IS NULL GROUP BY owner HAVING count(DISTINCT acted) > 1)"
 )
 """Compensations that took records back in some columns at a time: these may hold a record more than once."""
 EXPORTS: LiteralString = (

@@ -8,6 +8,11 @@ RETURNING digest
 -- name: contact
 SELECT body FROM {schema}.actor_contacts WHERE digest = %(digest)s
 
+-- name: alone
+-- One erasure of an actor at a time: another would hold rows that this one deletes under the append lock, and wait for it.
+SELECT pg_advisory_xact_lock(
+    hashtextextended(%(schema)s || '.erasure:' || %(whose)s || coalesce(' ' || %(issuer)s::text, ''), 0))
+
 -- name: erase
 DELETE FROM {schema}.actor_contacts WHERE subject = %(whose)s AND issuer IS NOT DISTINCT FROM %(issuer)s
 

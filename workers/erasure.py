@@ -20,13 +20,15 @@ class ActorErasure:
         """Delete what there is, and record that it was done, in the caller's transaction.
 
         Twice: before the append lock, which everybody waits for, what may be much; and under it the few that came
-        meanwhile, so that nothing is left of what was recorded before the erasure.
+        meanwhile, so that nothing is left of what was recorded before the erasure. Nobody else erases the same actor
+        meanwhile.
         """
         transaction, command = self._transaction, self._command
         body = SteeringBody(reason=command.reason, fingerprint=command.fingerprint)
         save_body(transaction, command.command_id, body)
         metadata = metadata_of(transaction, command)
         values = {"whose": command.whose, "issuer": command.issuer}
+        transaction.execute(SQL["alone"], {**values, "schema": transaction.schema_name})
         transaction.execute(SQL["erase_waiting"], values)
         contacts = transaction.execute(SQL["erase"], values).rowcount
         reached("erasure.before_append")

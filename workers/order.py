@@ -33,13 +33,13 @@ def located_unmoved(transaction: Transaction, write: Write) -> sql.Composable:
     key, captured = write.table.key, write.captured
     if write.kind != "update" or not any(column in captured for column in key):
         return write.located
-    names = numbered("k", len(key))
     arrays = [
-        sql.SQL("d.after[{}]::{}").format(
-            sql.Literal(captured.index(column) + 1), array_type(column)
+        sql.SQL("{}[{}]::{}").format(
+            image, sql.Literal(captured.index(column) + 1), array_type(column)
         )
         if column in captured
         else recorded
+        for image in (sql.SQL("d.after"), sql.SQL("d.before"))
         for column, recorded in zip(key, unnested("d.keys", key), strict=True)
     ]
     return sql.SQL("{} {}").format(
@@ -47,9 +47,10 @@ def located_unmoved(transaction: Transaction, write: Write) -> sql.Composable:
         transaction.compose(
             SQL["not_put_there"],
             key=listed(columns_of("t", key)),
-            moved=listed(decoded("w", "k", key)),
+            has=listed(decoded("w", "k", key)),
+            had=listed(decoded("w", "b", key)),
             arrays=listed(arrays),
-            names=listed(names),
+            names=listed([*numbered("k", len(key)), *numbered("b", len(key))]),
         ),
     )
 

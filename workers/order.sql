@@ -9,10 +9,11 @@ FROM planned q JOIN {table} t ON {same_key} WHERE {match}
 SELECT p.* FROM ({planned}) p ORDER BY {order}
 
 -- name: not_put_there
--- Leaves out rows that have their key from this change: they are not those of records that had it before.
+-- Leaves out rows that have their key from this change: they are not those of records that had it before. A row that
+-- kept its key may be written once more, in other columns.
 AND ({key}) NOT IN (
-    SELECT {moved} FROM {schema}.change_sets d CROSS JOIN LATERAL unnest({arrays}) AS w ({names})
-    WHERE d.owner = %(owner)s AND d.child_table IS NULL
+    SELECT {has} FROM {schema}.change_sets d CROSS JOIN LATERAL unnest({arrays}) AS w ({names})
+    WHERE d.owner = %(owner)s AND d.child_table IS NULL AND ROW({has}) IS DISTINCT FROM ROW({had})
 )
 
 -- name: settings

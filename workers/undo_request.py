@@ -1,6 +1,7 @@
 """Takes a requested undo in: finds what it would take back, refuses what cannot be, and records it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -93,10 +94,13 @@ class UndoRequest:
         reached("undo.before_commit")
 
     def plan(self) -> Plan:
-        """Find what it would take back, and refuse what cannot be. Raises the refusal."""
-        return self._plan(self._undoable())
+        """Find what it would take back, and refuse what cannot be. Raises the refusal.
 
-    def _plan(self, execution: dict[str, Any]) -> Plan:
+        Nothing is locked by it: the turn at the locks of the table is given back, so that nobody waits for a preview.
+        """
+        return self._plan(self._undoable(), looks=True)
+
+    def _plan(self, execution: dict[str, Any], *, looks: bool = False) -> Plan:
         transaction, command = self._transaction, self._command
         request = Request.model_validate(read_body(transaction, command.execution_id))
         if not self._rolls_back:
@@ -128,17 +132,18 @@ class UndoRequest:
             if chosen is not None and not scope.ever_held(sources):
                 raise self._nothing()
             raise AlreadyUndone(execution_id=command.execution_id, of_undo=command.of_undo)
-        locked = (
-            # A rollback is within the execution's own lock.
-            []
-            if self._rolls_back
-            else lock_for_undo(
-                *(transaction, table, command, chosen),
-                reference=execution["table_name"],
-                records=sum(counts.values()),
-                metadata=self._metadata,
-            )
-        )
+        # A rollback is within the execution's own lock.
+        locked: list[Event] = []
+        if not self._rolls_back:
+            with (
+                transaction.connection.transaction(force_rollback=True) if looks else nullcontext()
+            ):
+                locked = lock_for_undo(
+                    *(transaction, table, command, chosen),
+                    reference=execution["table_name"],
+                    records=sum(counts.values()),
+                    metadata=self._metadata,
+                )
         versions = {source.batch_id: source.version for source in sources}
         serial = self._is_serial(table, sources)
         return Plan(execution, table, versions, counts, serial=serial, locked=locked)

@@ -189,6 +189,45 @@ def test_an_erasure_misses_nothing_that_was_recorded_before_it(
     assert ledger.verify_contacts().erased == 1
 
 
+def test_two_erasures_of_one_actor_do_not_block_each_other(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
+    """The second would have what the first wants to delete under the append lock, and wait for that lock."""
+    with open_ledger(database_url) as ledger, psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE action_ledger.stored_events IN EXCLUSIVE MODE")
+        erasures = [
+            threading.Thread(
+                target=lambda: ledger.erase_actor("alice", issuer="https://idp", by="dpo")
+            )
+            for _ in range(2)
+        ]
+        erasures[0].start()
+        until(partial(are_waiting, connection, 1), "the wait for the append lock")
+        connection.execute(
+            "INSERT INTO action_ledger.actor_contacts (digest, subject, issuer, salt, body)"
+            " VALUES (repeat('0', 64), 'alice', 'https://idp', action_ledger.salt(), '{}')"
+        )
+        erasures[1].start()
+        until(partial(wait_for_locks, connection, 2), "the wait of the second one")
+        other.rollback()
+        for thread in erasures:
+            thread.join(20)
+        assert [entry.topic for entry in ledger.audit()].count("erasure.done") == 2
+    found = connection.execute(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    ).fetchone()
+    assert found == {"deadlocks": 0}
+    assert contacts(connection) == []
+
+
+def wait_for_locks(connection: Connection[DictRow], number: int) -> bool:
+    row = connection.execute(
+        "SELECT count(*) AS n FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ).fetchone()
+    return row is not None and row["n"] == number
+
+
 def are_waiting(connection: Connection[DictRow], number: int) -> bool:
     row = connection.execute(
         "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND mode = 'ExclusiveLock'"

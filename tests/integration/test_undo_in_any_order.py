@@ -144,13 +144,22 @@ class Machine:
         assert (shown.tally.applied, shown.tally.skipped, shown.exact) == (*expected[:2], True)
 
 
+@pytest.mark.parametrize("trigger", ["", "BEFORE", "AFTER"])
 @pytest.mark.parametrize("seed", [0, 1, 2, 104, 118])
-def test_as_the_model_says(ledger: Ledger, connection: Connection[DictRow], seed: int) -> None:
+def test_as_the_model_says(
+    ledger: Ledger, connection: Connection[DictRow], seed: int, trigger: str
+) -> None:
+    """With triggers, change sets are of whole rows, keys included."""
     run(
         connection,
         "CREATE TABLE items (id int PRIMARY KEY, a int, b int, c int)",
         "INSERT INTO items SELECT i, i, i, i FROM generate_series(1, 12) i",
+        "CREATE FUNCTION leave_it() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$",
     )
+    if trigger:
+        connection.execute(
+            f"CREATE TRIGGER leave_it {trigger} UPDATE ON items FOR EACH ROW EXECUTE FUNCTION leave_it()".encode()
+        )
     machine = Machine(ledger, connection, seed)
     for _ in range(STEPS):
         machine.step()

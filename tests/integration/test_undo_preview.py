@@ -1,5 +1,8 @@
 """The preview of an undo: says what the undo comes to, and leaves no trace at all."""
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import pytest
 from psycopg import Connection, connect, sql
 from psycopg.rows import DictRow
@@ -20,6 +23,7 @@ from action_ledger.ops.handles import ExecutionHandle, UndoRequest
 from action_ledger.workers.undo_previewed import UndoPreview
 from tests.dump import dump_ledger
 from tests.exact import dump, run
+from tests.worker_process import until
 
 TABLE = sql.Identifier("public", "items")
 NAME = "public.items"
@@ -201,6 +205,33 @@ def test_rows_that_others_hold(database_url: str, done: ExecutionHandle) -> None
         other.execute("LOCK TABLE action_ledger.key_sets")
         with pytest.raises(PreviewBlocked):
             undo.keys([1]).preview()
+
+
+def test_nobody_waits_for_a_preview(
+    database_url: str, done: ExecutionHandle, items: Connection[DictRow]
+) -> None:
+    """But for the records that it tries: it does not keep the turn at the locks of the table."""
+    settings = Settings.model_validate({"preview_lock_timeout_ms": 20_000})
+    with (
+        open_ledger(database_url, settings=settings) as ledger,
+        connect(database_url) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        undo = ledger.execution(done.id).undo(by="tester")
+        other.execute("UPDATE items SET other = 'theirs' WHERE id = 5")
+        looking = pool.submit(undo.keys([5]).preview)
+        until(partial(waits, items), "the wait for the row")
+        assert undo.keys([30]).run().progress().applied == 1
+        assert not looking.done()
+        other.rollback()
+        assert looking.result().tally.applied == 1
+
+
+def waits(connection: Connection[DictRow]) -> bool:
+    found = connection.execute(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return found.rowcount > 0
 
 
 def test_sequences_are_told(ledger: Ledger, items: Connection[DictRow]) -> None:
