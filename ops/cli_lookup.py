@@ -187,6 +187,22 @@ def read_details(store: Store, execution_id: UUID) -> Details:
     )
 
 
+def redone_under(store: Store, key: str | None, execution_id: UUID) -> Found | None:
+    """Find the undo that a redo of an execution, sent before under a key (``once``), applied again."""
+    if key is None:
+        return None
+    with store.transaction() as transaction:
+        values = {"key": key, "execution_id": execution_id}
+        row = transaction.execute(SQL["redone_under"], values).fetchone()
+    return row and Found(row["of_undo"], "undo", execution_id)
+
+
+def taken_in(store: Store, undo_id: UUID) -> bool:
+    """Say whether an undo or a redo is in the ledger."""
+    with store.transaction() as transaction:
+        return transaction.execute(SQL["undo"], {"id": undo_id}).fetchone() is not None
+
+
 def read_undo(store: Store, undo_id: UUID) -> UndoView:
     """Read one undo or redo. Raises ExecutionNotFound."""
     with store.transaction() as transaction:

@@ -35,6 +35,11 @@ FROM {undos} u LEFT JOIN {schema}.request_bodies b ON b.owner = u.undo_id
 LEFT JOIN {schema}.actor_contacts k ON k.digest = u.contact
 WHERE u.undo_id = %(id)s
 
+-- name: redone_under
+-- The undo that the redo under a key applied again, if that redo is of this execution.
+SELECT u.of_undo FROM {schema}.command_keys k JOIN {undos} u ON u.undo_id = k.command_id
+WHERE k.key = %(key)s AND u.execution_id = %(execution_id)s AND u.of_undo IS NOT NULL
+
 -- name: outcomes
 -- How many records were not changed, by reason; those of the execution itself, or those of one undo.
 SELECT outcome, reason, sqlstate, sum(records)::bigint AS records

@@ -24,6 +24,8 @@ from .cli_lookup import (
     read_details,
     read_outcome_counts,
     read_undo,
+    redone_under,
+    taken_in,
 )
 from .cli_next_steps import going_on, show_waiting
 from .cli_outcome_tables import conflicts_table, failures_table, keys_text
@@ -95,7 +97,10 @@ def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> Exi
         )
         raise InvalidParameters(action="redo", detail=detail)
     if found.kind == "execution" or given.strip().lower() == LAST:
-        found = _newest_undo(ledger, found.execution_id)
+        # What the key has done already is answered again, though it left nothing more to be redone.
+        found = redone_under(ledger.store, back.once, found.execution_id) or _newest_undo(
+            ledger, found.execution_id
+        )
     request = back.narrow(UndoHandle(ledger, found.id).redo(by=back.by, reason=back.reason))
     return _take_back(ledger, terminal, request, back)
 
@@ -186,7 +191,7 @@ def _take_back(ledger: Ledger, terminal: Terminal, request: UndoRequest, back: B
         return ExitCode.DONE
     command = ledger.named(request.command())
     word = "undo" if command.of_undo is None else "redo"
-    if not back.confirmed:
+    if not (back.confirmed or taken_in(ledger.store, command.command_id)):
         confirm_undo(ledger, terminal, request, word)
     undo = UndoHandle(ledger, command.command_id)
     if back.submit:

@@ -145,3 +145,30 @@ def test_a_person_is_shown_and_asked(
         terminal.type(answer)
         assert terminal.end() == (0 if done else 5)
     assert notes(connection) == (0 if done else 100)
+
+
+def test_once_holds_for_undo_and_redo(cli: CommandLine, connection: Connection[DictRow]) -> None:
+    execution = cli(*UPDATE).json["id"]
+    few = {"ACTION_LEDGER_CLI_CONFIRM_ABOVE": "9"}
+    once = ("--once", "und/80")
+    first = cli("undo", execution, *BY, *once, "--yes", "--json", **few)
+    assert first.code == 0, first.err
+    for again in (
+        cli("undo", execution, *BY, *once, "--json"),
+        cli("undo", execution, *BY, *once, "--json", **few),
+        cli("undo", "last", *BY, *once, "--submit", "--json"),
+    ):
+        assert again.code == 0, again.err
+        assert (again.json["id"], again.json["applied"]) == (first.json["id"], 100)
+    assert f"Undo {first.json['id']}" in cli("undo", execution, *BY, *once).out
+    assert cli("undo", execution, "--by", "user:9", *once).error == "command_reused"
+    assert cli("undo", execution, *BY).error == "already_undone"
+    once = ("--once", "red/80")
+    done = cli("redo", execution, *BY, *once, "--yes", "--json", **few)
+    assert done.code == 0, done.err
+    for named in (execution, "last", first.json["id"]):
+        again = cli("redo", named, *BY, *once, "--json", **few)
+        assert (again.code, again.json["id"]) == (0, done.json["id"]), again.err
+    assert notes(connection) == 100
+    assert cli("redo", execution, *BY).error == "nothing_to_undo"
+    assert cli("redo", execution, *BY, "--once", "red/81").error == "nothing_to_undo"
