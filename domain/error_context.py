@@ -44,7 +44,10 @@ class ContextNotAllowed(Refused, code="context_not_allowed"):
 class ContextDiffers(
     Refused,
     code="context_differs",
-    hint="It is asked for in the context of what it is about, with the same settings and the same role.",
+    hint=(
+        "Give the same settings and the same role: .context(), or --context and --role."
+        " `action-ledger show` of the execution, or of a step's, names them."
+    ),
 ):
     """What {subject} did can be taken back, or gone on with, in the context in which it was done only."""
 

@@ -13,7 +13,7 @@ from action_ledger.domain.undo import ConflictPolicy
 
 from .cli_cards import left, outcome_lines, pace, tally
 from .cli_exit_codes import ExitCode
-from .cli_hints import Step
+from .cli_hints import Step, within
 from .cli_later import later_changes, later_lines, later_than
 from .cli_lookup import (
     LAST,
@@ -230,9 +230,12 @@ def _next_steps(
     if view.ended_at is None:
         yield going_on(undo)
         return
+    same = within(undo.ledger.execution(view.execution_id).context)
+    only = ("--columns", ",".join(view.columns)) if view.columns else ()
+    back = ("undo", view.execution_id, *only, *same)
     if view.kind == "redo":
         if view.applied:
-            yield Step("Take it back again", ("undo", view.execution_id), asks=True)
+            yield Step("Take it back again", back, asks=True)
         return
     counts = {count.reason: count.records for count in outcomes if count.outcome == "conflict"}
     since = {"changed_since", "columns_changed_since"}
@@ -240,15 +243,15 @@ def _next_steps(
         first = list(islice((one for one in undo.conflicts() if one.reason in since), SHOWN))
         chosen = ("--keys", keys_text(one.key for one in first)) if changed <= SHOWN else ()
         if any(_untouched(one) for one in first):
-            merge = ("undo", view.execution_id, *chosen, "--on-conflict", "merge")
+            merge = (*back, *chosen, "--on-conflict", "merge")
             yield Step("Bring back what nobody changed of them", merge, asks=True)
-        force = ("undo", view.execution_id, *chosen, "--on-conflict", "force")
+        force = (*back, *chosen, "--on-conflict", "force")
         yield Step("Overwrite the later changes all the same", force, asks=True)
     if counts.get("gone"):
         yield Step("A row that is gone cannot be set back, not even by force.")
     if counts.get("taken"):
         yield Step("A row whose key another has now cannot come back, not even by force.")
     if view.failed:
-        yield Step("Try the rest again", ("undo", view.execution_id), asks=True)
+        yield Step("Try the rest again", back, asks=True)
     if view.applied:
-        yield Step("Apply it again", ("redo", undo.id), asks=True)
+        yield Step("Apply it again", ("redo", undo.id, *same), asks=True)

@@ -172,3 +172,17 @@ def test_once_holds_for_undo_and_redo(cli: CommandLine, connection: Connection[D
     assert notes(connection) == 100
     assert cli("redo", execution, *BY).error == "nothing_to_undo"
     assert cli("redo", execution, *BY, "--once", "red/81").error == "nothing_to_undo"
+
+
+def test_what_is_offered_after_a_conflict_is_of_the_same_columns(
+    cli: CommandLine, connection: Connection[DictRow]
+) -> None:
+    cli(*UPDATE)
+    connection.execute("UPDATE places SET score = 7 WHERE id IN (3, 4)")
+    said = cli("undo", "last", *BY, "--columns", "score")
+    assert said.code == 1
+    force = next(words for words in offered(said) if "force" in words)
+    assert force[force.index("--columns") + 1] == "score"
+    assert force[force.index("--keys") + 1] == "3,4"
+    assert paste(cli, force, "--yes").code == 0
+    assert notes(connection) == 100, "the other column was not undone"

@@ -18,6 +18,7 @@ from action_ledger.ops import ExecutionHandle, Ledger
 from action_ledger.projections.store import Transaction
 from action_ledger.workers.context import assume
 from tests.command_line import CommandLine
+from tests.integration.test_cli_ways_back import offered, paste
 from tests.invariants import check_invariants
 from tests.mailer import letter
 from tests.tenants import EIGHT, ROWS, SETTING, SEVEN, Tenants, tenants_on
@@ -25,6 +26,7 @@ from tests.tenants import EIGHT, ROWS, SETTING, SEVEN, Tenants, tenants_on
 Way = tuple[Ledger, str | None]
 WAYS = ("as its login", "as a role")
 NEW = {7: {"new"}, 8: {"of 8"}}
+BY_ONE = ("--by", "user:1")
 UNTOUCHED = {7: {"of 7"}, 8: {"of 8"}}
 seen: list[int] = []
 
@@ -247,3 +249,28 @@ def test_one_context_after_the_other_in_a_transaction(way: Way) -> None:
             raise ValueError
         assume(transaction, None)
         assert now(transaction) == ("", "", own)
+
+
+def test_offered_commands_have_the_context(tenants: Tenants) -> None:
+    cli = CommandLine(tenants.url)
+    cli.environment["ACTION_LEDGER_CONTEXT_SETTINGS"] = '["app.*"]'
+    cli.environment["ACTION_LEDGER_CONTEXT_ROLES"] = f'["{tenants.role}"]'
+    whose = ("--context", f"{SETTING}=7", "--role", tenants.role)
+    ran = cli("run", "accounts", "update", "--all", "--set", "note=new", *BY_ONE, *whose)
+    refused = cli("undo", "last", *BY_ONE)
+    assert refused.error == "context_differs"
+    assert "--context and --role" in refused.err
+    assert "action-ledger show" in refused.err
+    tenants.connection.execute("UPDATE public.accounts SET note = 'else' WHERE id = 1")
+    undone = paste(cli, offered(ran)[-1])
+    assert undone.code == 1, undone.err
+    assert "1 was changed since" in undone.out
+    force = next(words for words in offered(undone) if "force" in words)
+    forced = paste(cli, force, "--yes")
+    assert forced.code == 0, forced.err
+    assert tenants.notes() == UNTOUCHED
+    redone = paste(cli, offered(forced)[-1])
+    assert redone.code == 0, redone.err
+    for said in (undone, redone, cli("show", "last")):
+        words = offered(said)[-1]
+        assert paste(cli, words, "--preview").code == 0, words
