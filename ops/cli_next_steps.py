@@ -27,10 +27,11 @@ def next_steps(details: Details, execution: ExecutionHandle) -> Iterator[Step]:
             yield going_on(execution)
         yield Step(CANCEL, ("cancel", view.id), asks=True)
         return
+    same = within(details.context)
     if view.failed:
-        yield Step("Try what failed again", ("retry", view.id), asks=True)
+        yield Step("Try what failed again", ("retry", view.id, *same), asks=True)
     if view.pending:
-        again = ("retry", view.id, "--only-not-processed")
+        again = ("retry", view.id, "--only-not-processed", *same)
         yield Step("Do what was not processed", again, asks=True)
     if view.applied and status is not ExecutionStatus.ROLLED_BACK:
         yield from _ways_back(details, execution)

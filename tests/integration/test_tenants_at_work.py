@@ -274,3 +274,19 @@ def test_offered_commands_have_the_context(tenants: Tenants) -> None:
     for said in (undone, redone, cli("show", "last")):
         words = offered(said)[-1]
         assert paste(cli, words, "--preview").code == 0, words
+
+
+def test_an_offered_retry_has_the_context(tenants: Tenants) -> None:
+    cli = CommandLine(tenants.login_url)
+    cli.environment["ACTION_LEDGER_CONTEXT_SETTINGS"] = '["app.*"]'
+    whose = ("--context", f"{SETTING}=7")
+    tenants.connection.execute(
+        "ALTER TABLE public.accounts ADD CONSTRAINT not_new CHECK (note <> 'new')"
+    )
+    ran = cli("run", "accounts", "update", "--all", "--set", "note=new", *BY_ONE, *whose)
+    assert ran.code == 1
+    tenants.connection.execute("ALTER TABLE public.accounts DROP CONSTRAINT not_new")
+    retry = next(words for words in offered(ran) if words[0] == "retry")
+    said = paste(cli, retry)
+    assert said.code == 0, said.err
+    assert tenants.notes() == NEW
