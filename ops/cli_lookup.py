@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
 from psycopg import sql
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from action_ledger.domain.actions import Reversibility
 from action_ledger.domain.actor import Actor
 from action_ledger.domain.context import Context
 from action_ledger.domain.errors import AmbiguousId, ExecutionNotFound
@@ -109,11 +110,20 @@ class Details(BaseModel):
     """None while it has not ended, and for ever when it is irreversible."""
     undo_expired: bool
     reversible: bool
+    of_its_kind: bool = Field(exclude=True)
+    """Whether the action can never be undone; else it was this one execution that was asked for so."""
     outcomes: list[OutcomeCount]
     undos: list[UndoView]
     standing: dict[UUID, int]
     """By undo, how many records are taken back by it at the moment; what was done again does not count."""
     waiting: Waiting
+
+    @property
+    def irreversible(self) -> str:
+        """Say why it can never be undone."""
+        if self.of_its_kind:
+            return f"the action {self.execution.action} cannot be undone"
+        return "it was asked for as irreversible"
 
     @property
     def redoable(self) -> list[UndoView]:
@@ -180,6 +190,7 @@ def read_details(store: Store, execution_id: UUID) -> Details:
         undo_until=window["expires_at"] if window else None,
         undo_expired=bool(window and window["expired"]),
         reversible=row["undo_seconds"] is not None,
+        of_its_kind=body.get("reversibility") == Reversibility.IRREVERSIBLE,
         outcomes=[OutcomeCount(**count) for count in outcomes],
         undos=[UndoView.of(undo) for undo in undos],
         standing=standing,

@@ -50,7 +50,7 @@ def _ways_back(details: Details, execution: ExecutionHandle) -> Iterator[Step]:
     if newest and refused:
         yield Step(f"See what the undo left as it is ({refused:,}), and why", ("show", newest.id))
     if not details.reversible:
-        yield Step("It was asked for as irreversible and cannot be undone.")
+        yield Step(f"There is no way back: {details.irreversible}.")
         return
     if details.undo_expired:
         yield Step("Its undo window has passed.")
