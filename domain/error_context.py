@@ -4,7 +4,18 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from .error_invalid import InvalidCommand
 from .error_root import Refused
+
+
+class InvalidContext(
+    InvalidCommand,
+    code="invalid_context",
+    hint="A context has settings such as app.tenant_id, with their values as text, and at most one role.",
+):
+    """The context cannot be used: {detail}."""
+
+    detail: str
 
 
 class ContextRequired(Refused, code="context_required"):

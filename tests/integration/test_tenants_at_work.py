@@ -193,14 +193,18 @@ def test_the_command_line(tenants: Tenants) -> None:
     seven, eight = ("--context", f"{SETTING}=7"), ("--context", f"{SETTING}=8")
     for refused, code in (
         ((), "context_required"),
-        (("--context", "app"), "invalid_parameters"),
-        ((*seven, *seven), "invalid_parameters"),
-        (("--context", "role=postgres"), "invalid_parameters"),
+        (("--context", "app"), "invalid_context"),
+        ((*seven, *seven), "invalid_context"),
+        (("--context", "role=postgres"), "invalid_context"),
         (("--context", "web.tenant=7"), "context_not_allowed"),
         ((*seven, "--role", tenants.role), "context_not_allowed"),
     ):
         said = cli("run", *every, *refused)
         assert said.error == code, said.err
+        assert "--param" not in said.err
+    wrong = cli("run", *every, "--context", "tenant=7").err
+    assert "--context tenant: a setting has a name of two parts" in wrong
+    assert "--role: it is empty" in cli("run", *every, *seven, "--role", "").err
     assert cli("preview", *every, *seven, "--json").json["count"] == ROWS
     assert cli("run", *every, *seven).code == 0
     assert re.search(r"context +app.tenant_id=7\n", cli("show", "last").out)
