@@ -53,6 +53,10 @@ class UndoView(BaseModel):
     policy: str
     columns: list[str] | None
     """Those that alone it was of; None for all."""
+    only_batches: list[int] | None = Field(exclude=True)
+    """The numbers of those that alone it was of; None for all."""
+    by_keys: bool = Field(exclude=True)
+    """Whether it was of records that were named."""
     total: int
     applied: int
     failed: int
@@ -205,7 +209,7 @@ def redone_under(store: Store, key: str | None, execution_id: UUID) -> Found | N
     with store.transaction() as transaction:
         values = {"key": key, "execution_id": execution_id}
         row = transaction.execute(SQL["redone_under"], values).fetchone()
-    return row and Found(row["of_undo"], "undo", execution_id)
+    return None if row is None else Found(row["of_undo"], "undo", execution_id)
 
 
 def taken_in(store: Store, undo_id: UUID) -> bool:

@@ -24,13 +24,17 @@ SELECT body FROM {schema}.request_bodies WHERE owner = %(id)s
 
 -- name: undos
 -- The undos of an execution, and their redos, oldest first.
-SELECT u.*, b.body -> 'columns' AS columns, k.body AS contact_body, clock_timestamp() AS now
+SELECT u.*, b.body -> 'columns' AS columns, b.body -> 'batches' AS only_batches,
+    coalesce((b.body ->> 'by_keys')::boolean, false) AS by_keys,
+    k.body AS contact_body, clock_timestamp() AS now
 FROM {undos} u LEFT JOIN {schema}.request_bodies b ON b.owner = u.undo_id
 LEFT JOIN {schema}.actor_contacts k ON k.digest = u.contact
 WHERE u.execution_id = %(id)s ORDER BY u.requested_at
 
 -- name: undo
-SELECT u.*, b.body -> 'columns' AS columns, k.body AS contact_body, clock_timestamp() AS now
+SELECT u.*, b.body -> 'columns' AS columns, b.body -> 'batches' AS only_batches,
+    coalesce((b.body ->> 'by_keys')::boolean, false) AS by_keys,
+    k.body AS contact_body, clock_timestamp() AS now
 FROM {undos} u LEFT JOIN {schema}.request_bodies b ON b.owner = u.undo_id
 LEFT JOIN {schema}.actor_contacts k ON k.digest = u.contact
 WHERE u.undo_id = %(id)s

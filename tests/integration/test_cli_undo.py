@@ -186,3 +186,25 @@ def test_what_is_offered_after_a_conflict_is_of_the_same_columns(
     assert force[force.index("--keys") + 1] == "3,4"
     assert paste(cli, force, "--yes").code == 0
     assert notes(connection) == 100, "the other column was not undone"
+
+
+def test_what_is_offered_is_of_no_more_records_than_the_undo_was(
+    cli: CommandLine, connection: Connection[DictRow]
+) -> None:
+    execution = cli(*UPDATE, "--batch-size", "40").json["id"]
+    connection.execute("UPDATE places SET note = 'mine', score = 7 WHERE id <= 45")
+    said = cli("undo", "last", *BY, "--batch", "1")
+    force = next(words for words in offered(said) if "force" in words)
+    assert force[force.index("--batch") + 1] == "1"
+    assert paste(cli, force, "--yes", "--json").json["applied"] == 40
+    said = cli("undo", "last", *BY, "--keys", ",".join(map(str, range(41, 53))))
+    assert said.code == 1
+    force = next(words for words in offered(said) if "force" in words)
+    assert force[force.index("--keys") + 1] == "41,42,43,44,45"
+    redone = paste(cli, offered(said)[-1])
+    assert not [words for words in offered(redone) if words[0] == "undo"]
+    assert f"undo {execution} and the same --keys as before" in redone.out
+    connection.execute("UPDATE places SET note = 'mine', score = 7")
+    said = cli("undo", "last", *BY, "--keys", ",".join(map(str, range(41, 53))))
+    assert not [words for words in offered(said) if "force" in words]
+    assert f"undo {execution} with --on-conflict force and the same --keys" in said.out
