@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import override
 
 from .error_context import ContextNotAllowed
 
@@ -74,6 +75,12 @@ class Context(BaseModel):
             message = "a context has a setting or a role"
             raise ValueError(message)
         return self
+
+    @override
+    def __str__(self) -> str:
+        """Say it in a line."""
+        settings = [f"{name}={value}" for name, value in self.settings.items()]
+        return ", ".join([*settings, *([f"as role {self.role}"] if self.role else [])])
 
 
 class AllowedContexts(BaseModel):

@@ -49,10 +49,10 @@ class Policy:
         if self.authorize is None:
             return
         phase = phase or _phase_of(command)
-        failed: Exception | None = None
+        failed: BaseException | None = None
         try:
             granted = self.authorize(command.actor, command, phase) is True
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("the function that authorizes failed, which is a no")
             granted, failed = False, error
         if not granted:

@@ -208,6 +208,7 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
     if details.selection is not None:
         yield "records", stored_selection_text(details.selection)
     yield "by", clean(view.asked_by.told(contact_erased=view.contact_erased))
+    yield "context", details.context and clean(str(details.context))
     yield "reason", details.reason
     yield "confirmed", details.preview_id and f"by preview {details.preview_id}"
     yield "asked for", f"{moment(view.requested_at)} ({ago(view.requested_at)})"

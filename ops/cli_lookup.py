@@ -10,6 +10,7 @@ from psycopg import sql
 from pydantic import BaseModel, ConfigDict
 
 from action_ledger.domain.actor import Actor
+from action_ledger.domain.context import Context
 from action_ledger.domain.errors import AmbiguousId, ExecutionNotFound
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
@@ -101,6 +102,7 @@ class Details(BaseModel):
     selection: dict[str, Any] | None
     parameters: dict[str, Any]
     reason: str | None
+    context: Context | None
     preview_id: UUID | None
     """The preview that confirmed it."""
     undo_until: datetime | None
@@ -173,6 +175,7 @@ def read_details(store: Store, execution_id: UUID) -> Details:
         selection=body.get("selection"),
         parameters=body.get("parameters", {}),
         reason=body.get("reason"),
+        context=body.get("context"),
         preview_id=body.get("preview_id"),
         undo_until=window["expires_at"] if window else None,
         undo_expired=bool(window and window["expired"]),

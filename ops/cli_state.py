@@ -96,7 +96,8 @@ class State:
                 agent=f"action-ledger/{version()}",
             )
         except ValidationError as error:
-            raise typer.BadParameter(wrong_fields(error)) from error
+            detail = wrong_fields(error).removeprefix("subject: ")
+            raise typer.BadParameter(detail) from error
 
     def database(self) -> tuple[Database, Settings]:
         """Open the database alone, migrated or not."""

@@ -51,12 +51,15 @@ class Handle:
             return self._read()
 
     def _read(self) -> dict[str, Any]:
-        with self.ledger.store.transaction() as transaction:
-            found = transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
-        row = found or self.ledger.inbox.row(self.id)
+        # Between the two looks it may have been taken in: then it is in the view by now.
+        row = self._in_view() or self.ledger.inbox.row(self.id) or self._in_view()
         if row is None:
             raise ExecutionNotFound(execution_id=self.id)
         return dict(row)
+
+    def _in_view(self) -> dict[str, Any] | None:
+        with self.ledger.store.transaction() as transaction:
+            return transaction.execute(SQL[self.block], {"id": self.id}).fetchone()
 
     @property
     def status(self) -> str:

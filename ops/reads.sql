@@ -159,11 +159,14 @@ WHERE s.owner = %(owner)s AND s.part = %(part)s AND {same_key}
 
 -- name: open_units
 -- How much is to be done in some queues, whoever works on it at the moment: units, but for those of executions that are
--- paused, or wait for records; rollbacks, whose undo may not be asked for yet; and commands that are to be taken in.
+-- paused, or wait for records; rollbacks, whose undo may not be asked for yet; and commands that are to be taken in. What
+-- only those can do who know other actions than these is theirs.
 SELECT (
     SELECT count(*) FROM {work_queue} w JOIN {executions} e ON e.execution_id = w.execution_id
     LEFT JOIN {undos} u ON u.undo_id = w.undo_id
     WHERE (%(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s))
+        AND (e.action = ANY(%(actions)s::text[]) OR w.undo_id IS NOT NULL AND EXISTS (
+            SELECT FROM {batches} k WHERE k.batch_id = w.batch_id AND k.epoch = 0))
         AND (w.undo_id IS NOT NULL OR e.status <> 'paused')
         AND NOT (w.kind = 'plan' AND EXISTS (
             SELECT FROM {locks} l JOIN {locks} o ON o.owner_id = ANY(l.waits_for) WHERE l.owner_id = w.execution_id))
@@ -175,6 +178,9 @@ SELECT (
         OR EXISTS (SELECT FROM {undos} u WHERE u.undo_id = c.awaits AND u.ended_at IS NOT NULL))
 ) + (
     SELECT count(*) FROM {executions} e
-    WHERE e.ended_at IS NULL AND e.status = 'rolling_back'
+    WHERE e.ended_at IS NULL AND e.status = 'rolling_back' AND e.action = ANY(%(actions)s::text[])
         AND (%(queues)s::text[] IS NULL OR e.queue = ANY(%(queues)s))
-) + (SELECT count(*) FROM {schema}.command_inbox WHERE rejected_at IS NULL) AS units
+) + (
+    SELECT count(*) FROM {schema}.command_inbox i WHERE i.rejected_at IS NULL
+        AND (i.command ->> 'action' IS NULL OR i.command ->> 'action' = ANY(%(actions)s::text[]))
+) AS units

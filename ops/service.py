@@ -66,7 +66,7 @@ class Service:
     ) -> None:
         """Open nothing yet."""
         self.plan = plan
-        self._store = store
+        self._store, self._actions = store, actions
         self._outage = Outage()
         self._patience = settings.pool_timeout_seconds if plan.until_idle else float("inf")
         self._work, self._news, self._told = Bell(), Bell(), Bell()
@@ -188,7 +188,7 @@ class Service:
         if self._busy() or not (self._begun and self._kept):
             return False
         try:
-            if count_open(self._store, self.plan.queues):
+            if count_open(self._store, self.plan.queues, self._actions):
                 return False
             Projections(self._store).catch_up()
             self._told.ring()

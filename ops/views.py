@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from action_ledger.domain.actions import Actions
 from action_ledger.domain.actor import Actor, Contact
 from action_ledger.domain.errors import (
     ExecutionNotFound,
@@ -186,9 +187,12 @@ def read_audit(
     return [AuditEntry.of(row) for row in rows]
 
 
-def count_open(store: Store, queues: Iterable[str] | None) -> int:
-    """Count the units of work that are open in some queues, or in all of them."""
-    values = {"queues": None if queues is None else list(queues)}
+def count_open(store: Store, queues: Iterable[str] | None, actions: Actions) -> int:
+    """Count the units of work that are open in some queues, or in all of them, and can be done by these actions."""
+    values = {
+        "queues": None if queues is None else list(queues),
+        "actions": [action.name for action in actions],
+    }
     with store.transaction() as transaction:
         row = transaction.execute(SQL["open_units"], values).fetchone()
     return int(row["units"]) if row else 0

@@ -141,13 +141,18 @@ class Story:
 
 
 @st.composite
-def foreign_keys(draw: st.DrawFn, n: int, tables: Sequence[AnyTable]) -> AnyForeignKey:
-    """Draw a foreign key between any two tables, which may be one."""
+def foreign_keys(
+    draw: st.DrawFn, tables: Sequence[AnyTable], others: Sequence[AnyForeignKey]
+) -> AnyForeignKey:
+    """Draw a foreign key between any two tables, which may be one: often the way back of the one before."""
     child, parent = draw(st.sampled_from(tables)), draw(st.sampled_from(tables))
+    back = draw(st.booleans())
+    if back and others:
+        child, parent = tables[others[-1].parent], tables[others[-1].child]
     nullable = draw(st.booleans())
     target: st.SearchStrategy[int | None] = st.integers(0, parent.rows - 1)
     return AnyForeignKey(
-        n=n,
+        n=len(others),
         child=child.n,
         parent=parent.n,
         to_unique=draw(st.sampled_from([False, False, True])),
@@ -189,7 +194,9 @@ def stories(draw: st.DrawFn) -> Story:
     tables = tuple(
         AnyTable(n, draw(st.booleans()), draw(st.integers(1, MOST_ROWS))) for n in range(count)
     )
-    keys = tuple(draw(foreign_keys(n, tables)) for n in range(draw(st.integers(1, 6))))
+    keys: list[AnyForeignKey] = []
+    for _ in range(draw(st.integers(1, 6))):
+        keys.append(draw(foreign_keys(tables, keys)))
     rows = st.frozensets(st.integers(0, MOST_ROWS - 1), min_size=1)
     first = draw(
         st.builds(
@@ -197,7 +204,7 @@ def stories(draw: st.DrawFn) -> Story:
         )
     )
     between = draw(st.lists(steps(count), max_size=6))
-    return Story(tables, keys, (first, *between, TakeBack(0, "whole", frozenset(), "skip")))
+    return Story(tables, tuple(keys), (first, *between, TakeBack(0, "whole", frozenset(), "skip")))
 
 
 def make_tables(connection: Connection[DictRow], story: Story) -> None:

@@ -20,7 +20,9 @@ class Running:
 
     def __getitem__(self, version: int) -> TestServer:
         if version not in self._servers:
-            self._servers[version] = self._stack.enter_context(servers.running(version))
+            self._servers[version] = self._stack.enter_context(
+                servers.running(version, **servers.UNLOGGED)
+            )
         return self._servers[version]
 
 

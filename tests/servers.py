@@ -32,13 +32,13 @@ SETTINGS = {
     "jit": "off",
     "log_min_duration_statement": "-1",
     "max_connections": "60",
-    "max_wal_senders": "0",
     "max_wal_size": "2GB",
     "shared_buffers": "128MB",
     "synchronous_commit": "off",
     "timezone": "UTC",
-    "wal_level": "minimal",  # a database for each test: what it is copied from need not be logged
 }
+# For those that nobody crashes: what a test's database is copied from is not logged.
+UNLOGGED = {"max_wal_senders": "0", "wal_level": "minimal"}
 
 
 @dataclass(frozen=True, slots=True)

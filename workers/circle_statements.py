@@ -39,6 +39,8 @@ class Group:
 
     reading: Reading
     owner: Owner
+    records: int
+    """How many records of each part are looked at."""
 
     @property
     def is_of_records(self) -> bool:
@@ -58,7 +60,7 @@ class Group:
             "types": [column.recorded_type for column in reading.captured],
             "acted": [column.name for column in reading.acted],
             "lo": 1,
-            "hi": reading.source.records,
+            "hi": self.records,
         }
 
 

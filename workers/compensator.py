@@ -159,7 +159,8 @@ class Compensation:
             write = inverse_of(reading, self._policy)
             writer = Writer(self._transaction, owner, write, reading.parameters, ordered=False)
             slices = Slices(self._transaction, writer)
-            members.append((Group(reading, owner), writer, slices))
+            records = min(source.records, self._most or source.records)
+            members.append((Group(reading, owner, records), writer, slices))
             self._done.append((reading, slices))
         if members:
             circles = Circles(self._transaction, self._table, members, part=self._part)

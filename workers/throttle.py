@@ -100,7 +100,7 @@ class Throttle:
             if reason is not None:
                 text = " ".join(str(reason).replace("\0", "").split())
                 answer.reason = text[:LONGEST_REASON] or "the throttle probe gave no reason"
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             answer.error = type(error).__name__
             log.exception("the throttle probe failed, and holds nothing back")
         finally:

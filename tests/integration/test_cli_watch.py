@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -45,8 +46,8 @@ def test_an_outage_is_told_on_stderr(own_server: TestServer, form: tuple[str, ..
                 env=CommandLine(url).process_environment(),
             )  # fmt: skip
         try:
-            with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-                until(lambda: _watched(connection), "the watching")
+            with psycopg.connect(url, autocommit=True, row_factory=dict_row) as looking:
+                until(partial(_watched, looking), "the watching")
             own_server.server.stop()
             until(lambda: "does not answer" in told.read_text(), "word of the outage")
             own_server.server.start()

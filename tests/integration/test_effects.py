@@ -24,8 +24,9 @@ from action_ledger.domain.errors import (
     UnknownAction,
     UnknownColumn,
 )
-from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
+from action_ledger.ops import ExecutionHandle, Ledger, Plan, Settings, open_ledger
 from action_ledger.ops.builder import Request
+from action_ledger.ops.plan import Ended
 from tests.crash.harness import until
 from tests.dump import assert_at_rest
 from tests.integration.conftest import PLACES
@@ -402,6 +403,7 @@ def test_who_does_not_know_an_action_does_not_wait_for_ever(
             other.execution(execution.id).undo(by="user:1").run(workers=2)
         done = other.on(places).keys([4]).update(note="x").by("user:1").run()
         assert done.undo(by="user:1").run().status == "completed"
+        assert other.service(Plan(name="other", until_idle=True)).run() is Ended.IDLE
     waiting.finish()
     (undo,) = execution.undos()
     undo.finish()

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Generator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -301,12 +302,28 @@ def test_workers_hear_of_it_at_the_commit(ledger: Ledger, host: Connection[Any])
         thread.join()
 
 
+def test_taken_in_while_it_is_looked_for(
+    ledger: Ledger, host: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not in the ledger at the first look, and not in the inbox at the second."""
+    execution = add_one(ledger.within(host)).submit()
+    host.commit()
+    row = ledger.inbox.row
+
+    def taken_before(command_id: UUID) -> Any:
+        assert ledger.inbox.take_in() == 1
+        return row(command_id)
+
+    monkeypatch.setattr(ledger.inbox, "row", taken_before)
+    assert ledger.execution(execution.id).status == "requested"
+
+
 def test_a_worker_that_ends_when_all_is_done_takes_them_in_first(
     ledger: Ledger, host: Connection[Any], database_url: str
 ) -> None:
     execution = add_one(ledger.within(host)).submit()
     host.commit()
-    assert count_open(ledger.store, None) == 1
+    assert count_open(ledger.store, None, ledger.actions) == 1
     said = CommandLine(database_url)("worker", "--until-idle")
     assert said.code == 0, said
     assert execution.status == "completed"

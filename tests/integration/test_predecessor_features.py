@@ -204,6 +204,12 @@ def test_undo(ledger: Ledger, connection: Connection[DictRow], places: str) -> N
     assert rest.redo(by="a").run().progress().applied == 78
     with pytest.raises(InvalidParameters):
         target.all().delete().undoable(days=91)
+    both = target.keys([1]).update(note="x", score=0).by("a").run()
+    asked = both.undo(by="a").columns("score")
+    assert asked.preview().tally.applied == 1
+    assert asked.run().progress().applied == 1
+    row = connection.execute("SELECT note, score FROM places WHERE id = 1").fetchone()
+    assert row == {"note": "x", "score": 1}
     short = target.keys([1]).update(note="x").by("a").undoable(days=1 / 86_400).run()
     connection.execute("SELECT pg_sleep(1)")
     with pytest.raises(UndoExpired):

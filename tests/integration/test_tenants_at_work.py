@@ -1,5 +1,6 @@
 """Workers, schedules, chains, the inbox, actions of the host and the command line stay within one tenant too."""
 
+import re
 from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
@@ -200,6 +201,8 @@ def test_the_command_line(tenants: Tenants) -> None:
         assert said.error == code, said.err
     assert cli("preview", *every, *seven, "--json").json["count"] == ROWS
     assert cli("run", *every, *seven).code == 0
+    assert re.search(r"context +app.tenant_id=7\n", cli("show", "last").out)
+    assert cli("show", "last", "--json").json["context"]["settings"] == {"app.tenant_id": "7"}
     assert tenants.notes() == NEW
     assert cli("history", "accounts", "1").error == "context_required"
     assert len(cli("history", "accounts", "1", *seven, "--json").json) == 1

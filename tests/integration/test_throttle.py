@@ -113,23 +113,25 @@ def test_what_is_taken_back_is_not_held(held: Ledger, probe: Probe) -> None:
     assert undo.progress().applied == 100
 
 
+@pytest.mark.parametrize("fault", [ZeroDivisionError, SystemExit])
 def test_a_probe_that_raises_holds_nothing_back(
     database_url: str,
     held: Ledger,
     connection: Connection[DictRow],
     caplog: pytest.LogCaptureFixture,
+    fault: type[BaseException],
 ) -> None:
     def broken(_: ExecutionView) -> str:
-        raise ZeroDivisionError("secret")
+        raise fault("secret")
 
     held.throttle(broken)
     execution = add_one(held).submit()
     worker = held.worker()
     assert worker.step(execution.id)
-    assert execution.progress().probe_error == "ZeroDivisionError"
+    assert execution.progress().probe_error == fault.__name__
     assert execution.progress().held is None
     told = CommandLine(database_url)("show", execution.id).out
-    assert "its probe failed with ZeroDivisionError" in told
+    assert f"its probe failed with {fault.__name__}" in told
     worker.finish(execution.id)
     assert "holds nothing back" in caplog.text
     check_invariants(connection, ledger=held, tables=["places"])

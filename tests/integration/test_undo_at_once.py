@@ -175,10 +175,11 @@ def test_by_processes(ledger: Ledger, items: Connection[DictRow], database_url: 
     with ExitStack() as stack:
         processes: list[tuple[IO[str], IO[str]]] = []
         for n in range(THREADS):
-            process = subprocess.Popen(
-                [*command, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*command, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
             )
-            stack.callback(process.wait)
             stack.callback(process.kill)
             assert process.stdin is not None
             assert process.stdout is not None
