@@ -275,7 +275,8 @@ def test_offered_commands_have_the_context(tenants: Tenants) -> None:
     assert tenants.notes() == UNTOUCHED
     redone = paste(cli, offered(forced)[-1])
     assert redone.code == 0, redone.err
-    for said in (undone, redone, cli("show", "last")):
+    assert f"with {' '.join(whose)} and the same --keys as before" in redone.out
+    for said in (undone, cli("show", "last")):
         words = offered(said)[-1]
         assert paste(cli, words, "--preview").code == 0, words
 
