@@ -36,7 +36,17 @@ def commands(path: Path) -> list[list[str]]:
 def demo(connection: Connection[DictRow]) -> None:
     """A few places, as the demo leaves very many: numbered as they are there, from the first two of Iceland on."""
     rows: list[tuple[object, ...]] = [
-        (2_625_189 + 63 * n, f"place {n}", "IS", None, 500 + 10 * n, 65.0, -18.0, "Atlantic/Reykjavik", ["x"])
+        (
+            2_625_189 + 63 * n,
+            f"place {n}",
+            "IS",
+            None,
+            500 + 10 * n,
+            65.0,
+            -18.0,
+            "Atlantic/Reykjavik",
+            ["x"],
+        )
         for n in range(100)
     ]
     load_places(connection, rows, lambda _done, _total: None)
