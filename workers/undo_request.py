@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -38,7 +39,7 @@ from .table import Table
 from .undo_body import UndoBody
 from .undo_columns import check_columns, refuse_columns
 from .undo_lock import lock_for_undo
-from .undo_scope import UndoScope
+from .undo_scope import Conflicts, UndoScope
 
 
 class Plan(NamedTuple):
@@ -54,6 +55,8 @@ class Plan(NamedTuple):
     effect: bool = False
     locked: Sequence[Event] = ()
     """The event that locks its records."""
+    conflicts: Callable[[], Conflicts] | None = None
+    """Counts what somebody changed since, of all of it."""
 
 
 class UndoRequest:
@@ -149,7 +152,12 @@ class UndoRequest:
                 )
         versions = {source.batch_id: source.version for source in sources}
         serial = self._is_serial(table, sources)
-        return Plan(execution, table, digest, versions, counts, serial=serial, locked=locked)
+        return Plan(
+            *(execution, table, digest, versions, counts),
+            serial=serial,
+            locked=locked,
+            conflicts=partial(scope.conflicts, sources),
+        )
 
     def _save_body(self) -> str:
         command = self._command
