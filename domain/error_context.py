@@ -4,7 +4,18 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from .error_invalid import InvalidCommand
 from .error_root import Refused
+
+
+class InvalidContext(
+    InvalidCommand,
+    code="invalid_context",
+    hint="A context has settings such as app.tenant_id, with their values as text, and at most one role.",
+):
+    """The context cannot be used: {detail}."""
+
+    detail: str
 
 
 class ContextRequired(Refused, code="context_required"):
@@ -44,7 +55,10 @@ class ContextNotAllowed(Refused, code="context_not_allowed"):
 class ContextDiffers(
     Refused,
     code="context_differs",
-    hint="It is asked for in the context of what it is about, with the same settings and the same role.",
+    hint=(
+        "Give the same settings and the same role: .context(), or --context and --role."
+        " `action-ledger show` of the execution, or of a step's, names them."
+    ),
 ):
     """What {subject} did can be taken back, or gone on with, in the context in which it was done only."""
 

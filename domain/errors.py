@@ -30,6 +30,7 @@ ActionLedgerError
 │   ├── UnknownTimeZone
 │   ├── TimeInPast
 │   ├── TimeTooFar
+│   ├── InvalidContext
 │   ├── InvalidChain
 │   ├── StepNotCompensable
 │   ├── InvalidHook
@@ -115,6 +116,7 @@ from .error_context import (
     ContextDiffers,
     ContextNotAllowed,
     ContextRequired,
+    InvalidContext,
     RoleUnusable,
 )
 from .error_export import (
@@ -237,6 +239,7 @@ __all__ = [
     "InvalidChain",
     "InvalidCommand",
     "InvalidCondition",
+    "InvalidContext",
     "InvalidCron",
     "InvalidExpression",
     "InvalidHook",

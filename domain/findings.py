@@ -11,11 +11,11 @@ Finding = Mapping[str, Any]
 _NO_NAME = re.compile(r"constrained-\w+|[a-z-]+\[.*\]")
 """What pydantic puts between the names of fields: the types of which a value could have been one."""
 _WHOLE, _NUMBER, _TEXT, _OBJECT, _LIST = (
-    "it is a whole number",
-    "it is a number",
-    "it is a text",
-    "it is an object",
-    "it is a list",
+    "it must be a whole number",
+    "it must be a number",
+    "it must be a text",
+    "it must be an object",
+    "it must be a list",
 )
 _TIME = 'it is no time; one looks like "2027-03-01 02:00"'
 
@@ -23,14 +23,14 @@ _PLAIN: dict[str, str] = {
     "extra_forbidden": "it takes nothing of that name",
     "missing": "it is missing",
     "too_short": "it is empty",
-    "finite_number": "it is a finite number",
+    "finite_number": "it must be a finite number",
     "int_type": _WHOLE,
     "int_parsing": _WHOLE,
     "int_from_float": _WHOLE,
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,
-    "bool_type": "it is true or false",
-    "bool_parsing": "it is true or false",
+    "bool_type": "it must be true or false",
+    "bool_parsing": "it must be true or false",
     "string_type": _TEXT,
     "dict_type": _OBJECT,
     "model_type": _OBJECT,
@@ -44,18 +44,18 @@ _PLAIN: dict[str, str] = {
     "uuid_parsing": "it is no id",
 }
 _WITH_BOUNDS: dict[str, str] = {
-    "greater_than": "it is more than {gt}",
-    "greater_than_equal": "it is {ge} or more",
-    "less_than": "it is less than {lt}",
-    "less_than_equal": "it is {le} or less",
-    "string_too_long": "it has {max_length} characters at most",
-    "too_long": "it has {max_length} at most",
-    "string_too_short": "it has {min_length} characters or more",
+    "greater_than": "it must be more than {gt}",
+    "greater_than_equal": "it must be {ge} or more",
+    "less_than": "it must be less than {lt}",
+    "less_than_equal": "it must be {le} or less",
+    "string_too_long": "it must have {max_length} characters at most",
+    "too_long": "it must have {max_length} at most",
+    "string_too_short": "it must have {min_length} characters or more",
 }
 _CHOICES: dict[str, str] = {
-    "enum": "it is {expected}",
-    "literal_error": "it is {expected}",
-    "union_tag_invalid": "its {discriminator} is {expected_tags}, not {tag}",
+    "enum": "it must be {expected}",
+    "literal_error": "it must be {expected}",
+    "union_tag_invalid": "its {discriminator} must be {expected_tags}, not {tag}",
     "union_tag_not_found": "it has no {discriminator}",
 }
 

@@ -27,7 +27,7 @@ def check_predicate(given: object) -> None:
 def check_workers(workers: object) -> None:
     """Raise InvalidParameters for a number of workers that could do nothing."""
     if not isinstance(workers, int) or workers < 1:
-        detail = f"the number of workers is 1 or more, not {shown(workers)}"
+        detail = f"the number of workers must be 1 or more, not {shown(workers)}"
         raise InvalidParameters(action="run", detail=detail)
 
 

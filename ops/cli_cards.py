@@ -80,11 +80,11 @@ def show_execution(
     """Show everything that is known of an execution."""
     view = details.execution
     terminal.say(Text.assemble(("Execution ", "bold"), str(view.id), "  ", state(view.status)))
-    terminal.facts(_facts(details, execution.progress()))
+    terminal.facts(_facts(details, execution.progress(), execution.reached()))
     show_undos(terminal, details.undos)
     if view.applied:
         some = islice(execution.changes(), min(limit, 3))
-        changes_table(terminal, some, heading="\nWhat was changed, for example")
+        changes_table(terminal, some, own=view.table, heading="\nWhat was changed, for example")
     show_failures(terminal, execution, view.failed, limit)
     terminal.say()
     terminal.steps(next_steps(details, execution))
@@ -95,8 +95,8 @@ def show_result(terminal: Terminal, details: Details, execution: ExecutionHandle
     view, counts = details.execution, execution.progress()
     terminal.say(Text.assemble(("Execution ", "bold"), str(view.id), "  ", state(view.status)))
     terminal.say(tally(counts, applied=past_tense(view.action)))
-    for table, records in execution.reached().items():
-        terminal.say(f"  and {records:,} of {clean(table)} through foreign keys")
+    for line in reached_lines(execution.reached()):
+        terminal.say(line)
     terminal.say(f"  {pace(counts)}")
     if view.ended_at is None and (limited := limits(view)):
         terminal.say(f"  {limited}")
@@ -188,6 +188,12 @@ def outcome_lines(outcomes: Iterable[OutcomeCount]) -> Iterator[str]:
             yield f"  {count.records:,} {one if count.records == 1 else several}"
 
 
+def reached_lines(reached: dict[str, int]) -> Iterator[str]:
+    """Say how many rows of other tables went or changed along."""
+    for table, records in reached.items():
+        yield f"  and {records:,} of {clean(table)} through foreign keys"
+
+
 def left(records: int) -> str:
     """Say of records that an undo did not touch them."""
     return "left as it is" if records == 1 else "left as they are"
@@ -200,7 +206,9 @@ def past_tense(action: str, *, other: str = "done") -> str:
     return f"{action}d" if action.endswith("e") else f"{action}ed"
 
 
-def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
+def _facts(
+    details: Details, counts: Progress, reached: dict[str, int]
+) -> Iterator[tuple[str, Any]]:
     view = details.execution
     parameters = parameters_text(view.action, details.parameters)
     yield "action", f"{view.action} {parameters}".strip()
@@ -218,6 +226,8 @@ def _facts(details: Details, counts: Progress) -> Iterator[tuple[str, Any]]:
         growing = "" if view.total_final else " so far, planning goes on"
         yield "batches", f"{view.batches_done:,} of {view.batches:,}{growing}"
     yield "result", tally(counts, applied=past_tense(view.action))[2:]
+    for line in reached_lines(reached):
+        yield "", line.strip()
     if view.undone:
         yield "undone", f"{many(view.undone, 'record')}, as it stands now"
     for line in outcome_lines(details.outcomes):
@@ -243,7 +253,7 @@ def _probe_error(counts: Progress) -> Text | None:
 
 def _window(details: Details) -> str:
     if not details.reversible:
-        return "never: it was asked for as irreversible"
+        return f"never: {details.irreversible}"
     if details.undo_until is None:
         return "when it has ended"
     if not details.execution.applied:

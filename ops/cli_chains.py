@@ -17,11 +17,13 @@ from action_ledger.domain.errors import (
     InvalidParameters,
 )
 from action_ledger.domain.findings import wrong_fields
+from action_ledger.workers.chain_move import STEP_FAILED
 
 from .chain_handles import ChainHandle
 from .chain_views import SQL, ChainStepView, ChainView
 from .checks import check_actor
 from .cli_exit_codes import ExitCode
+from .cli_hints import Step
 from .cli_lookup import find_row
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
 from .cli_wanted import read_json
@@ -106,6 +108,7 @@ def show_chain(terminal: Terminal, handle: ChainHandle) -> None:
         reason = transaction.execute(SQL["reason"], {"id": handle.id}).fetchone()
         trying = transaction.execute(SQL["trying"], {"id": handle.id}).fetchone()
     why = reason["reason"] if reason else None
+    broke = next((step for step in reversed(steps) if _broke(step)), None)
     if terminal.as_json:
         found = {**view.model_dump(mode="json"), "reason": why, "trying": trying}
         terminal.give({**found, "step_list": steps})
@@ -116,7 +119,7 @@ def show_chain(terminal: Terminal, handle: ChainHandle) -> None:
             ("asked for by", view.actor),
             ("reason", why),
             ("steps", _progress(view)),
-            ("error", None if view.error is None else Text(view.error, BAD)),
+            ("error", None if view.error is None else _cause(handle.ledger, view.error, broke)),
             ("not taken back", many(view.kept_back, "record") if view.kept_back else None),
             ("in trouble", _trouble(trying)),
         )
@@ -134,6 +137,9 @@ def show_chain(terminal: Terminal, handle: ChainHandle) -> None:
     )
     headers = ("STEP", "STATUS", "ACTION", "RECORDS", "IF IT FAILS", "EXECUTION")
     terminal.table(headers, rows, whole=("STATUS", "EXECUTION"))
+    if view.error is not None and broke is not None and broke.total is not None:
+        see = f"See what came of step {broke.number}, and how to go on with it"
+        terminal.steps([Step(see, ("show", broke.execution_id))])
 
 
 def steer(
@@ -216,6 +222,23 @@ def _progress(view: ChainView) -> Text:
     if view.kept_back:
         text.append(f", {many(view.kept_back, 'record')} not taken back", WARN)
     return text
+
+
+def _broke(step: ChainStepView) -> bool:
+    return step.status in {"failed", "refused", "cancelled"} or bool(step.failed)
+
+
+def _cause(ledger: Ledger, error: str, step: ChainStepView | None) -> Text:
+    """Say why a chain failed: which step, and the error of its execution or of the first record in it."""
+    if step is None:
+        return Text(error, BAD)
+    cause = step.error or (error if error != STEP_FAILED else step.execution_status) or error
+    if step.failed:
+        first = next(ledger.execution(step.execution_id).failures(), None)
+        records = f"{many(step.failed, 'record')} failed"
+        code = first and f", the first with {first.sqlstate or first.reason}"
+        cause = f"{records}{code or ''}{': ' + first.message if first and first.message else ''}"
+    return Text(clean(f"step {step.number}, {step.action} of {step.table}: {cause}"), BAD)
 
 
 def _records(step: ChainStepView) -> Text:

@@ -20,10 +20,10 @@ Role = Annotated[
 
 
 def typed_settings(given: Sequence[str] | None) -> dict[str, str] | None:
-    """Read settings; None where none were typed. Raises InvalidParameters."""
+    """Read settings; None where none were typed. Raises InvalidContext."""
     if not given:
         return None
-    from action_ledger.domain.errors import InvalidParameters, shown
+    from action_ledger.domain.errors import InvalidContext, shown
 
     found: dict[str, str] = {}
     for text in given:
@@ -31,6 +31,6 @@ def typed_settings(given: Sequence[str] | None) -> dict[str, str] | None:
         if not equals or name in found:
             twice = " twice" if name in found else ""
             detail = f"--context takes setting=value, and was given {shown(text)}{twice}"
-            raise InvalidParameters(action="context", detail=detail)
+            raise InvalidContext(detail=detail)
         found[name] = value
     return found

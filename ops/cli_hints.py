@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from action_ledger.domain.context import Context
+
 PROGRAM = "action-ledger"
 ACTOR = "ACTION_LEDGER_ACTOR"
 YOU = "YOU"
@@ -22,6 +24,15 @@ class Step:
     words: tuple[object, ...] = ()
     asks: bool = False
     """Whether the command has to say who asks."""
+
+
+def within(context: Context | None) -> tuple[str, ...]:
+    """Write the options that say whose rights a command is to have."""
+    if context is None:
+        return ()
+    settings = (("--context", f"{name}={value}") for name, value in context.settings.items())
+    role = () if context.role is None else ("--role", context.role)
+    return (*(word for words in settings for word in words), *role)
 
 
 def pasteable(step: Step, given: tuple[str, ...]) -> str:

@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
 from psycopg import sql
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from action_ledger.domain.actions import Reversibility
 from action_ledger.domain.actor import Actor
 from action_ledger.domain.context import Context
 from action_ledger.domain.errors import AmbiguousId, ExecutionNotFound
@@ -52,6 +53,10 @@ class UndoView(BaseModel):
     policy: str
     columns: list[str] | None
     """Those that alone it was of; None for all."""
+    only_batches: list[int] | None = Field(exclude=True)
+    """The numbers of those that alone it was of; None for all."""
+    by_keys: bool = Field(exclude=True)
+    """Whether it was of records that were named."""
     total: int
     applied: int
     failed: int
@@ -109,11 +114,20 @@ class Details(BaseModel):
     """None while it has not ended, and for ever when it is irreversible."""
     undo_expired: bool
     reversible: bool
+    of_its_kind: bool = Field(exclude=True)
+    """Whether the action can never be undone; else it was this one execution that was asked for so."""
     outcomes: list[OutcomeCount]
     undos: list[UndoView]
     standing: dict[UUID, int]
     """By undo, how many records are taken back by it at the moment; what was done again does not count."""
     waiting: Waiting
+
+    @property
+    def irreversible(self) -> str:
+        """Say why it can never be undone."""
+        if self.of_its_kind:
+            return f"the action {self.execution.action} cannot be undone"
+        return "it was asked for as irreversible"
 
     @property
     def redoable(self) -> list[UndoView]:
@@ -180,11 +194,28 @@ def read_details(store: Store, execution_id: UUID) -> Details:
         undo_until=window["expires_at"] if window else None,
         undo_expired=bool(window and window["expired"]),
         reversible=row["undo_seconds"] is not None,
+        of_its_kind=body.get("reversibility") == Reversibility.IRREVERSIBLE,
         outcomes=[OutcomeCount(**count) for count in outcomes],
         undos=[UndoView.of(undo) for undo in undos],
         standing=standing,
         waiting=Waiting.model_validate(waiting),
     )
+
+
+def redone_under(store: Store, key: str | None, execution_id: UUID) -> Found | None:
+    """Find the undo that a redo of an execution, sent before under a key (``once``), applied again."""
+    if key is None:
+        return None
+    with store.transaction() as transaction:
+        values = {"key": key, "execution_id": execution_id}
+        row = transaction.execute(SQL["redone_under"], values).fetchone()
+    return None if row is None else Found(row["of_undo"], "undo", execution_id)
+
+
+def taken_in(store: Store, undo_id: UUID) -> bool:
+    """Say whether an undo or a redo is in the ledger."""
+    with store.transaction() as transaction:
+        return transaction.execute(SQL["undo"], {"id": undo_id}).fetchone() is not None
 
 
 def read_undo(store: Store, undo_id: UUID) -> UndoView:

@@ -24,16 +24,25 @@ SELECT body FROM {schema}.request_bodies WHERE owner = %(id)s
 
 -- name: undos
 -- The undos of an execution, and their redos, oldest first.
-SELECT u.*, b.body -> 'columns' AS columns, k.body AS contact_body, clock_timestamp() AS now
+SELECT u.*, b.body -> 'columns' AS columns, b.body -> 'batches' AS only_batches,
+    coalesce((b.body ->> 'by_keys')::boolean, false) AS by_keys,
+    k.body AS contact_body, clock_timestamp() AS now
 FROM {undos} u LEFT JOIN {schema}.request_bodies b ON b.owner = u.undo_id
 LEFT JOIN {schema}.actor_contacts k ON k.digest = u.contact
 WHERE u.execution_id = %(id)s ORDER BY u.requested_at
 
 -- name: undo
-SELECT u.*, b.body -> 'columns' AS columns, k.body AS contact_body, clock_timestamp() AS now
+SELECT u.*, b.body -> 'columns' AS columns, b.body -> 'batches' AS only_batches,
+    coalesce((b.body ->> 'by_keys')::boolean, false) AS by_keys,
+    k.body AS contact_body, clock_timestamp() AS now
 FROM {undos} u LEFT JOIN {schema}.request_bodies b ON b.owner = u.undo_id
 LEFT JOIN {schema}.actor_contacts k ON k.digest = u.contact
 WHERE u.undo_id = %(id)s
+
+-- name: redone_under
+-- The undo that the redo under a key applied again, if that redo is of this execution.
+SELECT u.of_undo FROM {schema}.command_keys k JOIN {undos} u ON u.undo_id = k.command_id
+WHERE k.key = %(key)s AND u.execution_id = %(execution_id)s AND u.of_undo IS NOT NULL
 
 -- name: outcomes
 -- How many records were not changed, by reason; those of the execution itself, or those of one undo.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from action_ledger.domain.execution import ExecutionStatus
 
-from .cli_hints import Step
+from .cli_hints import Step, within
 from .cli_lookup import Details
 from .cli_terminal import Terminal, ago, clean, many, moment
 from .handle import Handle
@@ -27,10 +27,11 @@ def next_steps(details: Details, execution: ExecutionHandle) -> Iterator[Step]:
             yield going_on(execution)
         yield Step(CANCEL, ("cancel", view.id), asks=True)
         return
+    same = within(details.context)
     if view.failed:
-        yield Step("Try what failed again", ("retry", view.id), asks=True)
+        yield Step("Try what failed again", ("retry", view.id, *same), asks=True)
     if view.pending:
-        again = ("retry", view.id, "--only-not-processed")
+        again = ("retry", view.id, "--only-not-processed", *same)
         yield Step("Do what was not processed", again, asks=True)
     if view.applied and status is not ExecutionStatus.ROLLED_BACK:
         yield from _ways_back(details, execution)
@@ -49,21 +50,22 @@ def _ways_back(details: Details, execution: ExecutionHandle) -> Iterator[Step]:
     if newest and refused:
         yield Step(f"See what the undo left as it is ({refused:,}), and why", ("show", newest.id))
     if not details.reversible:
-        yield Step("It was asked for as irreversible and cannot be undone.")
+        yield Step(f"There is no way back: {details.irreversible}.")
         return
     if details.undo_expired:
         yield Step("Its undo window has passed.")
         return
+    same = within(details.context)
     for undo in details.redoable:
         again = f"Apply again the {many(details.standing[undo.id], 'record')} undone {ago(undo.requested_at)}"
-        yield Step(again, ("redo", undo.id), asks=True)
+        yield Step(again, ("redo", undo.id, *same), asks=True)
     rest = view.applied - view.undone - refused
     if rest > 0 and details.undo_until is not None:
         what = f"the other {rest:,}" if view.undone else "it"
         until = moment(details.undo_until)
-        yield Step(f"Undo {what} until {until}", ("undo", view.id), asks=True)
+        yield Step(f"Undo {what} until {until}", ("undo", view.id, *same), asks=True)
     if others := _other_columns(details):
-        only = ("undo", view.id, "--columns", ",".join(others))
+        only = ("undo", view.id, "--columns", ",".join(others), *same)
         yield Step("Undo the columns that no undo was of", only, asks=True)
 
 

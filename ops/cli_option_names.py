@@ -21,9 +21,16 @@ from action_ledger.domain.commands import (
     RetuneExecution,
     RunScheduleNow,
 )
-from action_ledger.domain.errors import ActionLedgerError, InvalidParameters, InvalidSchedule
+from action_ledger.domain.errors import (
+    ActionLedgerError,
+    InvalidContext,
+    InvalidParameters,
+    InvalidSchedule,
+)
 from action_ledger.domain.findings import wrong_fields
 from action_ledger.domain.rule import At, Cron
+
+from .contexts import setting_of
 
 _COMMANDS: tuple[type[BaseModel], ...] = (
     RequestExecution,
@@ -84,6 +91,8 @@ _IN_SENTENCES = re.compile(
 def by_options(error: ActionLedgerError) -> ActionLedgerError:
     """Give the error with the options in place of the fields; another error as it is."""
     cause = error.__cause__
+    if isinstance(error, InvalidContext) and isinstance(cause, ValidationError):
+        return replace(error, detail=wrong_fields(cause, named=_of_context))
     if not isinstance(error, InvalidParameters | InvalidSchedule) or not isinstance(
         cause, ValidationError
     ):
@@ -93,6 +102,11 @@ def by_options(error: ActionLedgerError) -> ActionLedgerError:
     else:
         named = _built_in if error.attributes.get("action") in _BUILT_IN_NAMES else _own
     return replace(error, detail=wrong_fields(cause, named=named, told=_sentence))
+
+
+def _of_context(place: str) -> str:
+    setting = setting_of(place)
+    return "--role" if place == "role" else f"--context {setting or ''}".rstrip()
 
 
 def _field_of_command(place: str) -> str:

@@ -32,11 +32,11 @@ def list_outcomes(
         raise InvalidParameters(action="outcomes", detail=detail)
     job = find(ledger.store, given)
     found = _found(ledger, job, kind)
+    own = ledger.execution(job.execution_id).row()["table_name"]
     if form == "table":
         shown = list(islice(found, SHOWN if limit is None else limit))
-        _table(terminal, kind, shown)
+        _table(terminal, kind, shown, own)
         return
-    own = ledger.execution(job.execution_id).row()["table_name"]
     rows = (_row(one, own) for one in (found if limit is None else islice(found, limit)))
     if form == "csv":
         _csv(terminal, kind, rows)
@@ -63,11 +63,11 @@ def _found(ledger: Ledger, job: Found, kind: str) -> Iterator[Any]:
     return iter(readers[kind]())
 
 
-def _table(terminal: Terminal, kind: str, shown: list[Any]) -> None:
+def _table(terminal: Terminal, kind: str, shown: list[Any], own: str) -> None:
     if not shown:
         terminal.say(f"No record is {kind.replace('-', ' ')}.", QUIET)
     elif kind == APPLIED:
-        changes_table(terminal, shown)
+        changes_table(terminal, shown, own=own)
     elif kind == CONFLICT:
         conflicts_table(terminal, shown)
     else:

@@ -49,13 +49,20 @@ def conflicts_table(terminal: Terminal, conflicts: Iterable[Outcome | Conflict])
 
 
 def changes_table(
-    terminal: Terminal, changes: Iterable[Mapping[str, Any]], *, heading: str | None = None
+    terminal: Terminal,
+    changes: Iterable[Mapping[str, Any]],
+    *,
+    own: str | None = None,
+    heading: str | None = None,
 ) -> None:
-    """Show records with what they were and what they became, column by column; a heading only if there are any."""
+    """Show records with what they were and what they became, column by column; a heading only if there are any.
+
+    Rows of other tables than the execution's ``own`` are shown with theirs.
+    """
     rows = [
         row
         for one in changes
-        for row in change_rows(terminal, key_text(one["key"]), one["before"], one["after"])
+        for row in change_rows(terminal, _changed(one, own), one["before"], one["after"])
     ]
     if heading is not None:
         if not rows:
@@ -115,8 +122,16 @@ def value(terminal: Terminal, text: str | None, length: int = LONG_TEXT) -> Text
 
 def _row_text(one: Outcome | Conflict) -> str:
     """Show a record's key; that of a row which had gone along with a record, with its table."""
-    key = key_text(one.key)
-    return key if one.table is None else f"{one.table} {key}"
+    return _key_of(one.table, one.key)
+
+
+def _changed(one: Mapping[str, Any], own: str | None) -> str:
+    table = one.get("table")
+    return _key_of(None if table == own else table, one["key"])
+
+
+def _key_of(table: str | None, key: Sequence[str]) -> str:
+    return key_text(key) if table is None else f"{table} {key_text(key)}"
 
 
 def _conflict(terminal: Terminal, one: Outcome | Conflict) -> Iterator[ChangeRow]:
@@ -140,5 +155,7 @@ def _conflict(terminal: Terminal, one: Outcome | Conflict) -> Iterator[ChangeRow
 
 
 def _whole(terminal: Terminal, image: Image) -> Text:
-    said = ", ".join(f"{name} = {text}" for name, text in (image or {}).items())
+    said = ", ".join(
+        f"{name} = {'null' if text is None else text}" for name, text in (image or {}).items()
+    )
     return Text(terminal.cut(said, LONG_TEXT))

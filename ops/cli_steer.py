@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import cli_context as whose
 from . import cli_options as option
 from .cli_state import state_of
 
@@ -114,6 +115,8 @@ def retry(
     ] = False,
     by: option.By = None,
     reason: option.Reason = None,
+    settings: whose.Settings = None,
+    role: whose.Role = None,
     workers: option.Workers = 1,
     submit: option.Submit = False,
     yes: option.Yes = False,
@@ -135,6 +138,8 @@ def retry(
             not_processed=not_processed or only_not_processed,
             by=by,
             reason=reason,
+            settings=whose.typed_settings(settings),
+            role=role,
             workers=workers,
             submit=submit,
             confirmed=yes,

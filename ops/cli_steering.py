@@ -91,6 +91,8 @@ def retry_execution(
     not_processed: bool,
     by: Asker | None,
     reason: str | None,
+    settings: dict[str, str] | None,
+    role: str | None,
     workers: int,
     submit: bool,
     confirmed: bool,
@@ -98,6 +100,8 @@ def retry_execution(
     """Run the same action on what is left."""
     execution = ledger.execution(_execution(ledger, given, "retry"))
     request = execution.retry(by=by, reason=reason, failed=failed, not_processed=not_processed)
+    if settings is not None or role is not None:
+        request = request.context(settings, role=role)
     return run_request(
         ledger, terminal, request, workers=workers, submit=submit, confirmed=confirmed
     )

@@ -13,7 +13,7 @@ from action_ledger.domain.undo import ConflictPolicy
 
 from .cli_cards import left, outcome_lines, pace, tally
 from .cli_exit_codes import ExitCode
-from .cli_hints import Step
+from .cli_hints import Step, within
 from .cli_later import later_changes, later_lines, later_than
 from .cli_lookup import (
     LAST,
@@ -24,6 +24,8 @@ from .cli_lookup import (
     read_details,
     read_outcome_counts,
     read_undo,
+    redone_under,
+    taken_in,
 )
 from .cli_next_steps import going_on, show_waiting
 from .cli_outcome_tables import conflicts_table, failures_table, keys_text
@@ -95,7 +97,10 @@ def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> Exi
         )
         raise InvalidParameters(action="redo", detail=detail)
     if found.kind == "execution" or given.strip().lower() == LAST:
-        found = _newest_undo(ledger, found.execution_id)
+        # What the key has done already is answered again, though it left nothing more to be redone.
+        found = redone_under(ledger.store, back.once, found.execution_id) or _newest_undo(
+            ledger, found.execution_id
+        )
     request = back.narrow(UndoHandle(ledger, found.id).redo(by=back.by, reason=back.reason))
     return _take_back(ledger, terminal, request, back)
 
@@ -186,7 +191,7 @@ def _take_back(ledger: Ledger, terminal: Terminal, request: UndoRequest, back: B
         return ExitCode.DONE
     command = ledger.named(request.command())
     word = "undo" if command.of_undo is None else "redo"
-    if not back.confirmed:
+    if not (back.confirmed or taken_in(ledger.store, command.command_id)):
         confirm_undo(ledger, terminal, request, word)
     undo = UndoHandle(ledger, command.command_id)
     if back.submit:
@@ -225,25 +230,50 @@ def _next_steps(
     if view.ended_at is None:
         yield going_on(undo)
         return
+    same = within(undo.ledger.execution(view.execution_id).context)
     if view.kind == "redo":
         if view.applied:
-            yield Step("Take it back again", ("undo", view.execution_id), asks=True)
+            yield _narrowed("Take it back again", _first_of(undo, view), (), same)
         return
     counts = {count.reason: count.records for count in outcomes if count.outcome == "conflict"}
     since = {"changed_since", "columns_changed_since"}
     if changed := sum(counts.get(reason, 0) for reason in since):
         first = list(islice((one for one in undo.conflicts() if one.reason in since), SHOWN))
-        chosen = ("--keys", keys_text(one.key for one in first)) if changed <= SHOWN else ()
+        chosen = first if changed <= SHOWN else ()
         if any(_untouched(one) for one in first):
-            merge = ("undo", view.execution_id, *chosen, "--on-conflict", "merge")
-            yield Step("Bring back what nobody changed of them", merge, asks=True)
-        force = ("undo", view.execution_id, *chosen, "--on-conflict", "force")
-        yield Step("Overwrite the later changes all the same", force, asks=True)
+            merge = "Bring back what nobody changed of them"
+            yield _narrowed(merge, view, chosen, ("--on-conflict", "merge", *same))
+        force = "Overwrite the later changes all the same"
+        yield _narrowed(force, view, chosen, ("--on-conflict", "force", *same))
     if counts.get("gone"):
         yield Step("A row that is gone cannot be set back, not even by force.")
     if counts.get("taken"):
         yield Step("A row whose key another has now cannot come back, not even by force.")
     if view.failed:
-        yield Step("Try the rest again", ("undo", view.execution_id), asks=True)
+        failed = list(islice(undo.failures(), SHOWN)) if view.by_keys else []
+        chosen = failed if view.failed <= SHOWN else ()
+        yield _narrowed("Try the rest again", view, chosen, same)
     if view.applied:
-        yield Step("Apply it again", ("redo", undo.id), asks=True)
+        yield Step("Apply it again", ("redo", undo.id, *same), asks=True)
+
+
+def _first_of(undo: UndoHandle, view: UndoView) -> UndoView:
+    """Give the undo that a redo is of, or the redo itself where that was of less."""
+    narrow = view.by_keys or view.columns or view.only_batches
+    return view if narrow or view.of_undo is None else read_undo(undo.ledger.store, view.of_undo)
+
+
+def _narrowed(
+    why: str, view: UndoView, chosen: Iterable[Outcome], options: tuple[str, ...]
+) -> Step:
+    """Offer an undo of no more than one was of: some records of it, its batches, and its columns."""
+    rows = list(chosen)
+    # A row that went along comes back with its record, by whose key alone it can be asked for.
+    keys = "" if any(one.table for one in rows) else keys_text(one.key for one in rows)
+    if view.by_keys and not keys:
+        given = f" with {' '.join(options)}" if options else ""
+        return Step(f"{why}: undo {view.execution_id}{given} and the same --keys as before.")
+    only = ("--columns", ",".join(view.columns)) if view.columns else ()
+    batches = tuple(word for number in view.only_batches or () for word in ("--batch", number))
+    some = ("--keys", keys) if keys else batches
+    return Step(why, ("undo", view.execution_id, *some, *only, *options), asks=True)

@@ -2,11 +2,11 @@
 
 import json
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,6 +21,7 @@ from .cli_conditions import parse_conditions
 from .ledger import Ledger
 from .target import Target
 
+Value = TypeVar("Value")
 STANDARD_INPUT = "-"
 _PREDICATE: TypeAdapter[Predicate] = TypeAdapter(Predicate)
 _UPDATE = next(action.name for action in BUILT_IN if action.parameters is UpdateParameters)
@@ -93,11 +94,9 @@ class Told:
                 raise UnreadableInput(source="--params-json", detail="it is not a JSON object")
             found.update(cast("dict[str, Any]", given))
         # As text: the action's own model reads a number, a date or a truth value out of it.
-        found.update(_assigned(action, "--param", text, "name") for text in self.params)
-        values: dict[str, str | None] = dict(
-            _assigned(action, "--set", text, "column") for text in self.set_
-        )
-        values |= dict.fromkeys(self.set_null)
+        params = [_assigned(action, "--param", text, "name") for text in self.params]
+        found.update(_each_once(action, params, "--param {name}"))
+        values = self._values(action)
         if action != _UPDATE and values:
             detail = f"--set and --set-null belong to {_UPDATE}"
             raise InvalidParameters(action=action, detail=detail)
@@ -114,6 +113,14 @@ class Told:
         if action == _ARCHIVE and self.reason is not None:
             found.setdefault("reason", self.reason)
         return found
+
+    def _values(self, action: str) -> dict[str, str | None]:
+        """Give what columns are set to, each once."""
+        values: list[tuple[str, str | None]] = [
+            *(_assigned(action, "--set", text, "column") for text in self.set_),
+            *((name, None) for name in self.set_null),
+        ]
+        return _each_once(action, values, "the column {name}")
 
     def _file(self) -> dict[str, Any]:
         """Give what was said of a file; the suffix of its name is its format, if nothing else is."""
@@ -248,7 +255,27 @@ def _assigned(action: str, option: str, text: str, what: str) -> tuple[str, str]
     if not equals or not name.strip():
         detail = f"{option} takes {what}=value, and was given {shown(text)}"
         raise InvalidParameters(action=action, detail=detail)
-    return name.strip(), value
+    name, plain = name.strip(), value.lstrip()
+    if text.partition("=")[0][-1].isspace() and value != plain:
+        detail = (
+            f"{option} {shown(text)} has spaces around =; {name}={plain} is without them,"
+            f" and '{name}={value}' is a value that begins with one"
+        )
+        raise InvalidParameters(action=action, detail=detail)
+    return name, value
+
+
+def _each_once(action: str, given: Iterable[tuple[str, Value]], called: str) -> dict[str, Value]:
+    """Put names and values together. Raises InvalidParameters for a name that is given twice."""
+    found: dict[str, Value] = {}
+    for name, value in given:
+        if name in found:
+            detail = (
+                f"{called.format(name=shown(name))} is given twice, and can become one value only"
+            )
+            raise InvalidParameters(action=action, detail=detail)
+        found[name] = value
+    return found
 
 
 @contextmanager

@@ -173,4 +173,4 @@ def _local(row: dict[str, Any], name: str) -> datetime | None:
 def check_limit(limit: int) -> None:
     """Raise InvalidValue for a number of rows that cannot be."""
     if limit < 0:
-        raise InvalidValue(value=shown(limit), detail="a limit is 0 or more")
+        raise InvalidValue(value=shown(limit), detail="a limit must be 0 or more")

@@ -1,6 +1,7 @@
 """Children from the outside: what is shown of them, what is refused, keys that change, triggers that meddle."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from psycopg import Connection, sql
@@ -222,3 +223,36 @@ def test_a_server_that_does_not_count(database_url: str, shop: Connection[DictRo
         assert "items has triggers" in refused.value.reason
         assert dump(shop) == before
         check(ledger, shop)
+
+
+def test_the_command_line_names_the_tables_of_what_went_along(
+    shop: Connection[DictRow], database_url: str
+) -> None:
+    cli = CommandLine(database_url)
+    shop.execute("UPDATE orders SET note = NULL WHERE id = 1")
+    ran = cli("run", "customers", "delete", "--keys", "1,2", "--hard", "--by", "t", "--yes")
+    assert ran.code == 0, ran.err
+    along = "and 6 of public.orders through foreign keys"
+    assert along in ran.out
+    shown = cli("show", "last")
+    assert along in shown.out
+    for said in (shown, cli("outcomes", "last", "--kind", "applied", "--limit", 100)):
+        assert "public.customers" not in said.out.partition("KEY")[2]
+    assert "public.orders 1 " in said.out
+    assert "note = null" in said.out
+    assert "None" not in said.out
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_can_never_be_undone_is_said_as_it_is(database_url: str, tmp_path: Path) -> None:
+    cli = CommandLine(database_url)
+    file = tmp_path / "orders.csv"
+    exported = cli("run", "orders", "export", "--all", "--to", file, "--by", "t", "--yes")
+    assert exported.code == 0, exported.err
+    for said in (exported, cli("show", "last")):
+        assert "the action export cannot be undone" in said.out
+        assert "asked for as irreversible" not in said.out
+    asked = cli(
+        "run", "orders", "update", "--all", "--set", "note=x", "--by", "t", "--irreversible"
+    )
+    assert "asked for as irreversible" in asked.out

@@ -1,6 +1,7 @@
 """Chains and hooks on the command line: run from a file, listed, shown, steered and taken back."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from psycopg.rows import DictRow
 from action_ledger.ops import open_ledger
 from tests.chains import RECORDS, TABLES, added, break_third, make_tables, three
 from tests.command_line import CommandLine, Said
+from tests.integration.test_cli_ways_back import offered, paste
 
 BY = ("--by", "user:42")
 STEPS = [
@@ -71,8 +73,20 @@ def test_one_that_fails_says_so(cli: CommandLine, connection: Connection[DictRow
     said = run(cli)
     assert said.code == 1
     assert "compensated" in said.out
-    assert "step_failed" in said.out
+    assert "step_failed" not in said.out
+    assert re.search(r"error +step 3, update of public.third: .*23514", said.out)
+    (see,) = offered(said)
+    assert (see[0], paste(cli, see).code) == ("show", 0)
     assert added(connection) == [[0], [0], [0]]
+
+
+def test_a_step_whose_records_failed_says_the_first(
+    cli: CommandLine, connection: Connection[DictRow]
+) -> None:
+    connection.execute("ALTER TABLE third ADD CONSTRAINT no_five CHECK (id <> 5 OR score <= id)")
+    said = run(cli)
+    assert re.search(r"error +step 3, .*1 record failed, the first with 23514: .*no_five", said.out)
+    assert cli("chains", "show", "last", "--json").json["error"] == "step_failed"
 
 
 def test_submit_pause_resume_cancel(cli: CommandLine) -> None:

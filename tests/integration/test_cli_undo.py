@@ -156,3 +156,66 @@ def test_a_person_is_shown_and_asked(
         terminal.type(answer)
         assert terminal.end() == (0 if done else 5)
     assert notes(connection) == (0 if done else 100)
+
+
+def test_once_holds_for_undo_and_redo(cli: CommandLine, connection: Connection[DictRow]) -> None:
+    execution = cli(*UPDATE).json["id"]
+    few = {"ACTION_LEDGER_CLI_CONFIRM_ABOVE": "9"}
+    once = ("--once", "und/80")
+    first = cli("undo", execution, *BY, *once, "--yes", "--json", **few)
+    assert first.code == 0, first.err
+    for again in (
+        cli("undo", execution, *BY, *once, "--json"),
+        cli("undo", execution, *BY, *once, "--json", **few),
+        cli("undo", "last", *BY, *once, "--submit", "--json"),
+    ):
+        assert again.code == 0, again.err
+        assert (again.json["id"], again.json["applied"]) == (first.json["id"], 100)
+    assert f"Undo {first.json['id']}" in cli("undo", execution, *BY, *once).out
+    assert cli("undo", execution, "--by", "user:9", *once).error == "command_reused"
+    assert cli("undo", execution, *BY).error == "already_undone"
+    once = ("--once", "red/80")
+    done = cli("redo", execution, *BY, *once, "--yes", "--json", **few)
+    assert done.code == 0, done.err
+    for named in (execution, "last", first.json["id"]):
+        again = cli("redo", named, *BY, *once, "--json", **few)
+        assert (again.code, again.json["id"]) == (0, done.json["id"]), again.err
+    assert notes(connection) == 100
+    assert cli("redo", execution, *BY).error == "nothing_to_undo"
+    assert cli("redo", execution, *BY, "--once", "red/81").error == "nothing_to_undo"
+
+
+def test_what_is_offered_after_a_conflict_is_of_the_same_columns(
+    cli: CommandLine, connection: Connection[DictRow]
+) -> None:
+    cli(*UPDATE)
+    connection.execute("UPDATE places SET score = 7 WHERE id IN (3, 4)")
+    said = cli("undo", "last", *BY, "--columns", "score")
+    assert said.code == 1
+    force = next(words for words in offered(said) if "force" in words)
+    assert force[force.index("--columns") + 1] == "score"
+    assert force[force.index("--keys") + 1] == "3,4"
+    assert paste(cli, force, "--yes").code == 0
+    assert notes(connection) == 100, "the other column was not undone"
+
+
+def test_what_is_offered_is_of_no_more_records_than_the_undo_was(
+    cli: CommandLine, connection: Connection[DictRow]
+) -> None:
+    execution = cli(*UPDATE, "--batch-size", "40").json["id"]
+    connection.execute("UPDATE places SET note = 'mine', score = 7 WHERE id <= 45")
+    said = cli("undo", "last", *BY, "--batch", "1")
+    force = next(words for words in offered(said) if "force" in words)
+    assert force[force.index("--batch") + 1] == "1"
+    assert paste(cli, force, "--yes", "--json").json["applied"] == 40
+    said = cli("undo", "last", *BY, "--keys", ",".join(map(str, range(41, 53))))
+    assert said.code == 1
+    force = next(words for words in offered(said) if "force" in words)
+    assert force[force.index("--keys") + 1] == "41,42,43,44,45"
+    redone = paste(cli, offered(said)[-1])
+    assert not [words for words in offered(redone) if words[0] == "undo"]
+    assert f"undo {execution} and the same --keys as before" in redone.out
+    connection.execute("UPDATE places SET note = 'mine', score = 7")
+    said = cli("undo", "last", *BY, "--keys", ",".join(map(str, range(41, 53))))
+    assert not [words for words in offered(said) if "force" in words]
+    assert f"undo {execution} with --on-conflict force and the same --keys" in said.out

@@ -15,7 +15,7 @@ from action_ledger.domain.errors import (
     ContextDiffers,
     ContextNotAllowed,
     ContextRequired,
-    InvalidParameters,
+    InvalidContext,
     IrreversibleCascade,
     NotAuthorized,
     RoleUnusable,
@@ -381,7 +381,7 @@ def test_children_whose_policies_do_not_hold(tenants: Tenants) -> None:
     ],
 )
 def test_what_is_no_context(tenants: Tenants, settings: Any, role: Any) -> None:
-    with tenants.ledger() as ledger, pytest.raises(InvalidParameters, match="context"):
+    with tenants.ledger() as ledger, pytest.raises(InvalidContext, match="context"):
         update((ledger, role), settings).run()
 
 

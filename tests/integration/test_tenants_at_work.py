@@ -18,6 +18,7 @@ from action_ledger.ops import ExecutionHandle, Ledger
 from action_ledger.projections.store import Transaction
 from action_ledger.workers.context import assume
 from tests.command_line import CommandLine
+from tests.integration.test_cli_ways_back import offered, paste
 from tests.invariants import check_invariants
 from tests.mailer import letter
 from tests.tenants import EIGHT, ROWS, SETTING, SEVEN, Tenants, tenants_on
@@ -25,6 +26,7 @@ from tests.tenants import EIGHT, ROWS, SETTING, SEVEN, Tenants, tenants_on
 Way = tuple[Ledger, str | None]
 WAYS = ("as its login", "as a role")
 NEW = {7: {"new"}, 8: {"of 8"}}
+BY_ONE = ("--by", "user:1")
 UNTOUCHED = {7: {"of 7"}, 8: {"of 8"}}
 seen: list[int] = []
 
@@ -191,14 +193,18 @@ def test_the_command_line(tenants: Tenants) -> None:
     seven, eight = ("--context", f"{SETTING}=7"), ("--context", f"{SETTING}=8")
     for refused, code in (
         ((), "context_required"),
-        (("--context", "app"), "invalid_parameters"),
-        ((*seven, *seven), "invalid_parameters"),
-        (("--context", "role=postgres"), "invalid_parameters"),
+        (("--context", "app"), "invalid_context"),
+        ((*seven, *seven), "invalid_context"),
+        (("--context", "role=postgres"), "invalid_context"),
         (("--context", "web.tenant=7"), "context_not_allowed"),
         ((*seven, "--role", tenants.role), "context_not_allowed"),
     ):
         said = cli("run", *every, *refused)
         assert said.error == code, said.err
+        assert "--param" not in said.err
+    wrong = cli("run", *every, "--context", "tenant=7").err
+    assert "--context tenant: a setting has a name of two parts" in wrong
+    assert "--role: it is empty" in cli("run", *every, *seven, "--role", "").err
     assert cli("preview", *every, *seven, "--json").json["count"] == ROWS
     assert cli("run", *every, *seven).code == 0
     assert re.search(r"context +app.tenant_id=7\n", cli("show", "last").out)
@@ -247,3 +253,44 @@ def test_one_context_after_the_other_in_a_transaction(way: Way) -> None:
             raise ValueError
         assume(transaction, None)
         assert now(transaction) == ("", "", own)
+
+
+def test_offered_commands_have_the_context(tenants: Tenants) -> None:
+    cli = CommandLine(tenants.url)
+    cli.environment["ACTION_LEDGER_CONTEXT_SETTINGS"] = '["app.*"]'
+    cli.environment["ACTION_LEDGER_CONTEXT_ROLES"] = f'["{tenants.role}"]'
+    whose = ("--context", f"{SETTING}=7", "--role", tenants.role)
+    ran = cli("run", "accounts", "update", "--all", "--set", "note=new", *BY_ONE, *whose)
+    refused = cli("undo", "last", *BY_ONE)
+    assert refused.error == "context_differs"
+    assert "--context and --role" in refused.err
+    assert "action-ledger show" in refused.err
+    tenants.connection.execute("UPDATE public.accounts SET note = 'else' WHERE id = 1")
+    undone = paste(cli, offered(ran)[-1])
+    assert undone.code == 1, undone.err
+    assert "1 was changed since" in undone.out
+    force = next(words for words in offered(undone) if "force" in words)
+    forced = paste(cli, force, "--yes")
+    assert forced.code == 0, forced.err
+    assert tenants.notes() == UNTOUCHED
+    redone = paste(cli, offered(forced)[-1])
+    assert redone.code == 0, redone.err
+    for said in (undone, redone, cli("show", "last")):
+        words = offered(said)[-1]
+        assert paste(cli, words, "--preview").code == 0, words
+
+
+def test_an_offered_retry_has_the_context(tenants: Tenants) -> None:
+    cli = CommandLine(tenants.login_url)
+    cli.environment["ACTION_LEDGER_CONTEXT_SETTINGS"] = '["app.*"]'
+    whose = ("--context", f"{SETTING}=7")
+    tenants.connection.execute(
+        "ALTER TABLE public.accounts ADD CONSTRAINT not_new CHECK (note <> 'new')"
+    )
+    ran = cli("run", "accounts", "update", "--all", "--set", "note=new", *BY_ONE, *whose)
+    assert ran.code == 1
+    tenants.connection.execute("ALTER TABLE public.accounts DROP CONSTRAINT not_new")
+    retry = next(words for words in offered(ran) if words[0] == "retry")
+    said = paste(cli, retry)
+    assert said.code == 0, said.err
+    assert tenants.notes() == NEW
