@@ -11,6 +11,7 @@ from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo, UndoInProgress
 from action_ledger.domain.undo import ConflictPolicy
 
+from .blockers import blockers_of
 from .cli_cards import left, outcome_lines, pace, tally
 from .cli_exit_codes import ExitCode
 from .cli_hints import Step
@@ -30,6 +31,7 @@ from .cli_outcome_tables import conflicts_table, failures_table, keys_text
 from .cli_running import finish
 from .cli_terminal import BAD, WARN, Terminal, ago, clean, state
 from .cli_undo_first import confirm_undo, show_first
+from .cli_waits import show_waits
 from .cli_wanted import split_keys
 from .handles import UndoHandle, UndoRequest
 from .ledger import Ledger
@@ -132,6 +134,7 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
         terminal.say(f"  only of {clean(', '.join(view.columns))}")
     terminal.say(tally(counts, applied=done, skipped=left(counts.skipped)))
     terminal.say(f"  {pace(counts)}")
+    show_waits(terminal, blockers_of(undo, view.ended_at))
     _show_along(terminal, undo)
     for line in outcome_lines(conflicts):
         terminal.say(line, WARN)
@@ -177,6 +180,7 @@ def undo_as_json(ledger: Ledger, undo: UndoHandle, *, limit: int = SHOWN) -> dic
         "skipped_records": list(islice(undo.skipped(), limit)),
         "failures": list(islice(undo.failures(), limit)),
         "later": later_than(ledger, view.execution_id, view.of_undo),
+        "blocked_by": blockers_of(undo, view.ended_at),
     }
 
 

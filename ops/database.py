@@ -242,6 +242,13 @@ def is_direct(connection: Connection[DictRow]) -> bool:
     return row is not None and row["pid"] == connection.info.backend_pid
 
 
+def named(connection: Connection[DictRow], name: str) -> Connection[DictRow]:
+    """Let a session be known by a name in pg_stat_activity; one that a pooler lends out keeps its own."""
+    if is_direct(connection):
+        connection.execute("SELECT set_config('application_name', %s, false)", [name])
+    return connection
+
+
 def check(connection: Connection[DictRow]) -> None:
     """Find out that the server has ended a session, before it is lent: then the pool takes another.
 

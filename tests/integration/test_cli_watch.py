@@ -64,6 +64,57 @@ def test_an_outage_is_told_on_stderr(own_server: TestServer, form: tuple[str, ..
             assert [json.loads(line)["code"] for line in lines] == ["no_answer", "answers_again"]
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize("command", ["run", "undo"])
+def test_a_run_tells_of_an_outage_as_watch_does(
+    own_server: TestServer, command: str, form: tuple[str, ...]
+) -> None:
+    words = ("update", "--all", "--set", "name=y", "--batch-size", "1")
+    with own_server.database() as url, tempfile.TemporaryDirectory() as folder:
+        with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+            make_places(connection, 60)
+        cli = CommandLine(url)
+        asked = ("run", "places", *words, "--rate", "20")
+        if command == "undo":
+            assert cli("run", "places", *words, "--yes", "--by", "user:1").code == 0
+            asked = ("undo", "last")
+        with psycopg.connect(url) as outsider:
+            if command == "undo":  # it has no rate: an outsider holds it up until the server goes
+                outsider.execute("SELECT FROM places WHERE id = 30 FOR UPDATE")
+            told = Path(folder, "stderr")
+            with told.open("w") as stderr:
+                process = subprocess.Popen(
+                    [sys.executable, "-c", PROGRAM, *asked, "--yes", "--by", "user:1", *form],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
+                    env=cli.process_environment(),
+                )  # fmt: skip
+            try:
+                with psycopg.connect(url, autocommit=True, row_factory=dict_row) as looking:
+                    until(partial(_looked_on, looking), "a look beside the run")
+                own_server.server.stop()
+                until(lambda: "does not answer" in told.read_text(), "word of the outage")
+                own_server.server.start()
+                until(lambda: "answers again" in told.read_text(), "word of its end")
+                assert process.wait(90) == 0
+            finally:
+                process.kill()
+                process.wait()
+            lines = told.read_text().splitlines()
+            assert len(lines) == 2
+            if form:
+                assert [json.loads(line)["code"] for line in lines] == [
+                    "no_answer", "answers_again",
+                ]  # fmt: skip
+
+
+def _looked_on(connection: Connection[DictRow]) -> bool:
+    row = connection.execute(
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name LIKE 'action-ledger run %' AND query_start > backend_start"
+    ).fetchone()
+    return bool(row and row["n"])
+
+
 def _watched(connection: Connection[DictRow]) -> bool:
     """Say whether somebody looks again and again: a second after a session began, it still asks."""
     row = connection.execute(
