@@ -22,3 +22,7 @@ FROM waiting w CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS h (pid)
 LEFT JOIN pg_stat_activity b ON b.pid = h.pid
 WHERE NOT EXISTS (SELECT FROM waiting o WHERE o.pid = h.pid)
 ORDER BY h.pid, w.pid
+
+-- name: looked_on
+-- Whether a process that works on a job looks on beside it: see cli_lookout.py.
+SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = %(name)s LIMIT 1

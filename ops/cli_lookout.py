@@ -13,7 +13,7 @@ import psycopg
 from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.projections.store import Store
 
-from .blockers import Blocker, read_blockers
+from .blockers import SQL, Blocker, read_blockers
 from .cli_silence import Silence
 from .cli_terminal import Terminal
 from .handle import Handle
@@ -37,7 +37,7 @@ class _Over(Exception):  # noqa: N818 - not a fault
 def looking_on(terminal: Terminal, job: Handle, see: See) -> Generator[None]:
     """Look on while this block works on an execution or an undo; ``see`` is given who is in the way."""
     over = threading.Event()
-    with job.ledger.apart(f"action-ledger run {job.id}") as store:
+    with job.ledger.apart(_name(job)) as store:
 
         def look() -> None:
             silence, pause = Silence(terminal), FIRST
@@ -53,6 +53,17 @@ def looking_on(terminal: Terminal, job: Handle, see: See) -> Generator[None]:
         finally:
             over.set()
             thread.join(LEAVING)
+
+
+def is_looked_on(job: Handle) -> bool:
+    """Say whether another command line is at work on an execution or an undo; it shows a moment after it began."""
+    with job.ledger.store.transaction() as transaction:
+        rows = transaction.execute(SQL["looked_on"], {"name": _name(job)})
+        return rows.fetchone() is not None
+
+
+def _name(job: Handle) -> str:
+    return f"action-ledger run {job.id}"
 
 
 def _read(store: Store, job: Handle, over: threading.Event) -> list[Blocker]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from action_ledger.domain.execution import ExecutionStatus
 
 from .cli_hints import Step
+from .cli_lookout import is_looked_on
 from .cli_lookup import Details
 from .cli_terminal import Terminal, ago, clean, many, moment
 from .handle import Handle
@@ -93,6 +94,8 @@ def going_on(handle: Handle) -> Step:
     """Say how something open comes to its end: by the workers that are there, or by one to be started."""
     if workers := workers_of(handle):
         return Step(who_goes_on(workers), ("watch", handle.id))
+    if is_looked_on(handle):
+        return Step("Another command line is at work on it", ("watch", handle.id))
     return Step("No worker is there for it; be one until all is done", ("worker", "--until-idle"))
 
 

@@ -56,9 +56,11 @@ def test_watch_and_show_name_who_holds_a_row(
     cli: CommandLine, database_url: str, ledger: Ledger
 ) -> None:
     with holding(database_url) as pid, session(cli, *RUN, "--batch-size", "10") as terminal:
-        terminal.expect("40/100")
+        terminal.expect("/100")
         terminal.expect(f"pid {pid}")
         shown = cli("show", "last")
+        assert "at work on it" in shown.out
+        assert "worker --until-idle" not in shown.out
         waits = f"waits for a row lock held by pid {pid} (psql, user "
         assert waits in shown.out
         assert "idle in transaction for " in shown.out
@@ -91,4 +93,5 @@ def test_an_undo_that_waits_says_so(
         assert f"held by pid {pid} (psql" in cli("show", found["undo_id"]).out
         said = json.loads(cli("show", found["undo_id"], "--json").out)
         assert [one["pid"] for one in said["blocked_by"]] == [pid]
+        assert "worker --until-idle" not in cli("show", found["undo_id"]).out
     until(lambda: not json.loads(cli("show", found["undo_id"], "--json").out)["blocked_by"])
