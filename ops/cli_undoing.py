@@ -26,7 +26,7 @@ from .cli_lookup import (
     read_outcome_counts,
     read_undo,
 )
-from .cli_next_steps import going_on, show_waiting
+from .cli_next_steps import going_on, saying_how_on, show_waiting
 from .cli_outcome_tables import conflicts_table, failures_table, keys_text
 from .cli_running import finish
 from .cli_terminal import BAD, WARN, Terminal, ago, clean, state
@@ -85,7 +85,8 @@ def undo_execution(ledger: Ledger, terminal: Terminal, given: str, back: Back) -
         raise InvalidParameters(action="undo", detail=detail)
     execution = ledger.execution(found.id)
     request = back.narrow(execution.undo(by=back.by, reason=back.reason))
-    return _take_back(ledger, terminal, request, back)
+    with saying_how_on(terminal, execution):
+        return _take_back(ledger, terminal, request, back)
 
 
 def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> ExitCode:
@@ -96,10 +97,11 @@ def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> Exi
             f"{found.id} is itself a redo; to take it back: action-ledger undo {found.execution_id}"
         )
         raise InvalidParameters(action="redo", detail=detail)
-    if found.kind == "execution" or given.strip().lower() == LAST:
-        found = _newest_undo(ledger, found.execution_id)
-    request = back.narrow(UndoHandle(ledger, found.id).redo(by=back.by, reason=back.reason))
-    return _take_back(ledger, terminal, request, back)
+    with saying_how_on(terminal, ledger.execution(found.execution_id)):
+        if found.kind == "execution" or given.strip().lower() == LAST:
+            found = _newest_undo(ledger, found.execution_id)
+        request = back.narrow(UndoHandle(ledger, found.id).redo(by=back.by, reason=back.reason))
+        return _take_back(ledger, terminal, request, back)
 
 
 def _newest_undo(ledger: Ledger, execution_id: UUID) -> Found:
