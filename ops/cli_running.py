@@ -110,6 +110,8 @@ def _run(
             show_written(terminal, execution.export())
     if details.execution.status == "paused":
         terminal.note("Somebody paused it.", WARN)
+    if ledger.hooks.concern(command):
+        ledger.hooks.deliver()
     whole = details.execution.status == "completed" and not details.execution.failed
     missing = isinstance(command.selection, Keys) and any(
         count.reason == "vanished" for count in details.outcomes
