@@ -6,7 +6,7 @@ others that somebody is at work on the job.
 
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 import psycopg
 
@@ -40,10 +40,12 @@ def looking_on(terminal: Terminal, job: Handle, see: See) -> Generator[None]:
     with job.ledger.apart(_name(job)) as store:
 
         def look() -> None:
-            silence, pause = Silence(terminal), FIRST
+            silence, pause, known = Silence(terminal), FIRST, False
             while not over.wait(pause):
-                with suppress(_Over), silence.broken():
+                # A server that gave no connection yet may have none to spare: that is no outage.
+                with suppress(_Over), silence.broken() if known else nullcontext():
                     see(_read(store, job, over))
+                    known = True
                 pause = EVERY
 
         thread = threading.Thread(target=look, name="action-ledger-lookout", daemon=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -10,8 +11,11 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.ops import Ledger
 from action_ledger.ops.blockers import read_blockers
+from action_ledger.ops.cli_lookout import looking_on
+from action_ledger.ops.cli_terminal import Terminal
 from tests.command_line import CommandLine
 from tests.integration.test_cli_processes import session
 from tests.worker_process import until
@@ -95,3 +99,16 @@ def test_an_undo_that_waits_says_so(
         assert [one["pid"] for one in said["blocked_by"]] == [pid]
         assert "worker --until-idle" not in cli("show", found["undo_id"]).out
     until(lambda: not json.loads(cli("show", found["undo_id"], "--json").out)["blocked_by"])
+
+
+def test_a_server_without_a_connection_to_spare_is_not_away(
+    ledger: Ledger, places: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise StoreUnavailable(reason="sorry, too many clients already")
+
+    execution = ledger.on(places).all().update(note="x").by("user:1").run()
+    monkeypatch.setattr(ledger._database, "connect", full)
+    with looking_on(Terminal(), execution, lambda _: None):
+        time.sleep(3)
+    assert "does not answer" not in capsys.readouterr().err
