@@ -9,7 +9,8 @@ WITH job AS (
 waiting AS (
     SELECT a.pid, w.locktype FROM pg_stat_activity a JOIN pg_locks w ON w.pid = a.pid AND NOT w.granted
     WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-        AND (a.application_name LIKE 'action-ledger%%' OR a.application_name = current_setting('application_name'))
+        AND (a.application_name LIKE 'action-ledger%%' OR a.application_name = coalesce(
+            nullif(current_setting('action_ledger.others', true), ''), current_setting('application_name')))
         AND w.waitstart < clock_timestamp() - interval '1 second'
         AND (NOT EXISTS (SELECT FROM job) OR EXISTS (
             SELECT FROM pg_locks t JOIN job j ON j.relation = t.relation WHERE t.pid = a.pid AND t.granted

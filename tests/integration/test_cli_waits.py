@@ -45,9 +45,11 @@ def plain(seen: str) -> str:
     return " ".join(re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", seen).split())
 
 
+@pytest.mark.parametrize("name", ["", "&application_name=mine"])
 def test_the_bar_names_who_holds_a_row_of_what_fits_one_batch(
-    cli: CommandLine, database_url: str
+    cli: CommandLine, database_url: str, name: str
 ) -> None:
+    cli = CommandLine(database_url + name)
     with holding(database_url) as pid, session(cli, *RUN) as terminal:
         terminal.expect(f"pid {pid}")
         terminal.expect(" s)")
