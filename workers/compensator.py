@@ -233,7 +233,8 @@ class Compensation:
                 slices.read_again()
             if slices.inexact:
                 columns = excepted_columns(
-                    *(self._transaction, reading.as_it_was(), self._owner.id, slices.parts)
+                    *(self._transaction, reading.as_it_was(), self._owner.id, slices.parts),
+                    beside=[other for other, _ in self._done if other is not reading],
                 )
                 child = source.child_table
                 result.excepted |= columns if child is None else {f"{child}.{c}" for c in columns}

@@ -1,6 +1,6 @@
 """The columns in which records did not come back as they had been: what restored except them means."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from psycopg import sql
@@ -13,11 +13,30 @@ from .sources import SQL
 
 
 def excepted_columns(
-    transaction: Transaction, reading: Reading, owner: UUID, parts: Sequence[int]
+    transaction: Transaction,
+    reading: Reading,
+    owner: UUID,
+    parts: Sequence[int],
+    *,
+    beside: Iterable[Reading],
 ) -> set[str]:
-    """Find the columns in which records did not come back as they had been."""
+    """Find the columns in which records did not come back as they had been.
+
+    ``beside`` are the other readings of the compensation: what one of the same rows took back is judged by that one.
+    """
     key, captured = reading.table.key, reading.captured
-    aimed = [(n, column) for n, column in enumerate(captured, 1) if column in reading.aimed]
+    taken = {
+        column
+        for other in beside
+        if other.source.child_table == reading.source.child_table
+        for column in other.acted
+    }
+    left = taken - {*reading.acted}
+    aimed = [
+        (n, column)
+        for n, column in enumerate(captured, 1)
+        if column in reading.aimed and column not in left
+    ]
     found: set[str] = set()
     statement = transaction.compose(
         SQL["excepted"],

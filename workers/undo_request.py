@@ -46,6 +46,8 @@ class Plan(NamedTuple):
 
     execution: dict[str, Any]
     table: Table
+    digest: str
+    """Of what was asked for."""
     versions: dict[UUID, int]
     counts: dict[UUID, int]
     serial: bool = False
@@ -87,10 +89,9 @@ class UndoRequest:
         )
         reached("undo.begun")
         plan = self._plan(execution)
-        digest = self._save_body()
         reached("undo.before_append")
         self._transaction.lock()
-        self._transaction.append(*self._events(plan, digest), *plan.locked)
+        self._transaction.append(*self._events(plan), *plan.locked)
         reached("undo.before_commit")
 
     def plan(self) -> Plan:
@@ -112,11 +113,13 @@ class UndoRequest:
         self._metadata = metadata_of(transaction, command).model_copy(
             update={"correlation_id": execution["correlation_id"]}
         )
+        # Before the lock, which goes by the batches that it says.
+        digest = self._save_body()
         chosen = self._keep_keys(table)
         if request.effect:
             refuse_columns(command, "what it did outside of the database has none")
             found = EffectUndo(transaction, command, table, chosen).found()
-            return Plan(execution, table, *found, effect=True)
+            return Plan(execution, table, digest, *found, effect=True)
         sources = find_sources(
             transaction,
             execution_id=command.execution_id,
@@ -146,7 +149,7 @@ class UndoRequest:
                 )
         versions = {source.batch_id: source.version for source in sources}
         serial = self._is_serial(table, sources)
-        return Plan(execution, table, versions, counts, serial=serial, locked=locked)
+        return Plan(execution, table, digest, versions, counts, serial=serial, locked=locked)
 
     def _save_body(self) -> str:
         command = self._command
@@ -226,7 +229,7 @@ class UndoRequest:
         ).fetchone()
         return bool(row and row["yes"])
 
-    def _events(self, plan: Plan, digest: str) -> list[Event]:
+    def _events(self, plan: Plan) -> list[Event]:
         """Make the events, from versions read after the append lock."""
         command, metadata, counts = self._command, self._metadata, plan.counts
         order = {batch_id: ordinal for ordinal, batch_id in enumerate(counts, 1)}
@@ -242,7 +245,7 @@ class UndoRequest:
                 policy=command.policy,
                 batches=len(counts),
                 records=sum(counts.values()),
-                body_digest=digest,
+                body_digest=plan.digest,
                 queue=command.queue,
                 priority=command.priority,
                 columns=command.columns,

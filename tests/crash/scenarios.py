@@ -106,6 +106,14 @@ def _redone(stage: Stage) -> Order:
     return {"job": undo.redo(by="user:2").submit().id}
 
 
+def _merged(stage: Stage) -> Order:
+    """An undo with two shares in each batch: the names of some places have been taken back before."""
+    changed = stage.ledger.on("places").all().update(score=col("score") + 1, name="z")
+    execution = changed.by("user:1").batch_size(BATCH).run()
+    execution.undo(by="user:2").keys(range(7, 60, 7)).columns("name").run()
+    return {"job": execution.undo(by="user:2").on_conflict("merge").submit().id}
+
+
 def _taking_along(stage: Stage) -> Order:
     """A delete that foreign keys carry on to other tables."""
     stage.connection.execute(
@@ -354,6 +362,7 @@ SCENARIOS: dict[str, Scenario] = {
     "erasure": Scenario(_asked_from_somewhere, ERASURE, ONE),
     "undo": Scenario(_undone, (*COMPENSATIONS, *UNDO_ENDS, *LOCK[1:]), NONE),
     "redo": Scenario(_redone, (*COMPENSATIONS, *UNDO_ENDS), ONE),
+    "merge": Scenario(_merged, COMPENSATIONS, NONE),
     "cancel": Scenario(_steered("cancel"), (*STEER, *CLOSE, *LOCK[1:]), PART),
     "pause": Scenario(_steered("pause"), STEER, ONE),
     "resume": Scenario(_steered("resume"), STEER, ONE),

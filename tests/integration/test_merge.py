@@ -258,3 +258,23 @@ def test_a_record_in_two_change_sets_of_a_table_with_triggers(
         assert rows(items, "id = 2")[2][:3] == ("old", "7", "n2")
     assert numbers(undo) == (12, 0, 0)
     check_invariants(items, tables=[NAME], touched=["2"])
+
+
+def test_a_column_that_another_change_set_brought_back_is_restored(
+    ledger: Ledger, items: Connection[DictRow]
+) -> None:
+    """After triggers all of a row is looked at again: what one change set left may come from the other."""
+    run(
+        items,
+        "CREATE FUNCTION leave_it() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$",
+        "CREATE TRIGGER leave_it AFTER UPDATE ON items FOR EACH ROW EXECUTE FUNCTION leave_it()",
+    )
+    before = dump(items, TABLE)
+    done = ledger.on(NAME).all().update(status="old", price=2, note=None).by("tester").run()
+    run(items, "UPDATE items SET price = 7 WHERE id = 2")
+    merged(done).redo(by="tester").run()
+    request = done.undo(by="tester").on_conflict("force")
+    shown = request.preview()
+    undo = request.run()
+    assert dump(items, TABLE) == before
+    assert (undo.excepted, shown.excepted) == ([], ())

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -77,6 +78,30 @@ def test_by_parts_at_once(ledger: Ledger, items: Connection[DictRow]) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         undos = list(pool.map(undo, range(THREADS)))
     assert [one.progress().applied for one in undos] == [5] * THREADS
+    assert dump(items, TABLE) == before
+    check_invariants(items, ledger=ledger, tables=[NAME])
+
+
+@pytest.mark.fault(19)
+def test_by_columns_at_once(ledger: Ledger, items: Connection[DictRow]) -> None:
+    """Each column is asked for by two: it is taken back once, whoever comes in between."""
+    run(items, "ALTER TABLE items ADD a int, ADD b int, ADD c int")
+    before = dump(items, TABLE)
+    execution = ledger.on(NAME).all().update(n=1, a=1, b=1, c=1).by("tester").batch_size(10).run()
+    ready = Barrier(THREADS)
+
+    def undo(n: int) -> int:
+        ready.wait()
+        while True:
+            try:
+                return execution.undo(by="tester").columns("nabc"[n % 4]).run().progress().applied
+            except UndoInProgress:
+                time.sleep(0.01)
+            except AlreadyUndone:
+                return 0
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert sorted(pool.map(undo, range(THREADS))) == [0] * 4 + [40] * 4
     assert dump(items, TABLE) == before
     check_invariants(items, ledger=ledger, tables=[NAME])
 
