@@ -85,7 +85,8 @@ class AlreadyUndone(Refused, code="already_undone"):
 class UndoInProgress(
     Refused,
     code="undo_in_progress",
-    hint="Wait for it with `action-ledger watch`, then look at what is left.",
+    hint="Wait for it with `action-ledger watch`, or bring it to its end with `action-ledger worker --until-idle` "
+    "where nobody is at work on it; then look at what is left.",
 ):
     """An undo of execution {execution_id} is at work on it and has not ended."""
 
