@@ -85,7 +85,8 @@ class AlreadyUndone(Refused, code="already_undone"):
 class UndoInProgress(
     Refused,
     code="undo_in_progress",
-    hint="Wait for it with `action-ledger watch`, then look at what is left.",
+    hint="Wait for it with `action-ledger watch`, or bring it to its end with `action-ledger worker --until-idle` "
+    "where nobody is at work on it; then look at what is left.",
 ):
     """An undo of execution {execution_id} is at work on it and has not ended."""
 
@@ -126,10 +127,18 @@ class UndoConflicts(
         " or force, which overwrites them."
     ),
 ):
-    """Records that execution {execution_id} changed were changed again since: {conflicts}."""
+    """Since execution {execution_id} {said} changed again."""
 
     execution_id: UUID | str
     conflicts: int
+    """So many records, rows of other tables that went along among them."""
+    sample: tuple[str, ...] = ()
+    """Keys of the first, those of other tables after their table's name, which no message shows."""
+
+    @property
+    def said(self) -> str:
+        """Say how many they are."""
+        return "1 record was" if self.conflicts == 1 else f"{self.conflicts:,} records were"
 
 
 class RebuildRunning(Refused, code="rebuild_running", hint="Wait for it, then look at its status."):

@@ -1,12 +1,16 @@
 """Progress bars: how far an execution or an undo has come, on a terminal; nothing where nobody looks on."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.text import Text
 
-from .cli_terminal import Terminal, clean, duration
+from .blockers import Blocker
+from .cli_terminal import WARN, Terminal, clean, duration
+from .cli_waits import waits_text
 from .handle import Handle
 from .progress import Progress as Counts
 
@@ -16,10 +20,22 @@ EVERY = 0.1
 Watch = Callable[[Handle], None]
 
 
+class _Moving(Progress):
+    """A bar, and below it for whom the work waits, if for anybody."""
+
+    waits: str | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Give what is shown now."""
+        yield from super().get_renderables()
+        if self.waits:
+            yield Text(f"  {self.waits}", WARN)
+
+
 class Bar:
     """One bar, fed from the counts of a handle."""
 
-    def __init__(self, progress: Progress, label: str) -> None:
+    def __init__(self, progress: _Moving, label: str) -> None:
         self._progress = progress
         self._task: TaskID = progress.add_task(label, total=None, facts="planning")
         self._looked = 0.0
@@ -40,11 +56,15 @@ class Bar:
             facts=_facts(counts),
         )
 
+    def blocked(self, blockers: Iterable[Blocker]) -> None:
+        """Show for whom the work waits; from any thread."""
+        self._progress.waits = waits_text(blockers)
+
 
 @contextmanager
 def watching(terminal: Terminal, label: str) -> Generator[Bar]:
     """Show a bar while something runs; it is gone afterwards, and what came of it is said in words."""
-    progress = Progress(
+    progress = _Moving(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),

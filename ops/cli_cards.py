@@ -8,6 +8,7 @@ from rich.text import Text
 
 from action_ledger.domain.actions import BUILT_IN
 
+from .blockers import blockers_of
 from .cli_lookup import Details, OutcomeCount, UndoView
 from .cli_next_steps import next_steps
 from .cli_outcome_tables import changes_table, failures_table
@@ -24,6 +25,7 @@ from .cli_terminal import (
     moment,
     state,
 )
+from .cli_waits import show_waits
 from .cli_wording import parameters_text, stored_selection_text
 from .handles import ExecutionHandle
 from .progress import Progress
@@ -81,6 +83,7 @@ def show_execution(
     view = details.execution
     terminal.say(Text.assemble(("Execution ", "bold"), str(view.id), "  ", state(view.status)))
     terminal.facts(_facts(details, execution.progress(), execution.reached()))
+    show_waits(terminal, blockers_of(execution, view.ended_at))
     show_undos(terminal, details.undos)
     if view.applied:
         some = islice(execution.changes(), min(limit, 3))

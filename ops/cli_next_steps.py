@@ -1,11 +1,14 @@
 """What can be done now about an execution or an undo: commands to go on with, by who works on it already."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 
+from action_ledger.domain.errors import ExecutionNotEnded, UndoInProgress
 from action_ledger.domain.execution import ExecutionStatus
 
 from .cli_hints import Step, within
-from .cli_lookup import Details
+from .cli_lookout import is_looked_on
+from .cli_lookup import Details, read_details
 from .cli_terminal import Terminal, ago, clean, many, moment
 from .handle import Handle
 from .handles import ExecutionHandle, UndoHandle
@@ -95,7 +98,23 @@ def going_on(handle: Handle) -> Step:
     """Say how something open comes to its end: by the workers that are there, or by one to be started."""
     if workers := workers_of(handle):
         return Step(who_goes_on(workers), ("watch", handle.id))
+    if is_looked_on(handle):
+        return Step("Another command line is at work on it", ("watch", handle.id))
     return Step("No worker is there for it; be one until all is done", ("worker", "--until-idle"))
+
+
+@contextmanager
+def saying_how_on(terminal: Terminal, execution: ExecutionHandle) -> Generator[None]:
+    """Say, where this block is refused since something of an execution is open, how that comes to its end."""
+    try:
+        yield
+    except (ExecutionNotEnded, UndoInProgress):
+        undos = read_details(execution.ledger.store, execution.id).undos
+        open_ones = [undo.id for undo in undos if undo.ended_at is None]
+        job = UndoHandle(execution.ledger, open_ones[-1]) if open_ones else execution
+        if open_ones or job.status != ExecutionStatus.PAUSED:
+            terminal.steps([going_on(job)], beside=True)
+        raise
 
 
 def after_interruption(handle: Handle, workers: Sequence[WorkerView]) -> Iterator[Step]:

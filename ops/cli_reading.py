@@ -7,6 +7,7 @@ from rich.text import Text
 
 from action_ledger.domain.errors import ExecutionNotFound
 
+from .blockers import blockers_of
 from .cli_cards import past_tense, show_execution
 from .cli_inbox_list import show_in_inbox
 from .cli_lookup import Details, find, read_details
@@ -210,4 +211,5 @@ def _as_json(details: Details, execution: ExecutionHandle, limit: int) -> dict[s
         **found,
         "failures": [one for _, one in zip(range(limit), execution.failures(), strict=False)],
         "progress": execution.progress(),
+        "blocked_by": blockers_of(execution, details.execution.ended_at),
     }

@@ -14,6 +14,7 @@ from .cli_cards import past_tense, show_result, tally
 from .cli_exit_codes import ExitCode
 from .cli_export_lists import show_written
 from .cli_hints import Step
+from .cli_lookout import looking_on
 from .cli_lookup import read_details, read_undo
 from .cli_next_steps import after_interruption, show_waiting, who_goes_on, workers_of
 from .cli_preview_card import show_preview, show_token
@@ -109,6 +110,8 @@ def _run(
             show_written(terminal, execution.export())
     if details.execution.status == "paused":
         terminal.note("Somebody paused it.", WARN)
+    if ledger.hooks.concern(command):
+        ledger.hooks.deliver()
     whole = details.execution.status == "completed" and not details.execution.failed
     missing = isinstance(command.selection, Keys) and any(
         count.reason == "vanished" for count in details.outcomes
@@ -139,7 +142,7 @@ def finish(
 ) -> None:
     """Start something and work on it to its end, with a bar. On Ctrl-C say what is done and how to go on."""
     try:
-        with watching(terminal, label) as bar:
+        with watching(terminal, label) as bar, looking_on(terminal, handle, bar.blocked):
             start()
             handle.finish(workers=workers, watch=bar.watch)
     except KeyboardInterrupt:

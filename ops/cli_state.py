@@ -158,12 +158,15 @@ def _said(error: Any) -> str:  # noqa: ANN401 - whichever Click it is
 
 
 def say_error(said: dict[str, Any], *, as_json: bool) -> None:
-    """Write an error on stderr: one line, or JSON."""
-    text = (
-        json.dumps(said, default=str, ensure_ascii=False)
-        if as_json
-        else f"error[{said['code']}]: {' '.join(str(said['message']).split())}"
-    )
+    """Write an error on stderr: one line, and one with the keys that it is about if it has some; or JSON."""
+    from .cli_terminal import clean
+
+    if as_json:
+        text = json.dumps(said, default=str, ensure_ascii=False)
+    else:
+        text = f"error[{said['code']}]: {' '.join(str(said['message']).split())}"
+        if keys := said.get("sample"):
+            text += f"\nKeys, for example: {clean('; '.join(keys))}"
     sys.stderr.write(text + "\n")
 
 

@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import typer
 
 from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters
 
+from .blockers import Blocker, read_blockers
 from .cli_bars import watching
 from .cli_cards import show_result
 from .cli_exit_codes import ExitCode
@@ -58,17 +59,19 @@ def watch_job(ledger: Ledger, terminal: Terminal, given: str) -> ExitCode:
     silence = Silence(terminal)
     with watching(terminal, found.kind) as bar:
         try:
-            said = None
+            said, waits = None, _Waits(job)
             while (counts := _look(job, silence)).status not in {*job.ended, PAUSED}:
                 bar.show(counts)
-                if terminal.as_json and counts.processed != said:
-                    said = counts.processed
-                    _line(terminal, counts.model_dump(mode="json"))
+                with silence.broken():
+                    bar.blocked(blockers := waits.look())
+                if terminal.as_json and said != (now := (counts.processed, _pids(blockers))):
+                    said = now
+                    _line(terminal, _as_json(counts, blockers))
                 time.sleep(EVERY)
         except KeyboardInterrupt:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     if terminal.as_json:
-        _line(terminal, counts.model_dump(mode="json"))
+        _line(terminal, _as_json(counts, ()))
     elif isinstance(job, ExecutionHandle):
         show_result(terminal, read_details(ledger.store, job.id), job)
     else:
@@ -80,6 +83,29 @@ def watch_job(ledger: Ledger, terminal: Terminal, given: str) -> ExitCode:
 def _look(job: Handle, silence: Silence) -> Progress:
     with silence.broken():
         return job.progress()
+
+
+class _Waits:
+    """Who is in the way of a job, looked up once a second."""
+
+    def __init__(self, job: Handle) -> None:
+        self._job, self._next = job, 0.0
+        self._seen: list[Blocker] = []
+
+    def look(self) -> list[Blocker]:
+        if time.monotonic() >= self._next:
+            self._seen = read_blockers(self._job.ledger.store, self._job.id)
+            self._next = time.monotonic() + 1
+        return self._seen
+
+
+def _pids(blockers: Iterable[Blocker]) -> set[int]:
+    return {blocker.pid for blocker in blockers}
+
+
+def _as_json(counts: Progress, blockers: Iterable[Blocker]) -> dict[str, object]:
+    blocked_by = [blocker.model_dump(mode="json") for blocker in blockers]
+    return {**counts.model_dump(mode="json"), "blocked_by": blocked_by}
 
 
 def retry_execution(

@@ -94,12 +94,7 @@ def show_undo_preview(terminal: Terminal, found: UndoPreview) -> None:
 
 def _facts(found: UndoPreview) -> Iterator[tuple[str, Any]]:
     yield "on conflict", found.policy
-    yield "tried", "all of them" if found.exact else f"{found.tried:,} of {found.count:,}"
-    if found.tried:
-        yield "result", _result(found)
-    for reason, records in found.left.items():
-        one, several = REASONS.get(reason, (reason, reason))
-        yield "", f"{records:,} {one if records == 1 else several}"
+    yield from _tried(found)
     for name, of in found.columns.items():
         changed = f", changed since in {of.changed_since:,}" if of.changed_since else ""
         yield "column", f"{clean(name)}: back in {of.restored:,}{changed}"
@@ -116,6 +111,19 @@ def _facts(found: UndoPreview) -> Iterator[tuple[str, Any]]:
         yield "takes", f"about {duration(found.expected_seconds)}"
     if found.undo_until is not None:
         yield "until", moment(found.undo_until)
+
+
+def _tried(found: UndoPreview) -> Iterator[tuple[str, Any]]:
+    """Say what came of those that were tried, and how many of all are in conflict."""
+    yield "tried", "all of them" if found.exact else f"{found.tried:,} of {found.count:,}"
+    if found.tried:
+        yield "result" if found.exact else "of those", _result(found)
+    for reason, records in found.left.items():
+        one, several = REASONS.get(reason, (reason, reason))
+        yield "", f"{records:,} {one if records == 1 else several}"
+    if (conflicts := found.conflicts_in_all) is not None:
+        was = "was" if conflicts == 1 else "were"
+        yield "of all", f"{many(conflicts, 'record')} {was} changed since"
 
 
 def _result(found: UndoPreview) -> Text:

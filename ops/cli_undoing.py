@@ -11,6 +11,7 @@ from action_ledger.domain.actor import Asker
 from action_ledger.domain.errors import InvalidParameters, NothingToUndo, UndoInProgress
 from action_ledger.domain.undo import ConflictPolicy
 
+from .blockers import blockers_of
 from .cli_cards import left, outcome_lines, pace, tally
 from .cli_exit_codes import ExitCode
 from .cli_hints import Step, within
@@ -27,11 +28,12 @@ from .cli_lookup import (
     redone_under,
     taken_in,
 )
-from .cli_next_steps import going_on, show_waiting
+from .cli_next_steps import going_on, saying_how_on, show_waiting
 from .cli_outcome_tables import conflicts_table, failures_table, keys_text
 from .cli_running import finish
 from .cli_terminal import BAD, WARN, Terminal, ago, clean, state
 from .cli_undo_first import confirm_undo, show_first
+from .cli_waits import show_waits
 from .cli_wanted import split_keys
 from .handles import UndoHandle, UndoRequest
 from .ledger import Ledger
@@ -85,7 +87,8 @@ def undo_execution(ledger: Ledger, terminal: Terminal, given: str, back: Back) -
         raise InvalidParameters(action="undo", detail=detail)
     execution = ledger.execution(found.id)
     request = back.narrow(execution.undo(by=back.by, reason=back.reason))
-    return _take_back(ledger, terminal, request, back)
+    with saying_how_on(terminal, execution):
+        return _take_back(ledger, terminal, request, back)
 
 
 def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> ExitCode:
@@ -96,13 +99,14 @@ def redo_undo(ledger: Ledger, terminal: Terminal, given: str, back: Back) -> Exi
             f"{found.id} is itself a redo; to take it back: action-ledger undo {found.execution_id}"
         )
         raise InvalidParameters(action="redo", detail=detail)
-    if found.kind == "execution" or given.strip().lower() == LAST:
-        # What the key has done already is answered again, though it left nothing more to be redone.
-        found = redone_under(ledger.store, back.once, found.execution_id) or _newest_undo(
-            ledger, found.execution_id
-        )
-    request = back.narrow(UndoHandle(ledger, found.id).redo(by=back.by, reason=back.reason))
-    return _take_back(ledger, terminal, request, back)
+    with saying_how_on(terminal, ledger.execution(found.execution_id)):
+        if found.kind == "execution" or given.strip().lower() == LAST:
+            # What the key has done already is answered again, though it left nothing more to be redone.
+            found = redone_under(ledger.store, back.once, found.execution_id) or _newest_undo(
+                ledger, found.execution_id
+            )
+        request = back.narrow(UndoHandle(ledger, found.id).redo(by=back.by, reason=back.reason))
+        return _take_back(ledger, terminal, request, back)
 
 
 def _newest_undo(ledger: Ledger, execution_id: UUID) -> Found:
@@ -137,6 +141,7 @@ def show_undo(terminal: Terminal, undo: UndoHandle, ledger: Ledger, *, limit: in
         terminal.say(f"  only of {clean(', '.join(view.columns))}")
     terminal.say(tally(counts, applied=done, skipped=left(counts.skipped)))
     terminal.say(f"  {pace(counts)}")
+    show_waits(terminal, blockers_of(undo, view.ended_at))
     _show_along(terminal, undo)
     for line in outcome_lines(conflicts):
         terminal.say(line, WARN)
@@ -182,6 +187,7 @@ def undo_as_json(ledger: Ledger, undo: UndoHandle, *, limit: int = SHOWN) -> dic
         "skipped_records": list(islice(undo.skipped(), limit)),
         "failures": list(islice(undo.failures(), limit)),
         "later": later_than(ledger, view.execution_id, view.of_undo),
+        "blocked_by": blockers_of(undo, view.ended_at),
     }
 
 

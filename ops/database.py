@@ -39,6 +39,8 @@ WATCH_CLIENT = """
 """
 CHECK_CLIENT = "SELECT set_config('client_connection_check_interval', '5s', false)"
 
+KEEP_NAME = "SELECT set_config('action_ledger.others', current_setting('application_name'), false)"
+
 # A statement of ours takes as long to plan as to run. The first runs are planned for their own values.
 PREPARE_AFTER = 3
 
@@ -240,6 +242,17 @@ def is_direct(connection: Connection[DictRow]) -> bool:
     """
     row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
     return row is not None and row["pid"] == connection.info.backend_pid
+
+
+def named(connection: Connection[DictRow], name: str) -> Connection[DictRow]:
+    """Let a session be known by a name in pg_stat_activity; one that a pooler lends out keeps its own.
+
+    The name that it had, which the others have still, stays in the setting ``action_ledger.others``.
+    """
+    if is_direct(connection):
+        connection.execute(KEEP_NAME)
+        connection.execute("SELECT set_config('application_name', %s, false)", [name])
+    return connection
 
 
 def check(connection: Connection[DictRow]) -> None:

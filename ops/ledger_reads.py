@@ -1,6 +1,7 @@
 """What a ledger can be asked: previews, lists of executions, schedules, chains, locks and workers, the audit, and histories."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from action_ledger.workers.undo_previewed import UndoPreview
 from .actors import ContactsVerified, verify_contacts
 from .chain_views import ChainView, read_chains
 from .contexts import context_of
+from .database import Database, named
+from .direct import Direct
 from .history import HistoryEntry, read_history
 from .locks import LockView, read_locks
 from .previews import look_before_undo, look_first
@@ -32,6 +35,7 @@ class LedgerReads:
     projections: Projections
     actions: Actions
     settings: Settings
+    _database: Database
 
     def preview(
         self,
@@ -132,3 +136,12 @@ class LedgerReads:
     def catch_up(self) -> int:
         """Bring the views that follow up to the head; give the number of events taken in."""
         return self.projections.catch_up()
+
+    @contextmanager
+    def apart(self, name: str) -> Generator[Store]:
+        """Lend the store over a connection beside the pool, whose session has this name where it can be named."""
+        direct = Direct(
+            lambda: named(self._database.connect(), name), silence=self.settings.lease_seconds / 2
+        )
+        with closing(direct):
+            yield self.store.over(direct.connection)

@@ -1,6 +1,7 @@
 -- name: pin
 -- The session settings under which images are captured, parsed and compared: text written under another
 -- DateStyle comes back as another day, and NULL in an array may be a text. For this transaction only.
+-- Nothing is compiled (jit): that takes longer than the statements here do.
 SELECT
     set_config('DateStyle', 'ISO', true),
     set_config('IntervalStyle', 'postgres', true),
@@ -12,6 +13,7 @@ SELECT
     set_config('array_nulls', 'on', true),
     set_config('standard_conforming_strings', 'on', true),
     set_config('quote_all_identifiers', 'off', true),
+    set_config('jit', 'off', true),
     set_config('search_path', %(search_path)s, true),
     set_config('idle_in_transaction_session_timeout',
         coalesce(%(silence)s, current_setting('idle_in_transaction_session_timeout')), true),

@@ -46,10 +46,10 @@ FROM {schema}.record_outcomes o JOIN {schema}.key_sets k ON k.owner = o.batch_id
 WHERE o.execution_id = %(id)s AND o.outcome = 'failed' ORDER BY k.number, o.part LIMIT %(limit)s
 
 -- name: changes
--- The first records of each part of a change set, before and after.
+-- The first records of each part of a change set, before and after; rows of other tables that went along are not meant.
 SELECT s.kind, {keys} AS keys, {before} AS before, {after} AS after
 FROM {schema}.change_sets s JOIN {schema}.key_sets k ON k.owner = s.batch_id
-WHERE k.execution_id = %(id)s ORDER BY k.number, s.part LIMIT %(limit)s
+WHERE k.execution_id = %(id)s AND s.child_table IS NULL ORDER BY k.number, s.part LIMIT %(limit)s
 
 -- name: change_bytes
 SELECT coalesce(sum(pg_column_size(s.keys) + coalesce(pg_column_size(s.before), 0) + coalesce(pg_column_size(s.after), 0)), 0)::bigint

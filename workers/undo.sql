@@ -25,10 +25,13 @@ ORDER BY v.notification_id DESC, coalesce(s.of_part, s.part) DESC, s.part
 -- How many records a source stands for.
 WITH planned AS ({planned}) SELECT count(*) AS records FROM planned
 
--- name: count_conflicts
--- How many of them somebody changed since.
-WITH planned AS ({planned})
-SELECT count(*) AS records FROM planned q LEFT JOIN {table} t ON {located} WHERE {conflicting}
+-- name: conflicts
+-- How many of them somebody changed since, and the keys of the first.
+WITH planned AS ({planned}),
+conflicting AS (SELECT {keys} FROM planned q LEFT JOIN {table} t ON {located} WHERE {conflicting})
+SELECT count(*) AS records,
+    ARRAY(SELECT concat_ws(', ', {texts}) FROM conflicting ORDER BY {names} LIMIT %(show)s) AS sample
+FROM conflicting
 
 -- name: shares
 -- The records of an update's change set by the columns in which they still stand for it: those that no later change set

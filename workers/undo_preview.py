@@ -84,6 +84,10 @@ class _Look:
                 table=f"execution {command.execution_id}", detail=detail
             ) from error
         slices = [] if plan.effect else self._slices(plan, most)
+        whole = len(slices) == len(plan.counts) and all(s.most is None for s in slices)
+        conflicts = None
+        if plan.conflicts is not None and most and not whole:
+            conflicts = plan.conflicts().records
         started = time.monotonic()
         done: list[Compensated] = []
         held: Held | None = None
@@ -98,7 +102,6 @@ class _Look:
         seconds = time.monotonic() - started
         count = sum(plan.counts.values())
         tally = sum((event.tally for event in done), Tally())
-        whole = len(slices) == len(plan.counts) and all(s.most is None for s in slices)
         exact = held is None and not plan.effect and whole
         window = transaction.execute(
             UNDO["expiry"], {"execution_id": command.execution_id}
@@ -114,6 +117,7 @@ class _Look:
             batches=len(plan.counts),
             tried=tally.processed,
             exact=exact,
+            conflicts_in_all=conflicts,
             tally=tally,
             held=held,
             expected_seconds=seconds * count / tally.processed if tally.processed else None,

@@ -45,6 +45,8 @@ class UndoPreview(Model):
     """So many of them were taken back, and the taking back was rolled back."""
     exact: bool
     """Whether that were all: then an undo comes to the same numbers, unless something changes in between."""
+    conflicts_in_all: int | None
+    """Where not all were tried, how many of all of them somebody changed since, rows that had gone along among them."""
     tally: Tally
     left: dict[str, int]
     """Records that would not come back, or not as a whole, by reason; those that the database refuses are not in it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -38,7 +39,7 @@ from .table import Table
 from .undo_body import UndoBody
 from .undo_columns import check_columns, refuse_columns
 from .undo_lock import lock_for_undo
-from .undo_scope import UndoScope
+from .undo_scope import Conflicts, UndoScope
 
 
 class Plan(NamedTuple):
@@ -46,12 +47,16 @@ class Plan(NamedTuple):
 
     execution: dict[str, Any]
     table: Table
+    digest: str
+    """Of what was asked for."""
     versions: dict[UUID, int]
     counts: dict[UUID, int]
     serial: bool = False
     effect: bool = False
     locked: Sequence[Event] = ()
     """The event that locks its records."""
+    conflicts: Callable[[], Conflicts] | None = None
+    """Counts what somebody changed since, of all of it."""
 
 
 class UndoRequest:
@@ -87,10 +92,9 @@ class UndoRequest:
         )
         reached("undo.begun")
         plan = self._plan(execution)
-        digest = self._save_body()
         reached("undo.before_append")
         self._transaction.lock()
-        self._transaction.append(*self._events(plan, digest), *plan.locked)
+        self._transaction.append(*self._events(plan), *plan.locked)
         reached("undo.before_commit")
 
     def plan(self) -> Plan:
@@ -112,11 +116,13 @@ class UndoRequest:
         self._metadata = metadata_of(transaction, command).model_copy(
             update={"correlation_id": execution["correlation_id"]}
         )
+        # Before the lock, which goes by the batches that it says.
+        digest = self._save_body()
         chosen = self._keep_keys(table)
         if request.effect:
             refuse_columns(command, "what it did outside of the database has none")
             found = EffectUndo(transaction, command, table, chosen).found()
-            return Plan(execution, table, *found, effect=True)
+            return Plan(execution, table, digest, *found, effect=True)
         sources = find_sources(
             transaction,
             execution_id=command.execution_id,
@@ -146,7 +152,12 @@ class UndoRequest:
                 )
         versions = {source.batch_id: source.version for source in sources}
         serial = self._is_serial(table, sources)
-        return Plan(execution, table, versions, counts, serial=serial, locked=locked)
+        return Plan(
+            *(execution, table, digest, versions, counts),
+            serial=serial,
+            locked=locked,
+            conflicts=partial(scope.conflicts, sources),
+        )
 
     def _save_body(self) -> str:
         command = self._command
@@ -226,7 +237,7 @@ class UndoRequest:
         ).fetchone()
         return bool(row and row["yes"])
 
-    def _events(self, plan: Plan, digest: str) -> list[Event]:
+    def _events(self, plan: Plan) -> list[Event]:
         """Make the events, from versions read after the append lock."""
         command, metadata, counts = self._command, self._metadata, plan.counts
         order = {batch_id: ordinal for ordinal, batch_id in enumerate(counts, 1)}
@@ -242,7 +253,7 @@ class UndoRequest:
                 policy=command.policy,
                 batches=len(counts),
                 records=sum(counts.values()),
-                body_digest=digest,
+                body_digest=plan.digest,
                 queue=command.queue,
                 priority=command.priority,
                 columns=command.columns,

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+from psycopg import sql
 
 from action_ledger.domain.commands import RequestUndo
 from action_ledger.domain.errors import UndoConflicts
@@ -11,11 +13,21 @@ from action_ledger.domain.undo import ConflictPolicy
 from action_ledger.projections.store import Transaction
 
 from .catalog import read_table
+from .images import aliases, listed, numbered
 from .inverse import conflicting
 from .reading import Reading
 from .shares import Shares
 from .sources import SQL, Source, batches_by_columns
 from .table import Table
+
+SHOWN = 10
+
+
+class Conflicts(NamedTuple):
+    """Records that somebody changed since, and keys of the first, those of rows that went along with their table."""
+
+    records: int
+    sample: list[str]
 
 
 class UndoScope:
@@ -38,26 +50,27 @@ class UndoScope:
     def count(self, sources: Sequence[Source]) -> dict[UUID, int]:
         """Count, for each batch, the records that it would bring back; what was done last comes first.
 
-        A batch of which none is left is among them when children of its records stayed behind.
+        A batch of which none is left is among them when children of its records stayed behind. Raises UndoConflicts.
         """
+        if self._command.policy is ConflictPolicy.FAIL:
+            found = self.conflicts(sources)
+            if found.records:
+                raise UndoConflicts(
+                    execution_id=self._command.execution_id,
+                    conflicts=found.records,
+                    sample=tuple(found.sample[:SHOWN]),
+                )
         counts: dict[UUID, int] = {}
         children: set[UUID] = set()
-        conflicts = 0
         for source in sources:
             counts.setdefault(source.batch_id, 0)
             if source.child_table is not None:
-                conflicts += self._count_child_conflicts(source)
                 if not counts[source.batch_id] and self._left_behind(source):
                     children.add(source.batch_id)
                 continue
             for reading in self._shares.readings(source, alone=True, looks=False):
                 whole = self._chosen is None and not source.superseded
-                counts[source.batch_id] += (
-                    source.records if whole else self._ask("count_planned", reading)
-                )
-                conflicts += self._count_conflicts(reading)
-        if conflicts:
-            raise UndoConflicts(execution_id=self._command.execution_id, conflicts=conflicts)
+                counts[source.batch_id] += source.records if whole else self._count(reading)
         # A record that stands in several change sets, each for another column, is one.
         for batch_id in batches_by_columns(sources):
             counts[batch_id] = self._shares.count_standing(batch_id, self._command.of_undo)
@@ -65,23 +78,40 @@ class UndoScope:
             batch_id: count for batch_id, count in counts.items() if count or batch_id in children
         }
 
-    def _count_conflicts(self, reading: Reading) -> int:
-        if self._command.policy is not ConflictPolicy.FAIL:
-            return 0
+    def conflicts(self, sources: Sequence[Source]) -> Conflicts:
+        """Count what somebody changed since, whatever the policy, rows that went along among them; lock nothing."""
+        records, sample = 0, list[str]()
+        for source in sources:
+            if source.child_table is None:
+                readings = self._shares.readings(source, alone=True, looks=False)
+            else:
+                readings = [self._children(source, parents_back=False)]
+            for reading in readings:
+                found = self._conflicts(reading)
+                records += found["records"]
+                if len(sample) < SHOWN:
+                    child = source.child_table
+                    sample += [
+                        key if child is None else f"{child} {key}" for key in found["sample"]
+                    ]
+        return Conflicts(records, sample)
+
+    def _conflicts(self, reading: Reading) -> dict[str, Any]:
+        names = numbered("k", len(reading.table.key))
         return self._ask(
-            "count_conflicts",
+            "conflicts",
             reading,
             table=reading.table.identifier,
             located=reading.located(),
             conflicting=conflicting(reading),
+            keys=listed(aliases("q", "k", len(names))),
+            names=listed(names),
+            texts=listed(sql.SQL("{}::text").format(name) for name in names),
         )
-
-    def _count_child_conflicts(self, source: Source) -> int:
-        return self._count_conflicts(self._children(source, parents_back=False))
 
     def _left_behind(self, source: Source) -> bool:
         """Say whether rows that had gone along with records are still to come back, whose records are back."""
-        return self._ask("count_planned", self._children(source)) > 0
+        return self._count(self._children(source)) > 0
 
     def _children(self, source: Source, *, parents_back: bool = True) -> Reading:
         child = read_table(self._transaction.cursor, source.child_table or "")
@@ -102,10 +132,13 @@ class UndoScope:
         readings = (
             Reading(self._transaction, self._table, one, chosen=self._chosen) for one in whole
         )
-        return any(self._ask("count_planned", reading) for reading in readings)
+        return any(self._count(reading) for reading in readings)
 
-    def _ask(self, block: str, reading: Reading, **parts: Any) -> int:  # noqa: ANN401
+    def _count(self, reading: Reading) -> int:
+        return int(self._ask("count_planned", reading)["records"])
+
+    def _ask(self, block: str, reading: Reading, **parts: Any) -> dict[str, Any]:  # noqa: ANN401
         statement = self._transaction.compose(SQL[block], planned=reading.planned(), **parts)
-        values = {**reading.parameters, "lo": 1, "hi": reading.source.records}
-        row = self._transaction.cursor.execute(statement, values).fetchone()
-        return int(row["records"]) if row else 0
+        values = {**reading.parameters, "lo": 1, "hi": reading.source.records, "show": SHOWN}
+        (row,) = self._transaction.cursor.execute(statement, values).fetchall()
+        return row

@@ -43,6 +43,33 @@ def __getattr__(name):
 """
 
 
+TELLING = """
+from pathlib import Path
+
+from action_ledger.domain import Parameters, Reversibility, effect
+from action_ledger.ops import open_ledger
+
+
+def tell(notice, parameters):
+    with Path("told").open("a") as told:
+        told.write(f"{notice.event} {notice.tally.applied}\\n")
+
+
+def undo_call(*_):
+    pass
+
+
+@effect(after_complete=tell, compensate=undo_call, reversibility=Reversibility.COMPENSABLE)
+def call(record, parameters: Parameters, context):
+    '''Call somebody.'''
+    return True
+
+
+def ledger():
+    return open_ledger(actions=[call])
+"""
+
+
 @pytest.fixture
 def cli(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -75,6 +102,22 @@ def test_a_worker_with_the_hosts_ledger_does_its_actions(
         assert execution.progress().applied == PLACES
     (row,) = connection.execute("SELECT name FROM places WHERE id = 7").fetchall()
     assert row["name"] == "place 7!"
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_run_tells_the_hooks_of_an_action(
+    cli: CommandLine, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    (tmp_path / "host_telling.py").write_text(TELLING)
+    app = ("--app", "host_telling:ledger")
+    said = cli(*app, "run", "places", "call", "--keys", "1,2", "--by", "u", "--yes", *form)
+    assert said.code == 0, said.err
+    assert (tmp_path / "told").read_text() == "complete 2\n"
+    assert cli(*app, "hooks", "list", "--json").json == []
+    undone = cli(*app, "undo", "last", "--by", "u", *form)
+    assert undone.code == 0, undone.err
+    assert (tmp_path / "told").read_text() == "complete 2\n"
 
 
 @pytest.mark.parametrize("name", ["ledger", "Config.ledger", "at_once"])

@@ -78,6 +78,7 @@ def test_what_others_did_to_children_is_a_conflict(
     with pytest.raises(UndoConflicts) as refused:
         execution.undo(by="t").on_conflict("fail").run()
     assert refused.value.conflicts == 3
+    assert sorted(refused.value.sample) == ["public.carts 22", "public.carts 43", "public.orders 1"]
     undo = execution.undo(by="t").run()
     assert undo.progress().applied == 1
     found = {(one.table, one.key): one for one in undo.conflicts()}

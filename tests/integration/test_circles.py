@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import DictRow
 
-from action_ledger.ops import Ledger
+from action_ledger.ops import Ledger, open_ledger
 from tests.dump import dump_table
 from tests.exact import run
 from tests.invariants import check_invariants
@@ -192,3 +192,24 @@ def test_ten_thousand_circles_in_one_batch(ledger: Ledger, connection: Connectio
     undo = execution.undo(by="t").run()
     assert (undo.progress().applied, undo.children()["public.homes"].applied) == (10_000, 20_000)
     assert time.monotonic() - deleted < 15 * (deleted - began)
+
+
+def test_no_statement_is_compiled_for_it(database_url: str, people: Connection[DictRow]) -> None:
+    """The server's JIT compiler takes seconds for the statements of a circle, and they have few rows."""
+    run(
+        people,
+        "ALTER TABLE people ADD jit text",
+        "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN new.jit := current_setting('jit'); RETURN new; END $$",
+        "CREATE TRIGGER look BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION look()",
+    )
+    name = sql.Identifier(people.info.dbname)
+    for setting in ("jit = on", "jit_above_cost = 0"):
+        people.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(name))
+    with open_ledger(database_url) as ledger:
+        execution = ledger.on("people").keys([1, 2]).delete(hard=True).by("t").run()
+        assert execution.undo(by="t").run().progress().applied == 2
+        with ledger.store.datastore.get_connection() as session:
+            assert session.execute("SHOW jit").fetchall() == [{"jit": "on"}]
+    rows = people.execute("SELECT DISTINCT jit FROM people WHERE id < 3").fetchall()
+    assert rows == [{"jit": "off"}]

@@ -1,5 +1,8 @@
 """`action-ledger undo`: merging, columns, previews, what is asked before, and who wrote to the records later."""
 
+import json
+import re
+
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -95,7 +98,15 @@ def test_preview_changes_nothing(cli: CommandLine, connection: Connection[DictRo
         (later.json["id"], 2)
     ]
     few = cli("undo", execution, *BY, "--preview", "--records", "10", "--json").json
-    assert (few["tried"], few["exact"]) == (10, False)
+    assert (few["tried"], few["exact"], few["conflicts_in_all"]) == (10, False, 2)
+    card = cli("undo", execution, *BY, "--preview", "--records", "10").out
+    assert re.search(r"^  of those +8 restored", card, re.MULTILINE), card
+    assert re.search(r"^  of all +2 records were changed since$", card, re.MULTILINE), card
+    fails = ("undo", execution, *BY, "--on-conflict", "fail")
+    assert "2 records were changed again" in cli(*fails).err
+    assert cli(*fails).err.endswith("\nKeys, for example: 3; 4\n")
+    refused = json.loads(cli(*fails, "--json").err)
+    assert (refused["conflicts"], refused["sample"]) == (2, ["3", "4"])
     assert cli("redo", execution, *BY, "--preview").error == "nothing_to_undo"
     assert (dump_ledger(connection), dump_table(connection, "public.places")) == before
     undo = cli("undo", execution, *BY, "--json").json

@@ -1,5 +1,6 @@
 """The command line after an undo: what it offers is what works, and what is refused says which it was."""
 
+import json
 import re
 import shlex
 
@@ -86,6 +87,10 @@ def test_an_undo_at_work_is_not_redone(cli: CommandLine) -> None:
     for id_ in (undo, execution, "last"):
         refused = cli("redo", id_, *BY)
         assert (refused.code, refused.error) == (3, "undo_in_progress"), refused.err
+        assert "No worker is there for it" in refused.err
+        assert "  action-ledger worker --until-idle" in refused.err
+    told = json.loads(cli("undo", execution, *BY, "--json").err)
+    assert (told["code"], "worker --until-idle" in told["message"]) == ("undo_in_progress", True)
     for id_ in (undo, execution):
         words = {words[0] for words in offered(cli("show", id_))}
         assert words <= {"worker", "watch"}
@@ -98,6 +103,7 @@ def test_what_runs_is_cancelled_before_it_is_undone(cli: CommandLine) -> None:
     refused = cli("undo", execution, *BY)
     assert (refused.code, refused.error) == (3, "execution_not_ended")
     assert "action-ledger cancel" in refused.err
+    assert "  action-ledger worker --until-idle" in refused.err
     shown = cli("show", execution)
     assert "none planned yet" in shown.out
     cancel = next(words for words in offered(shown) if words[0] == "cancel")

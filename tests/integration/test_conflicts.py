@@ -118,7 +118,9 @@ def test_fail_refuses_before_anything_is_written(
     before, ledger = dump(items, TABLE), dump_ledger(items)
     with pytest.raises(UndoConflicts) as raised:
         done.undo(by="tester").on_conflict("fail").run()
-    assert raised.value.conflicts == 2
+    assert (raised.value.conflicts, sorted(raised.value.sample)) == (2, ["19", "20"])
+    assert "2 records were changed again." in raised.value.message
+    assert sorted(raised.value.to_dict()["sample"]) == ["19", "20"]
     assert dump(items, TABLE) == before
     assert dump_ledger(items) == ledger
     run(items, "UPDATE items SET status = 'old' WHERE id = 20")

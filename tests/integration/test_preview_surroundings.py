@@ -51,6 +51,38 @@ def test_rows_that_foreign_keys_take_along(ledger: Ledger, connection: Connectio
     assert [len(b) - len(a) for a, b in zip(after, before, strict=True)] == [20, 40, 40, 0]
 
 
+RULES = {
+    "CASCADE": (0, 0, 6),
+    "SET NULL": (0, 6, 0),
+    "SET DEFAULT": (0, 6, 0),
+}
+
+
+@pytest.mark.every_postgres
+@pytest.mark.parametrize("rule", RULES)
+def test_an_example_is_a_record_of_the_table_whatever_goes_along(
+    ledger: Ledger, connection: Connection[DictRow], rule: str
+) -> None:
+    """Rows of other tables lie beside the records in the change sets, and are not of the same columns."""
+    connection.execute(
+        "CREATE TABLE homes (id int PRIMARY KEY, name text, note text);"
+        "CREATE TABLE people (name text PRIMARY KEY,"
+        f" home int DEFAULT 9 REFERENCES homes ON DELETE {rule});"
+        "INSERT INTO homes SELECT i, 'home ' || i FROM generate_series(1, 9) i;"
+        "INSERT INTO people SELECT 'person ' || i, 1 + i % 3 FROM generate_series(1, 9) i"
+    )
+    request = ledger.on("homes").keys([1, 2]).delete(hard=True).by("a").batch_size(1)
+    preview = request.preview(10)
+    assert [(one.key, one.before, one.after) for one in preview.changes] == [
+        ((str(n),), {"id": str(n), "name": f"home {n}", "note": None}, None) for n in (1, 2)
+    ]
+    along = {one.table: (one.inserted, one.updated, one.deleted) for one in preview.along or ()}
+    assert along == {"public.people": RULES[rule]}
+    undo = request.run().undo(by="a").preview(10)
+    assert [(one.key, one.before) for one in undo.changes] == [(("1",), None), (("2",), None)]
+    assert sum(tally.applied for tally in undo.children.values()) == 6
+
+
 @pytest.mark.usefixtures("visits")
 def test_of_a_preview_before_nothing_is_told(database_url: str) -> None:
     """The server's counts are the session's: those of earlier transactions may not be passed on yet."""

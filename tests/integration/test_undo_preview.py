@@ -174,6 +174,9 @@ def test_it_is_bounded(done: ExecutionHandle, items: Connection[DictRow]) -> Non
     assert not shown.exact
     assert (shown.count, shown.tried) == (40, 10)
     assert "sample" in shown.notes
+    assert (sum(shown.left.values()), shown.conflicts_in_all) == (1, 3)
+    whole = looked(items, done.undo(by="tester"))
+    assert (sum(whole.left.values()), whole.conflicts_in_all) == (3, None)
     nothing = looked(items, done.undo(by="tester"), records=0)
     assert (nothing.tried, nothing.exact, nothing.tally.applied) == (0, False, 0)
 
@@ -183,6 +186,8 @@ def test_children_are_tried_in_their_order(ledger: Ledger, items: Connection[Dic
     shown = looked(items, execution.undo(by="tester"), records=20)
     assert (shown.count, shown.tried, shown.exact) == (40, 20, False)
     assert shown.children["public.parts"].applied == 20
+    run(items, "INSERT INTO items VALUES (39, 'mine')", "INSERT INTO parts VALUES (38, NULL)")
+    assert looked(items, execution.undo(by="tester"), records=20).conflicts_in_all == 2
 
 
 def test_keys_are_tried_whole_or_not_at_all(ledger: Ledger, items: Connection[DictRow]) -> None:

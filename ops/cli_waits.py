@@ -1,0 +1,29 @@
+"""Says for whom work under way waits: of each session that holds a lock, its pid, program, user and state."""
+
+from collections.abc import Iterable
+
+from .blockers import Blocker
+from .cli_terminal import WARN, Terminal, clean, duration
+
+
+def waits_text(blockers: Iterable[Blocker]) -> str | None:
+    """Say who is waited for, as "waits for a row lock held by pid 4711 (...)"; None where nobody is."""
+    held = [f"a {blocker.lock} lock held by {_session(blocker)}" for blocker in blockers]
+    return f"waits for {' and '.join(held)}" if held else None
+
+
+def show_waits(terminal: Terminal, blockers: Iterable[Blocker]) -> None:
+    """Show that, if there is somebody."""
+    if text := waits_text(blockers):
+        terminal.say(f"  {text}", WARN)
+
+
+def _session(blocker: Blocker) -> str:
+    if not blocker.pid:
+        return "a prepared transaction"
+    state = blocker.state
+    if state is not None and blocker.seconds is not None:
+        state = f"{state} for {duration(blocker.seconds)}"
+    known = [blocker.application, blocker.login and f"user {blocker.login}", state]
+    facts = ", ".join(clean(fact) for fact in known if fact)
+    return f"pid {blocker.pid}" + (f" ({facts})" if facts else "")
