@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
@@ -107,7 +108,7 @@ class Reading:
         """What takes it back."""
         return INVERSE[self.source.kind]
 
-    @property
+    @cached_property
     def captured(self) -> tuple[Column, ...]:
         """The columns that are kept of it: without those of the change that are not taken back, if nothing writes them."""
         table = self.table
@@ -120,18 +121,16 @@ class Reading:
         left = set(self.source.acted) - {column.name for column in self.acted}
         return tuple(column for column in self.recorded if column.name not in left)
 
-    @property
+    @cached_property
     def aimed(self) -> tuple[Column, ...]:
         """The columns that are to be as they were before: those of the change, and what triggers wrote with it."""
         if self._columns is not None:
             return self.acted
-        return tuple(
-            column
-            for column in self.captured
-            if column in self.acted or column.name not in self.source.acted
-        )
+        acted = {column.name for column in self.acted}
+        left = set(self.source.acted) - acted
+        return tuple(column for column in self.captured if column.name not in left)
 
-    @property
+    @cached_property
     def kept(self) -> tuple[Column, ...]:
         """The columns of its share that a merge leaves as somebody changed them."""
         names = () if self.share is None else self.share.kept
