@@ -1,14 +1,21 @@
 """Fixtures that every test may use: a server, and a migrated database of its own on it."""
 
+import os
 from collections.abc import Generator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from tests import servers
 from tests.servers import TestServer
+
+# The same examples in every run, so that a test that fails now fails for what was changed; others when asked for.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("thorough", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 class Running:
