@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from typing_extensions import override
 
 from .error_context import ContextNotAllowed
+from .text import Text
 
 MOST_SETTINGS = 20
 NAME_BYTES = 63
@@ -31,18 +32,6 @@ def _pattern(name: str) -> str:
     return name
 
 
-def _text(value: str) -> str:
-    if "\0" in value:
-        message = "PostgreSQL text cannot hold the character NUL"
-        raise ValueError(message)
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        message = "it is not valid Unicode (a lone surrogate)"
-        raise ValueError(message) from error
-    return value
-
-
 def _role(name: str) -> str:
     if name == "none" or len(name.encode()) > NAME_BYTES:
         message = "no role can have this name"
@@ -53,9 +42,9 @@ def _role(name: str) -> str:
 SettingName = Annotated[str, AfterValidator(_setting)]
 SettingPattern = Annotated[str, AfterValidator(_pattern)]
 """A setting's name, or ``app.*`` for all that begin with ``app.``."""
-RoleName = Annotated[str, Field(min_length=1), AfterValidator(_text), AfterValidator(_role)]
+RoleName = Annotated[Text, Field(min_length=1), AfterValidator(_role)]
 """As PostgreSQL has it, not quoted."""
-Value = Annotated[str, Field(max_length=1_000), AfterValidator(_text)]
+Value = Annotated[Text, Field(max_length=1_000)]
 
 
 class Context(BaseModel):
