@@ -1,10 +1,10 @@
 """What the append lock is for: whoever has waited for it decides by what the one before him has written, not before."""
 
-from collections.abc import Callable, Generator
+import logging
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ from psycopg.rows import DictRow
 from action_ledger.domain.errors import UndoInProgress
 from action_ledger.ops import ExecutionHandle, open_ledger
 from action_ledger.projections.audit import Audit
-from action_ledger.workers import steps
 from action_ledger.workers.close import ExecutionClosed
 from action_ledger.workers.sweep import sweep
 from tests.crash.harness import scores, topics, until
@@ -23,8 +22,7 @@ from tests.crash.test_contention import waiting
 from tests.integration.test_leases import take
 from tests.invariants import check_invariants
 from tests.mailer import EFFECTS
-
-Act = Callable[[], Any]
+from tests.standing import Act, standing
 
 
 @pytest.fixture
@@ -34,30 +32,6 @@ def stage(database_url: str, connection: Connection[DictRow]) -> Generator[Stage
         set_up(stage)
         yield stage
         check_invariants(connection, ledger=ledger, tables=["places"])
-
-
-@contextmanager
-def standing(step: str, act: Act) -> Generator[None]:
-    """Do something in a thread of its own, which stands still at a step until the block ends."""
-    there, go = Event(), Event()
-
-    def stand(reached: str) -> None:
-        if reached == step and not there.is_set():
-            there.set()
-            assert go.wait(30)
-
-    def run() -> None:
-        steps.strike.set(stand)
-        act()
-
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(run)
-        assert there.wait(30), f"it never came to {step}"
-        try:
-            yield
-        finally:
-            go.set()
-        done.result(30)
 
 
 def in_turn(stage: Stage, first: Act, step: str, second: Act) -> Any:
@@ -177,6 +151,53 @@ def test_a_second_undo_is_told_of_the_first(stage: Stage) -> None:
     (undo,) = execution.undos()
     undo.finish()
     assert scores(stage.connection) == {0: RECORDS}
+
+
+def test_a_redo_waits_for_the_end_of_its_undo(stage: Stage) -> None:
+    """Though there is nothing yet that it could do again, it is told of the undo and not that there is nothing."""
+    undo = add_one(stage).run().undo(by="user:2").submit()
+    worker = stage.ledger.worker()
+    while undo.status == "running":
+        with pytest.raises(UndoInProgress):
+            undo.redo(by="user:3").submit()
+        worker.step(undo.id)
+    undo.redo(by="user:3").run()
+    assert scores(stage.connection) == {1: RECORDS}
+
+
+class TestEndedByAnother:
+    """A worker whose unit has failed for good was slow to say so, and another has done the unit meanwhile."""
+
+    @pytest.fixture(autouse=True)
+    def quiet(self, caplog: pytest.LogCaptureFixture) -> Generator[None]:
+        yield
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+    @contextmanager
+    def failing(self, stage: Stage, execution: ExecutionHandle) -> Generator[None]:
+        """Let a worker meet a fault, and stand before it says so; the fault has gone then."""
+        stage.connection.execute("ALTER TABLE places RENAME TO elsewhere")
+        with standing("fault.met", step_of(stage, execution)):
+            stage.connection.execute("ALTER TABLE elsewhere RENAME TO places")
+            yield
+
+    def test_a_plan_is_not_failed(self, stage: Stage) -> None:
+        execution = add_one(stage).submit()
+        with self.failing(stage, execution):
+            stage.ledger.worker().step(execution.id)
+        execution.finish()
+        assert execution.status == "completed"
+        assert "execution.planning_failed" not in topics(stage.connection)
+        assert scores(stage.connection) == {1: RECORDS}
+
+    def test_a_batch_is_not_failed(self, stage: Stage) -> None:
+        execution = planned(stage)
+        with self.failing(stage, execution):
+            stage.ledger.worker().step(execution.id)
+        execution.finish()
+        progress = execution.progress()
+        assert (progress.status, progress.applied, progress.failed) == ("completed", RECORDS, 0)
+        assert scores(stage.connection) == {1: RECORDS}
 
 
 def test_an_undo_that_was_looked_for_before_another_ended(stage: Stage) -> None:

@@ -74,7 +74,7 @@ LOCKS = [
         "workers/preview.sql",
         "WHERE owner = %(id)s FOR UPDATE",
         "WHERE owner = %(id)s",
-        f"{INTEGRATION}/test_confirmation.py",
+        f"{INTEGRATION}/test_row_leases.py",
     ),
     Mutant(
         "lock",
@@ -114,7 +114,7 @@ LOCKS = [
         "workers/schedules.sql",
         "LIMIT 1\nFOR UPDATE SKIP LOCKED",
         "LIMIT 1",
-        f"{INTEGRATION}/test_schedule_queue.py",
+        f"{INTEGRATION}/test_row_leases.py",
     ),
     Mutant(
         "lock",
@@ -122,7 +122,7 @@ LOCKS = [
         "workers/chains.sql",
         "LIMIT 1\nFOR UPDATE OF q SKIP LOCKED",
         "LIMIT 1",
-        f"{INTEGRATION}/test_chain_workers.py",
+        f"{INTEGRATION}/test_row_leases.py",
     ),
     Mutant(
         "lock",
@@ -130,7 +130,7 @@ LOCKS = [
         "workers/inbox.sql",
         "ORDER BY i.ordinal LIMIT 1 FOR UPDATE OF i SKIP LOCKED",
         "ORDER BY i.ordinal LIMIT 1",
-        f"{INTEGRATION}/test_host_transaction.py",
+        f"{INTEGRATION}/test_row_leases.py",
     ),
     Mutant(
         "lock",
@@ -138,7 +138,7 @@ LOCKS = [
         "workers/hooks.sql",
         "FOR UPDATE SKIP LOCKED",
         "",
-        f"{INTEGRATION}/test_hooks.py",
+        f"{INTEGRATION}/test_row_leases.py",
     ),
     Mutant(
         "lock",

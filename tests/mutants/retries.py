@@ -27,7 +27,21 @@ RETRIES = [
             'frozenset({"40001", "40P01", "55P03", "55006", "25P03"',
             'frozenset({"40001", "40P01", "55006", "25P03"',
         ),
-        ("a session that fell silent", '"55006", "25P03", "25P04"})', '"55006", "25P04"})'),
+        (
+            "a session that fell silent",
+            '"55006", "25P03", "25P04", "25006"})',
+            '"55006", "25P04", "25006"})',
+        ),
+        (
+            "a statement that met its time limit for all of a transaction",
+            '"55006", "25P03", "25P04", "25006"})',
+            '"55006", "25P03", "25006"})',
+        ),
+        (
+            "a server that takes no writes",
+            '"55006", "25P03", "25P04", "25006"})',
+            '"55006", "25P03", "25P04"})',
+        ),
         (
             "a connection's loss",
             '_PASSING_CLASSES = ("08", "53", "57", "58")',

@@ -31,6 +31,7 @@ from .unique_keys import mutants_without_a_key
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("domain", "projections", "workers", "ops")
+EVERY = (*LOCKS, *EPOCHS, *RETRIES, *SECOND_LOOKS, *mutants_without_a_key(ROOT))
 LONGEST = 900.0
 """Seconds for the tests of one mutant: one that hangs was noticed too."""
 PASSED, FAILED = 0, 1
@@ -121,15 +122,14 @@ def report(console: Console, found: Sequence[Found]) -> None:
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[list[Mutant], int]:
-    every = [*LOCKS, *EPOCHS, *RETRIES, *SECOND_LOOKS, *mutants_without_a_key(ROOT)]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--kind", nargs="+", choices=sorted({each.kind for each in every}))
+    parser.add_argument("--kind", nargs="+", choices=sorted({each.kind for each in EVERY}))
     parser.add_argument("--match", default="", help="a part of the guard's description")
     parser.add_argument("--jobs", type=int, default=2)
     told = parser.parse_args(arguments)
     chosen = [
         each
-        for each in every
+        for each in EVERY
         if (told.kind is None or each.kind in told.kind) and told.match in each.guard
     ]
     if not chosen:
