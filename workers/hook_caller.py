@@ -16,6 +16,7 @@ from action_ledger.domain.hooks import Hook, HookEvent, Notice, delivery_id
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store
 
+from .backoff import doubled
 from .effect_calls import told
 from .steps import reached
 
@@ -89,7 +90,7 @@ class HookCaller:
         """Keep what was raised, and wait longer each time, never in step with others."""
         log.warning("hook %s failed at attempt %s", row["hook"], row["attempts"], exc_info=error)
         said = " ".join(told(error).split())
-        longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** row["attempts"])
+        longest = doubled(FIRST_DELAY, row["attempts"], longest=LONGEST_DELAY)
         delay = random.uniform(longest / 2, longest)  # noqa: S311 - no secret
         with self._store.transaction() as transaction:
             values = {**row, "error": said[:LONGEST_ERROR], "delay": delay}

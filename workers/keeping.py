@@ -4,6 +4,7 @@ import random
 
 from psycopg import Error
 
+from .backoff import doubled
 from .faults import Scope, scope_of
 
 FIRST_DELAY = 0.1
@@ -22,4 +23,4 @@ def let_pass(error: Exception) -> None:
 
 def delay(attempt: int) -> float:
     """Wait longer each time, and never in step with others."""
-    return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**attempt))  # noqa: S311 - no secret
+    return random.uniform(0, doubled(FIRST_DELAY, attempt, longest=LONGEST_DELAY))  # noqa: S311 - no secret

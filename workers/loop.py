@@ -17,6 +17,7 @@ from action_ledger.projections import tracing
 from action_ledger.projections.store import Store
 
 from .admission import Admission, NotNow
+from .backoff import doubled
 from .claim import Standing, Unit, claim, postpone, standing_of
 from .close import ExecutionClosed, ExecutionHeld
 from .effect_unit import EffectUnit
@@ -284,4 +285,4 @@ class Worker:
 
 def _delay(attempt: int) -> float:
     """Wait longer each time, and never in step with others: exponential, with full jitter."""
-    return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**attempt))  # noqa: S311 - no secret
+    return random.uniform(0, doubled(FIRST_DELAY, attempt, longest=LONGEST_DELAY))  # noqa: S311 - no secret

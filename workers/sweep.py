@@ -16,6 +16,7 @@ from action_ledger.domain.errors import (
     ActionLedgerError,
     AlreadyUndone,
     NothingToUndo,
+    StoreUnavailable,
     UndoInProgress,
 )
 from action_ledger.domain.event import Metadata
@@ -109,6 +110,8 @@ def _roll_back(store: Store, execution_id: UUID) -> int:
         return 0  # another was faster, or a batch is still in somebody's hands: the next look asks again
     except (NothingToUndo, AlreadyUndone):
         return _end_rollback(store, execution_id, error=None)
+    except StoreUnavailable:
+        raise  # of the moment: it says nothing of the undo
     except ActionLedgerError as error:
         return _end_rollback(store, execution_id, error=error.code)
     return 1

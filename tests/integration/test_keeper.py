@@ -14,7 +14,8 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
-from action_ledger.ops import Ledger
+from action_ledger.domain.errors import StoreUnavailable
+from action_ledger.ops import Ledger, Plan
 from action_ledger.workers import sweep as sweeping
 from action_ledger.workers.sweep import sweep
 from tests.invariants import check_invariants
@@ -100,6 +101,49 @@ class TestHeldUpByNothing:
             monkeypatch.undo()
             ledger.execution(bad).finish()
             check_invariants(connection, ledger=ledger, tables=["places"])
+
+    def test_a_chain_that_has_waited_for_hours(
+        self, database_url: str, connection: Connection[DictRow], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings = {**OFTEN, "max_concurrent_executions": 1}
+        with a_ledger(database_url, **settings) as ledger:
+            theirs = ledger.on("places").all().update(note="y").by("user:2").submit()
+            theirs.pause(by="user:2")
+            change = ledger.on("places").all().update(score=0)
+            chain = change.then(ledger.on("places").all().update(score=1)).by("user:2").submit()
+            connection.execute("UPDATE action_ledger.chain_queue SET attempts = 1100")
+            with kept(ledger, caplog):
+                pass
+            theirs.cancel(by="user:2")
+            ledger.service(Plan(name="last", until_idle=True)).run()
+            assert chain.status == "completed"
+            check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def test_a_rollback_that_cannot_be_asked_for_while_the_store_is_away(
+    database_url: str, connection: Connection[DictRow], places: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert places
+    with a_ledger(database_url) as ledger:
+        bad = rolling_back(ledger, connection, 50)
+        lend, lent = ledger.store.transaction, []
+
+        @contextmanager
+        def away_once(**options: Any) -> Generator[Any]:
+            lent.append(options)
+            if len(lent) == 3:  # to look, to read the execution, to ask for its undo
+                raise StoreUnavailable(reason="the database system is starting up")
+            with lend(**options) as transaction:
+                yield transaction
+
+        monkeypatch.setattr(ledger.store, "transaction", away_once)
+        with pytest.raises(StoreUnavailable):
+            sweep(ledger.store, bad)
+        monkeypatch.undo()
+        assert ledger.execution(bad).status == "rolling_back"
+        ledger.execution(bad).finish()
+        assert ledger.execution(bad).status == "rolled_back"
+        check_invariants(connection, ledger=ledger, tables=["places"])
 
 
 def forbid_removal(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
