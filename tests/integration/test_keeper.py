@@ -115,6 +115,7 @@ class TestHeldUpByNothing:
             with kept(ledger, caplog):
                 pass
             theirs.cancel(by="user:2")
+            connection.execute("UPDATE action_ledger.chain_queue SET available_at = '-infinity'")
             ledger.service(Plan(name="last", until_idle=True)).run()
             assert chain.status == "completed"
             check_invariants(connection, ledger=ledger, tables=["places"])
