@@ -25,7 +25,7 @@ from .effect_calls import Answer, Call, Function, compensate_of
 from .effect_ends import end_unit
 from .effect_loop import run_loop
 from .effect_pages import PAGE, Found, Pages
-from .faults import code_of, passes
+from .faults import PATIENT_TRIES, TRIES, code_of, is_waited_out, passes
 from .lease import SQL, Lease, LeaseLost
 from .lease_signals import writes_fenced
 from .steps import reached
@@ -34,8 +34,7 @@ CHUNK = 25
 """Answers that are kept at a time, at most."""
 FLUSH_SECONDS = 1.0
 """How long an answer waits to be kept."""
-TRIES = 10
-PAUSE = 0.2
+PAUSE, LONGEST_PAUSE = 0.2, 2.0
 ASIDE = 60.0
 """Seconds for which a unit is left alone that could not be brought to an end."""
 
@@ -120,7 +119,7 @@ class EffectUnit:
         except LeaseLost:
             raise
         except Exception as fault:
-            if passes(fault):
+            if passes(fault) and not (isinstance(fault, Error) and is_waited_out(fault)):
                 raise
             log.exception("unit %s met a fault that is no record's", self.unit.unit_id)
             return fault
@@ -190,7 +189,13 @@ class EffectUnit:
 
     def _read(self, after: int) -> Callable[[], list[Found]]:
         def read() -> list[Found]:
+            if self._lease.lost.is_set():
+                raise LeaseLost
+            if self._lease.closed.is_set():
+                return []
+            self._lease.beat()
             with self._store.transaction(silence=self._lease.silence) as transaction:
+                transaction.execute(SQL["wait_a_little"], self._lease.values)
                 return self._pages.read(transaction, after)
 
         return read
@@ -239,15 +244,17 @@ class EffectUnit:
 
     def _patiently(self, step: Callable[[], T]) -> T:
         """Try again what passes by itself; the lease is renewed meanwhile, or it is not, and then it is lost."""
-        for tried in range(1, TRIES + 1):
+        waits = faults = 0
+        while True:
             try:
                 return step()
             except (Error, StoreUnavailable) as error:
-                if not passes(error) or tried == TRIES:
+                others = isinstance(error, Error) and is_waited_out(error)
+                waits, faults = waits + others, faults + (not others)
+                if not passes(error) or waits == PATIENT_TRIES or faults == TRIES:
                     raise
                 log.warning("unit %s: %s", self.unit.unit_id, error)
-                time.sleep(PAUSE * tried)
-        raise AssertionError("the last try returns or raises")
+                time.sleep(min(LONGEST_PAUSE, PAUSE * (waits + faults)))
 
     def _leave(self) -> None:
         """On the way out (Ctrl-C): keep what is there, and let others go on at once."""

@@ -4,6 +4,10 @@ UPDATE {work_queue} SET leased_by = %(worker)s, leased_epoch = %(epoch)s, attemp
     leased_until = clock_timestamp() + make_interval(secs => %(seconds)s)
 WHERE unit_id = %(unit_id)s
 
+-- name: wait_a_little
+-- A look at the records waits for the locks of others for a quarter of the lease: it is renewed in between.
+SELECT set_config('lock_timeout', greatest(1, %(seconds)s::float8 * 250)::bigint::text, true)
+
 -- name: renew_lease
 -- Gives no row when another has it by now, or when the unit is done.
 UPDATE {work_queue} w SET leased_until = clock_timestamp() + make_interval(secs => %(seconds)s)

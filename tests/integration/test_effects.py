@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -32,7 +33,7 @@ from tests.dump import assert_at_rest
 from tests.integration.conftest import PLACES
 from tests.invariants import check_invariants
 from tests.mailer import EFFECTS, at_once, calls, letter, lines, send_async
-from tests.services import serving
+from tests.services import open_units, serving
 
 
 @pytest.fixture
@@ -52,6 +53,32 @@ def kept(connection: Connection[DictRow]) -> list[DictRow]:
     return connection.execute(
         "SELECT key[1]::integer AS id, * FROM action_ledger.effect_results ORDER BY owner, position"
     ).fetchall()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_lock_on_the_table_is_waited_out_under_the_lease(
+    database_url: str, connection: Connection[DictRow], places: str, log: Path, *, cancelled: bool
+) -> None:
+    """Longer than more leases than a batch is given up after, with a worker for each of them."""
+    settings = Settings.model_validate({"lease_seconds": 0.5, "poll_seconds": 0.3})
+    with open_ledger(database_url, settings=settings, actions=EFFECTS) as ledger:
+        request = ledger.on(places).all().apply("letter", log=str(log))
+        execution = request.by("user:1").submit()
+        assert ledger.worker().step(execution.id)
+        service = ledger.service(Plan(name="many", concurrency=7))
+        with psycopg.connect(database_url) as other, serving(service):
+            other.execute("LOCK TABLE places IN ACCESS EXCLUSIVE MODE")
+            time.sleep(5)
+            if cancelled:
+                execution.cancel(by="user:1")
+                until(lambda: open_units(connection) == 0, "the batch is left")
+            other.rollback()
+            until(lambda: execution.status != "running", "the end")
+        counts = execution.progress()
+        assert (counts.applied, counts.failed) == ((0, 0) if cancelled else (PLACES, 0))
+        assert set(calls(log).values()) == (set() if cancelled else {1})
+        check_invariants(connection, ledger=ledger, tables=["places"])
 
 
 def test_a_handler_is_called_once_a_record(
