@@ -6,4 +6,4 @@ ENOUGH = 30
 
 def doubled(first: float, attempt: int, *, longest: float) -> float:
     """Give the seconds to wait, at most, after an attempt: ``first`` twice as long each time, and never longer."""
-    return min(longest, first * 2 ** min(attempt, ENOUGH))
+    return min(longest, first * 2.0 ** min(attempt, ENOUGH))
