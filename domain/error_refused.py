@@ -82,6 +82,22 @@ class AlreadyUndone(Refused, code="already_undone"):
         return f"The way back is `action-ledger {word} {self.execution_id}`."
 
 
+class AlreadyRetried(Refused, code="already_retried"):
+    """What is left of execution {execution_id} was tried again already, by {retry_id}."""
+
+    execution_id: UUID | str
+    retry_id: UUID | str
+
+    @property
+    @override
+    def advice(self) -> str:
+        """Name what holds for what is left now."""
+        return (
+            f"What that one left is tried again by `action-ledger retry {self.retry_id}`; to do all of it anew, "
+            f"take it back first, by `action-ledger undo {self.retry_id}`."
+        )
+
+
 class UndoInProgress(
     Refused,
     code="undo_in_progress",

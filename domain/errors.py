@@ -49,6 +49,7 @@ ActionLedgerError
 │   ├── ChainNotFound
 │   ├── ChainClosed
 │   ├── UndoExpired
+│   ├── AlreadyRetried
 │   ├── AlreadyUndone
 │   ├── UndoInProgress
 │   ├── NothingToUndo
@@ -150,6 +151,7 @@ from .error_invalid import (
 from .error_locks import LockNotHeld, RecordsLocked
 from .error_policy import LimitReached, NotAuthorized, TooManyRecords
 from .error_refused import (
+    AlreadyRetried,
     AlreadyUndone,
     ColumnsNotUndoable,
     CommandReused,
@@ -206,6 +208,7 @@ from .error_usage import (
 __all__ = [
     "ActionLedgerError",
     "ActorMissing",
+    "AlreadyRetried",
     "AlreadyUndone",
     "AmbiguousId",
     "AppNotFound",

@@ -15,6 +15,7 @@ from action_ledger.domain.context import Context
 from action_ledger.domain.errors import AmbiguousId, ExecutionNotFound
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store, Transaction
+from action_ledger.workers.retried import standing_retry
 from action_ledger.workers.sources import SQL as WINDOW
 
 from .views import ExecutionView, asked_by, read_standing
@@ -120,6 +121,10 @@ class Details(BaseModel):
     undos: list[UndoView]
     standing: dict[UUID, int]
     """By undo, how many records are taken back by it at the moment; what was done again does not count."""
+    retried: UUID | None = Field(exclude=True)
+    """The retry of what failed, while something of it stands."""
+    gone_on: UUID | None = Field(exclude=True)
+    """The retry of what was not processed, likewise."""
     waiting: Waiting
 
     @property
@@ -182,6 +187,8 @@ def read_details(store: Store, execution_id: UUID) -> Details:
         outcomes = transaction.execute(SQL["outcomes"], owner).fetchall()
         undos = transaction.execute(SQL["undos"], id_).fetchall()
         standing = read_standing(transaction, [execution_id])[execution_id]
+        retried = standing_retry(transaction, execution_id, failed=True, not_processed=False)
+        gone_on = standing_retry(transaction, execution_id, failed=False, not_processed=True)
         waiting = transaction.execute(SQL["waiting"], id_).fetchone()
     body: dict[str, Any] = stored["body"] if stored else {}
     return Details(
@@ -198,6 +205,8 @@ def read_details(store: Store, execution_id: UUID) -> Details:
         outcomes=[OutcomeCount(**count) for count in outcomes],
         undos=[UndoView.of(undo) for undo in undos],
         standing=standing,
+        retried=retried,
+        gone_on=gone_on,
         waiting=Waiting.model_validate(waiting),
     )
 

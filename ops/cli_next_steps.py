@@ -31,9 +31,13 @@ def next_steps(details: Details, execution: ExecutionHandle) -> Iterator[Step]:
         yield Step(CANCEL, ("cancel", view.id), asks=True)
         return
     same = within(details.context)
-    if view.failed:
+    if view.failed and details.retried:
+        yield Step("What failed was tried again", ("show", details.retried))
+    elif view.failed:
         yield Step("Try what failed again", ("retry", view.id, *same), asks=True)
-    if view.pending:
+    if view.pending and details.gone_on:
+        yield Step("What was not processed was done by another", ("show", details.gone_on))
+    elif view.pending:
         again = ("retry", view.id, "--only-not-processed", *same)
         yield Step("Do what was not processed", again, asks=True)
     if view.applied and status is not ExecutionStatus.ROLLED_BACK:

@@ -23,6 +23,7 @@ from .images import (
     value,
 )
 from .keys import keys_checked
+from .retried import require_first
 from .table import Table
 
 SQL = read_blocks("action_ledger.workers", "planner.sql")
@@ -54,6 +55,7 @@ class Cutter:
     ) -> None:
         self._transaction = transaction
         self._table = table
+        self._execution_id = execution_id
         self._values = {"execution_id": execution_id, "batch_size": batch_size}
         self._names = numbered("k", len(table.key))
 
@@ -78,7 +80,8 @@ class Cutter:
             return self._cut(selected, values, owner=owner)
 
     def unfinished(self, selection: Unfinished) -> list[Cut]:
-        """Cut the keys of what another execution over the same table did not get done."""
+        """Cut the keys of what another execution over the same table did not get done. Raises AlreadyRetried."""
+        require_first(self._transaction, selection, but=self._execution_id)
         selected = self._compose(
             "unfinished", arrays=listed(unnested("s.keys", self._table.key)), keys=self._decoded()
         )

@@ -21,6 +21,7 @@ from .claim import SQL as QUEUE
 from .compile import Compiled, Request, check_key, check_request
 from .context import require_same
 from .planner import MOVED_AT_ONCE
+from .retried import require_first
 from .table import Table, reference_of
 
 
@@ -75,3 +76,4 @@ def _check_retry(
     body = Request.model_validate(read_body(transaction, of))
     require_same(context, body.context, subject=of)
     check_key(table, body)
+    require_first(transaction, selection)

@@ -86,14 +86,25 @@ def test_retry(
     ledger.on(places).all().update(score=col("score") + 1000).by("user:1").run()
     connection.execute("ALTER TABLE places DROP CONSTRAINT forbidden")
     assert "action-ledger retry" in cli("show", "last").out
+    first = cli("show", "last", "--json").json["id"]
     said = cli("retry", "last", *BY)
     assert (said.code, "1 record: 1 updated" in said.out) == (0, True)
+    again = cli("show", "last", "--json").json["id"]
+    shown = cli("show", first).out
+    assert "What failed was tried again" in shown
+    assert f"action-ledger show {again}" in shown
+    assert "action-ledger retry" not in shown
+    refused = cli("retry", first, *BY)
+    assert (refused.code, refused.error) == (3, "already_retried")
+    assert f"action-ledger undo {again}" in refused.err
 
 
 def test_retry_of_what_was_not_processed(cli: CommandLine, half: ExecutionHandle) -> None:
     half.cancel(by="user:1")
     said = cli("retry", half.id, "--only-not-processed", *BY, "--json")
     assert said.json["applied"] == 70
+    assert "--only-not-processed" not in cli("show", half.id).out
+    assert cli("retry", half.id, "--only-not-processed", *BY).error == "already_retried"
     undo = half.undo(by="user:1").run()
     wrong = cli("retry", undo.id, *BY)
     assert (wrong.code, wrong.error) == (2, "invalid_parameters")

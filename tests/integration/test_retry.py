@@ -6,9 +6,14 @@ from psycopg.errors import QueryCanceled
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
-from action_ledger.domain.errors import ExecutionNotEnded, InvalidParameters, InvalidValue
+from action_ledger.domain.errors import (
+    AlreadyRetried,
+    ExecutionNotEnded,
+    InvalidParameters,
+    InvalidValue,
+)
 from action_ledger.domain.selection import Unfinished
-from action_ledger.ops import Ledger
+from action_ledger.ops import ExecutionHandle, Ledger
 from tests.crash.harness import until
 from tests.integration.conftest import PLACES
 from tests.integration.test_steering import changed, submitted
@@ -135,3 +140,75 @@ class TestRefusals:
         first = ledger.on(places).keys([1]).update(note="x").by("user:1").run()
         with pytest.raises(InvalidParameters, match="gated"):
             first.retry(by="user:1").streaming().run()
+
+
+class TestTwice:
+    """What a retry has done is not done once more: the change may be one that adds up."""
+
+    @pytest.fixture
+    def first(
+        self, ledger: Ledger, forbidden: str, connection: Connection[DictRow]
+    ) -> ExecutionHandle:
+        """Fail three records, of which one may be changed after that."""
+        first = ledger.on(forbidden).all().update(score=col("score") + 1000).by("user:1").run()
+        connection.execute("ALTER TABLE places DROP CONSTRAINT forbidden")
+        connection.execute("ALTER TABLE places ADD CHECK (score NOT IN (1025, 1026))")
+        return first
+
+    def test_refused(
+        self, ledger: Ledger, first: ExecutionHandle, connection: Connection[DictRow]
+    ) -> None:
+        again = first.retry(by="user:1").run()
+        assert (again.progress().applied, again.progress().failed) == (1, 2)
+        with pytest.raises(AlreadyRetried) as refused:
+            first.retry(by="user:1").run()
+        assert refused.value.retry_id == again.id
+        with pytest.raises(AlreadyRetried):
+            first.retry(by="user:1").preview()
+        connection.execute("ALTER TABLE places DROP CONSTRAINT places_score_check")
+        assert again.retry(by="user:1").run().progress().applied == 2
+        assert again.undo(by="user:1").run().progress().applied == 1
+        with pytest.raises(AlreadyRetried):
+            first.retry(by="user:1").run()
+        assert changed(connection) == PLACES - 1
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+    def test_not_after_one_that_did_nothing_or_was_taken_back(
+        self, first: ExecutionHandle, connection: Connection[DictRow]
+    ) -> None:
+        with_rule = first.retry(by="user:1").submit()
+        with_rule.cancel(by="user:1")
+        again = first.retry(by="user:1").run()
+        undo = again.undo(by="user:1").run()
+        connection.execute("ALTER TABLE places DROP CONSTRAINT places_score_check")
+        redo = undo.redo(by="user:1").run()
+        with pytest.raises(AlreadyRetried):
+            first.retry(by="user:1").run()
+        redo.redo(by="user:1").run()
+        assert first.retry(by="user:1").run().progress().applied == 3
+        assert changed(connection) == PLACES
+
+    def test_others_of_its_records_are_another_matter(
+        self, ledger: Ledger, forbidden: str, connection: Connection[DictRow]
+    ) -> None:
+        request = ledger.on(forbidden).all().update(score=col("score") + 1000).by("user:1")
+        first = request.batch_size(10).on_failure("stop").run()
+        connection.execute("ALTER TABLE places DROP CONSTRAINT forbidden")
+        assert first.retry(by="user:1").run().progress().applied == 1
+        rest = first.retry(by="user:1", failed=False, not_processed=True).run()
+        assert rest.progress().applied == 80
+        with pytest.raises(AlreadyRetried):
+            first.retry(by="user:1", not_processed=True).run()
+        assert changed(connection) == PLACES
+
+    def test_who_waited_for_the_other_finds_nothing_left(
+        self, ledger: Ledger, first: ExecutionHandle, connection: Connection[DictRow]
+    ) -> None:
+        one, two = (first.retry(by="user:1").on_locked("wait").submit() for _ in range(2))
+        worker = ledger.worker()
+        worker.finish(one.id)
+        worker.finish(two.id)
+        assert (one.status, two.status) == ("completed", "failed")
+        assert two.row()["error"] == "already_retried"
+        assert changed(connection) == PLACES - 2
+        check_invariants(connection, ledger=ledger, tables=["places"])
