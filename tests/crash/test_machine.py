@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from psycopg.rows import dict_row
 
 from action_ledger.domain.columns import col
-from action_ledger.domain.errors import RecordsLocked, Refused
+from action_ledger.domain.errors import AlreadyRetried, RecordsLocked, Refused
 from action_ledger.ops import open_ledger
 from action_ledger.ops.handles import ExecutionHandle
 from action_ledger.workers.steps import strike
@@ -169,7 +169,12 @@ class Machine(RuleBasedStateMachine):
         left = {int(outcome.key[0]) for outcome in did.handle.not_processed()}
         assert left <= did.pending
         request = did.handle.retry(by="user:2", not_processed=True).on_locked("wait")
-        self.add(self.attempt(at, request.submit), left, ROWS)
+        try:
+            handle = self.attempt(at, request.submit)
+        except AlreadyRetried:
+            assert any(one.handle.row()["retry_of"] == did.handle.id for one in self.world.did)
+            return
+        self.add(handle, left, ROWS)
 
     # ---- work
 
@@ -221,7 +226,10 @@ class Machine(RuleBasedStateMachine):
             progress = did.handle.progress()
             assert progress.applied == did.applied
             assert progress.applied + progress.pending + progress.skipped == progress.total
-            if progress.total_final and progress.status != "cancelled":
+            if progress.status == "failed":  # it waited for another retry, which has done it
+                assert did.handle.row()["error"] == "already_retried"
+                assert progress.total == 0
+            elif progress.total_final and progress.status != "cancelled":
                 assert progress.total == len(did.keys)
 
     def teardown(self) -> None:

@@ -110,6 +110,22 @@ class TestMake:
         assert (said.code, said.error) == (2, error)
         assert not connection.execute("SELECT FROM action_ledger.stored_events").fetchall()
 
+    def test_pace_and_policy_are_those_of_its_runs(self, cli: CommandLine, ledger: Ledger) -> None:
+        policy = ("--on-failure", "rollback", "--max-failures", 3, "--max-failure-ratio", 0.5)
+        pace = ("--rate", 900, "--concurrency", 2, "--adaptive", 1)
+        update = ("schedule", "places", "update", "--all", "--set", "note=x", *DAILY, *BY)
+        id_ = cli(*update, *policy, *pace, "--json").json["id"]
+        assert cli("schedules", "run-now", id_, *BY).code == 0
+        (execution,) = ledger.executions()
+        row = ledger.execution(execution.id).row()
+        assert (row["on_failure"], row["max_failures"], row["max_failure_ratio"]) == (
+            "rollback", 3, 0.5,
+        )  # fmt: skip
+        assert (row["rate"], row["concurrency"]) == (900, 2)
+        wrong = cli(*update, "--max-failures", 3)
+        assert (wrong.code, wrong.error) == (2, "invalid_parameters")
+        assert "--max-failures" in wrong.err
+
     def test_keys_from_a_file(self, cli: CommandLine) -> None:
         said = cli(
             "schedule", "places", "update", "--keys-file", "-", "--set", "note=x", *DAILY, *BY, "--json",
