@@ -26,6 +26,8 @@ def list_workers(terminal: Terminal, found: list[WorkerView]) -> None:
     rows = (
         (
             view.name,
+            f"{view.host}, {view.pid}",
+            view.version,
             Text(view.state, STYLES.get(view.state, "")),
             "every queue" if view.queues is None else ", ".join(view.queues),
             view.concurrency,
@@ -36,7 +38,10 @@ def list_workers(terminal: Terminal, found: list[WorkerView]) -> None:
         )
         for view in found
     )
-    headers = ("NAME", "STATE", "QUEUES", "AT ONCE", "UNITS", "SINCE", "HEARD OF", "IN HAND")
+    headers = (
+        *("NAME", "HOST, PID", "VERSION", "STATE", "QUEUES", "AT ONCE"),
+        *("UNITS", "SINCE", "HEARD OF", "IN HAND"),
+    )
     terminal.table(headers, rows, right=("AT ONCE", "UNITS"), whole=("STATE", "SINCE"))
 
 

@@ -75,6 +75,8 @@ class TestRoster:
                 assert (view["name"], view["state"], view["queues"]) == ("one", "working", None)
                 assert view["units"][0]["execution_id"] == str(execution.id)
                 shown = cli("workers").out
+                assert f"{view['host']}, {view['pid']}" in shown, "a lost one is to be found"
+                assert view["version"] in shown
                 assert "working" in shown
                 assert f"batch 1 of …{str(execution.id)[-8:]}" in shown
             until(lambda: execution.status == "completed")
