@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from .cli_terminal import BAD, GOOD, QUIET, Terminal, ago, moment
+from .cli_terminal import BAD, GOOD, QUIET, Terminal, ago, clean, moment
 from .roster import UnitInHand, WorkerState, WorkerView
 
 SHORT_ID = 8
@@ -16,20 +16,24 @@ STYLES = {
 
 
 def list_workers(terminal: Terminal, found: list[WorkerView]) -> None:
-    """List workers, each with what it had in hand at its last heartbeat."""
+    """List workers, each with what it had in hand at its last heartbeat; on a narrow terminal a few lines each."""
     if terminal.as_json:
         terminal.give(found)
         return
     if not found:
         terminal.say("No worker is there. Start one with: action-ledger worker")
         return
+    if terminal.narrow:
+        for view in found:
+            _tell(terminal, view)
+        return
     rows = (
         (
             view.name,
             f"{view.host}, {view.pid}",
             view.version,
-            Text(view.state, STYLES.get(view.state, "")),
-            "every queue" if view.queues is None else ", ".join(view.queues),
+            _state(view),
+            _queues(view),
             view.concurrency,
             view.units_done,
             moment(view.started_at),
@@ -43,6 +47,25 @@ def list_workers(terminal: Terminal, found: list[WorkerView]) -> None:
         *("UNITS", "SINCE", "HEARD OF", "IN HAND"),
     )
     terminal.table(headers, rows, right=("AT ONCE", "UNITS"), whole=("STATE", "SINCE"))
+
+
+def _tell(terminal: Terminal, view: WorkerView) -> None:
+    """Tell of one worker in a few lines, where a table would break every word."""
+    terminal.say(Text.assemble(clean(view.name), "  ", _state(view)))
+    terminal.say(
+        f"  {view.host}, {view.pid}, with {view.version}: {_queues(view)}, {view.concurrency} at once"
+    )
+    since, heard = moment(view.started_at), ago(view.heartbeat_at)
+    terminal.say(f"  {view.units_done:,} units since {since}, heard of {heard}")
+    terminal.say(f"  in hand: {'; '.join(_units(view)) or 'nothing'}")
+
+
+def _state(view: WorkerView) -> Text:
+    return Text(view.state, STYLES.get(view.state, ""))
+
+
+def _queues(view: WorkerView) -> str:
+    return "every queue" if view.queues is None else ", ".join(view.queues)
 
 
 def _units(view: WorkerView) -> Iterator[str]:

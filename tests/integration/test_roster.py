@@ -77,6 +77,8 @@ class TestRoster:
                 shown = cli("workers").out
                 assert f"{view['host']}, {view['pid']}" in shown, "a lost one is to be found"
                 assert view["version"] in shown
+                narrow = cli("workers", COLUMNS="80", FORCE_COLOR="1", TTY_COMPATIBLE="1").out
+                assert f"in hand: batch 1 of …{str(execution.id)[-8:]}" in narrow
                 assert "working" in shown
                 assert f"batch 1 of …{str(execution.id)[-8:]}" in shown
             until(lambda: execution.status == "completed")
