@@ -13,6 +13,7 @@ from .blockers import Blocker, read_blockers
 from .cli_bars import watching
 from .cli_cards import show_result
 from .cli_exit_codes import ExitCode
+from .cli_hints import Step, within
 from .cli_lookup import find, read_details
 from .cli_running import run_request
 from .cli_silence import Silence
@@ -128,9 +129,15 @@ def retry_execution(
     request = execution.retry(by=by, reason=reason, failed=failed, not_processed=not_processed)
     if settings is not None or role is not None:
         request = request.context(settings, role=role)
-    return run_request(
+    counts = execution.progress()
+    code = run_request(
         ledger, terminal, request, workers=workers, submit=submit, confirmed=confirmed
     )
+    if counts.pending and not counts.failed and not not_processed:
+        again = ("retry", str(execution.id), "--only-not-processed", *within(execution.context))
+        left = f"{counts.pending:,} records of {execution.id} were not processed"
+        terminal.steps([Step(f"None had failed; {left}. Do those", again, asks=True)])
+    return code
 
 
 def _execution(ledger: Ledger, given: str, verb: str) -> str:

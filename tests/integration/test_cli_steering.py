@@ -101,6 +101,10 @@ def test_retry(
 
 def test_retry_of_what_was_not_processed(cli: CommandLine, half: ExecutionHandle) -> None:
     half.cancel(by="user:1")
+    nothing = " ".join(cli("retry", half.id, *BY).out.split())
+    assert "nothing to do" in nothing
+    assert f"None had failed; 70 records of {half.id} were not processed. Do those:" in nothing
+    assert f"action-ledger retry {half.id} --only-not-processed" in nothing
     said = cli("retry", half.id, "--only-not-processed", *BY, "--json")
     assert said.json["applied"] == 70
     assert "--only-not-processed" not in cli("show", half.id).out
