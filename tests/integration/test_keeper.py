@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -100,6 +101,25 @@ class TestHeldUpByNothing:
             assert f"execution {bad} cannot be swept up (roll_back)" in caplog.text
             monkeypatch.undo()
             ledger.execution(bad).finish()
+            check_invariants(connection, ledger=ledger, tables=["places"])
+
+    def test_a_command_on_a_table_that_somebody_alters(
+        self, database_url: str, connection: Connection[DictRow], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        connection.execute("CREATE TABLE altered (id bigint PRIMARY KEY, note text)")
+        with (
+            a_ledger(database_url, **OFTEN) as ledger,
+            psycopg.connect(database_url) as host,
+            psycopg.connect(database_url) as alters,
+        ):
+            alters.execute("LOCK TABLE altered IN ACCESS EXCLUSIVE MODE")
+            for table in ("altered", "places"):
+                ledger.within(host).on(table).all().update(note="y").by("user:1").submit()
+            host.commit()
+            with kept(ledger, caplog):
+                until(lambda: [one.status for one in ledger.executions()] == ["completed"])
+                alters.rollback()
+                until(lambda: len(ledger.executions(status="completed")) >= 2)
             check_invariants(connection, ledger=ledger, tables=["places"])
 
     def test_a_chain_that_has_waited_for_hours(
