@@ -1,7 +1,7 @@
 """Undo of some columns alone: the rest is left, is no conflict, and can be taken back later; never anything twice."""
 
 import pytest
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
@@ -13,39 +13,13 @@ from action_ledger.domain.errors import (
     UnknownColumn,
 )
 from action_ledger.ops import Ledger
-from action_ledger.ops.handles import ExecutionHandle, UndoHandle
+from action_ledger.ops.handles import ExecutionHandle
 from tests.dump import dump_ledger
 from tests.exact import dump, run
 from tests.invariants import check_invariants
-
-TABLE = sql.Identifier("public", "items")
-NAME = "public.items"
+from tests.items import NAME, TABLE, numbers
 
 pytestmark = pytest.mark.every_postgres
-
-
-@pytest.fixture
-def items(connection: Connection[DictRow]) -> Connection[DictRow]:
-    """Items 1 to 12."""
-    run(
-        connection,
-        "CREATE TABLE items (id int PRIMARY KEY, status text NOT NULL, price numeric, note text, other text)",
-        "INSERT INTO items SELECT i, 'new', 1.0, 'n' || i, 'x' FROM generate_series(1, 12) i",
-    )
-    return connection
-
-
-@pytest.fixture
-def done(ledger: Ledger, items: Connection[DictRow]) -> ExecutionHandle:
-    """An update of three columns of all items, in batches of 5."""
-    assert items is not None
-    request = ledger.on(NAME).all().update(status="old", price=2, note=None)
-    return request.by("tester").batch_size(5).run()
-
-
-def numbers(undo: UndoHandle) -> tuple[int, int, int]:
-    counts = undo.progress()
-    return counts.applied, counts.skipped, counts.failed
 
 
 def row(connection: Connection[DictRow], id_: int) -> tuple[str | None, ...]:
