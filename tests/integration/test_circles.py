@@ -1,6 +1,7 @@
 """Rows that refer to each other in a circle come back together, since none of them can come first."""
 
 import time
+from collections import Counter
 
 import pytest
 from psycopg import Connection, sql
@@ -118,7 +119,7 @@ def test_who_is_refused_for_another_row_of_the_circle_is_told_of_that(
         "SELECT convert_from(state, 'UTF8')::json -> 'sqlstates' AS codes FROM action_ledger.stored_events"
         " WHERE topic = 'batch.compensated'"
     ).fetchall()
-    assert told["codes"] == {"23514": 2}
+    assert told["codes"] == Counter(one.sqlstate for one in undo.failures())
     check_invariants(people, ledger=ledger, tables=TABLES)
     run(people, "ALTER TABLE homes DROP CONSTRAINT closed")
     assert execution.undo(by="t").run().progress().applied == 2
