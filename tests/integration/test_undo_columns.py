@@ -1,5 +1,7 @@
 """Undo of some columns alone: the rest is left, is no conflict, and can be taken back later; never anything twice."""
 
+from typing import LiteralString
+
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -9,6 +11,7 @@ from action_ledger.domain.errors import (
     AlreadyUndone,
     ColumnsNotUndoable,
     InvalidParameters,
+    SchemaDrift,
     UndoConflicts,
     UnknownColumn,
 )
@@ -162,6 +165,39 @@ def test_what_triggers_write_is_left(ledger: Ledger, items: Connection[DictRow])
     assert row(items, 1) == ("new", "1.0", "n1+++", "x")
     assert rest.excepted == ["note"]
     check_invariants(items, tables=[NAME])
+
+
+@pytest.mark.parametrize("triggers", [False, True])
+@pytest.mark.parametrize(
+    "drift", ["ALTER TABLE items DROP price", "ALTER TABLE items ALTER price TYPE float8"]
+)
+def test_a_column_that_is_not_asked_for_may_be_gone(
+    ledger: Ledger, items: Connection[DictRow], *, drift: LiteralString, triggers: bool
+) -> None:
+    if triggers:  # then whole rows are captured
+        run(
+            items,
+            "CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN NEW.other = NEW.other || '+'; RETURN NEW; END$$",
+            "CREATE TRIGGER stamp BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION stamp()",
+        )
+    request = ledger.on(NAME).all().update(status="old", price=2, note=None)
+    done = request.by("tester").batch_size(5).run()
+    run(items, drift)
+    undo = done.undo(by="tester").columns("status", "note")
+    assert (undo.preview().tally.applied, {*undo.preview().columns}) == (12, {"status", "note"})
+    undone = undo.run()
+    assert numbers(undone) == (12, 0, 0)
+    read = "SELECT DISTINCT status, note = 'n' || id AS note FROM items"
+    assert items.execute(read).fetchall() == [{"status": "new", "note": True}]
+    redo = undone.redo(by="tester").run()
+    assert numbers(redo) == (12, 0, 0)
+    assert items.execute(read).fetchall() == [{"status": "old", "note": None}]
+    with pytest.raises(SchemaDrift, match="price"):
+        done.undo(by="tester").run()
+    merged = done.undo(by="tester").columns("note").on_conflict("merge").keys([1, 2]).run()
+    assert numbers(merged) == (2, 0, 0)
+    check_invariants(items)  # its images are of columns that are not there
 
 
 def test_an_odd_name(ledger: Ledger, connection: Connection[DictRow]) -> None:
