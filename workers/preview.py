@@ -29,7 +29,7 @@ from .cutter import Cut, Cutter
 from .images import aliases, columns_of, listed, numbered, same_key
 from .planned import planned_keys
 from .planner import cut_selection, whole_size
-from .previewed import Note, Preview, PreviewLimits
+from .previewed import Note, Preview, PreviewLimits, extent
 from .rehearsal import planning_of, rehearse
 from .request_body import body_of
 from .steps import reached
@@ -143,12 +143,8 @@ class _Look:
 
     def _notes(self, trial: Trial, *, exact: bool) -> Iterator[Note]:
         table, kind = self._change.table, self._change.kind
-        if self._effect:
-            yield Note.EFFECT
-        elif trial.held is not None:
-            yield Note.HELD
-        elif not exact:
-            yield Note.SAMPLE if trial.tried else Note.KEYS
+        held = trial.held is not None
+        yield from extent(effect=self._effect, held=held, exact=exact, tried=trial.tried)
         if trial.stopped:
             yield Note.STOPS
         if trial.tried and (table.may_swallow(kind) or table.may_follow(kind) or trial.along):

@@ -20,7 +20,7 @@ from action_ledger.projections.store import Store, Transaction
 from .catalog import read_for_change
 from .compensator import compensate_batch
 from .in_the_way import HELD, Held, look_in_the_way
-from .previewed import Note, PreviewLimits
+from .previewed import Note, PreviewLimits, extent
 from .rehearsal import planning_of, rehearse
 from .sources import SQL as UNDO
 from .sources import find_sources
@@ -174,12 +174,8 @@ class _Look:
         )
 
     def _notes(self, plan: Plan, tally: Tally, held: Held | None, *, exact: bool) -> Iterator[Note]:
-        if plan.effect:
-            yield Note.EFFECT
-        elif held is not None:
-            yield Note.HELD
-        elif not exact:
-            yield Note.SAMPLE if tally.processed else Note.KEYS
+        is_held = held is not None
+        yield from extent(effect=plan.effect, held=is_held, exact=exact, tried=tally.processed)
         if tally.processed and (plan.table.writes or plan.table.followed):
             yield Note.SEQUENCES
 
