@@ -10,7 +10,7 @@ from action_ledger.domain.errors import ExecutionNotFound
 from .blockers import blockers_of, read_unrecorded
 from .cli_cards import past_tense, show_execution
 from .cli_inbox_list import show_in_inbox
-from .cli_lookup import Details, find, read_details
+from .cli_lookup import LAST, Details, find, read_details
 from .cli_outcome_tables import change_rows
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, moment, short_moment, state
 from .cli_undoing import show_undo, undo_as_json
@@ -90,12 +90,12 @@ def show_job(ledger: Ledger, terminal: Terminal, given: str, *, limit: int) -> N
 
 
 def _show_unrecorded(ledger: Ledger, terminal: Terminal, given: str) -> bool:
-    """Show work of which nothing is recorded yet, by the beginning or the end of its id; False when there is none."""
+    """Show work of which nothing is recorded yet, by its id, a part of that, or ``last``; False when there is none."""
     text = given.strip().lower()
     found = [
         job
         for job in read_unrecorded(ledger.store)
-        if str(job.id).startswith(text) or str(job.id).endswith(text)
+        if text == LAST or str(job.id).startswith(text) or str(job.id).endswith(text)
     ]
     if terminal.as_json and found:
         terminal.give({"status": "at work", **found[0]._asdict()})

@@ -69,7 +69,7 @@ def test_what_is_not_recorded_yet_is_listed_and_shown(cli: CommandLine, database
         assert found
         assert cli("executions", "--json").json == []
         assert "No execution is like that" in cli("executions", "--actor", "user:42").out
-        for given in (found[0], found[0][-8:]):
+        for given in (found[0], found[0][-8:], "last"):
             assert f"waits for a row lock held by pid {pid} (psql, user " in cli("show", given).out
         shown = cli("show", found[0], "--json").json
         assert (shown["id"], shown["status"]) == (found[0], "at work")
