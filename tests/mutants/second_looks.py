@@ -66,4 +66,12 @@ SECOND_LOOKS = [
         '    return []\n    statement = _statement(transaction, claim, "contenders")',
         f"{INTEGRATION}/test_locks.py",
     ),
+    Mutant(
+        "second look",
+        "a retry that has waited for another asks whether that one has done it",
+        "workers/cutter.py",
+        "        require_first(self._transaction, selection, but=self._execution_id)\n",
+        "",
+        f"{INTEGRATION}/test_retry.py",
+    ),
 ]
