@@ -28,6 +28,7 @@ from .actors import said_of
 from .claim import is_known
 from .faults import UNEXPECTED, code_of, message_of, passes, tries_of
 from .keeping import ASIDE, TABLE_WAIT_MS, delay, let_pass
+from .patience import wait_at_most
 from .request_body import is_same_request
 from .steps import reached
 
@@ -63,8 +64,7 @@ class Inbox:
                 row = found.fetchone()
                 if row is not None:
                     reached("inbox.claimed")
-                    wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
-                    transaction.execute(SQL["wait_at_most"], wait)
+                    wait_at_most(transaction, TABLE_WAIT_MS)
                     self._take_in(transaction, row)
                     reached("inbox.before_commit")
         except StoreUnavailable:

@@ -13,10 +13,6 @@ ORDER BY i.ordinal LIMIT 1 FOR UPDATE OF i SKIP LOCKED
 -- The row lock once more, in a new transaction; nothing when it is done, or in other hands.
 SELECT FROM {schema}.command_inbox WHERE command_id = %(command_id)s AND rejected_at IS NULL FOR UPDATE SKIP LOCKED
 
--- name: wait_at_most
--- How long a row or a table is waited for in this transaction.
-SELECT set_config('lock_timeout', %(milliseconds)s, true)
-
 -- name: take_out
 DELETE FROM {schema}.command_inbox WHERE command_id = %(command_id)s
 
