@@ -28,7 +28,7 @@ class Running:
     def __getitem__(self, version: int) -> TestServer:
         if version not in self._servers:
             self._servers[version] = self._stack.enter_context(
-                servers.running(version, **servers.UNLOGGED)
+                servers.running(version, servers.in_memory(), **servers.UNLOGGED)
             )
         return self._servers[version]
 
