@@ -55,4 +55,6 @@ def _session(blocker: Blocker) -> str:
     if not blocker.pid:
         return "a prepared transaction"
     known = f"application {blocker.application!r}, user {blocker.login!r}"
-    return f"pid {blocker.pid} ({known}, {blocker.state} for {blocker.seconds or 0:.0f} s)"
+    if blocker.state is not None and blocker.seconds is not None:
+        known += f", {blocker.state} for {blocker.seconds:.0f} s"
+    return f"pid {blocker.pid} ({known})"
