@@ -1,6 +1,7 @@
 """Who is in the way of work under way: sessions that hold locks for which the ledger's own sessions wait."""
 
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -38,6 +39,20 @@ def read_blockers(store: Store, job_id: UUID) -> list[Blocker]:
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["blockers"], {"id": job_id}).fetchall()
     return [Blocker(**row) for row in rows]
+
+
+class Unrecorded(NamedTuple):
+    """A job that a command line is at work on, of which nothing is recorded yet: what fits one batch is when it is done."""
+
+    id: UUID
+    blocked_by: list[Blocker]
+
+
+def read_unrecorded(store: Store) -> list[Unrecorded]:
+    """List such jobs, by the names of sessions; each shows a moment after it began."""
+    with store.transaction() as transaction:
+        rows = transaction.execute(SQL["unrecorded"]).fetchall()
+    return [Unrecorded(row["id"], read_blockers(store, row["id"])) for row in rows]
 
 
 def blockers_of(job: Handle, ended_at: datetime | None) -> list[Blocker]:

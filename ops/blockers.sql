@@ -24,6 +24,15 @@ LEFT JOIN pg_stat_activity b ON b.pid = h.pid
 WHERE NOT EXISTS (SELECT FROM waiting o WHERE o.pid = h.pid)
 ORDER BY h.pid, w.pid
 
+-- name: unrecorded
+-- Jobs that a process works on and looks on beside, of which nothing is recorded yet.
+SELECT DISTINCT j.id FROM pg_stat_activity a CROSS JOIN LATERAL (SELECT substring(
+    a.application_name FROM '^action-ledger run ([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})$')::uuid AS id) j
+WHERE a.datname = current_database() AND j.id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM {executions} e WHERE e.execution_id = j.id)
+    AND NOT EXISTS (SELECT FROM {undos} u WHERE u.undo_id = j.id)
+ORDER BY j.id
+
 -- name: looked_on
 -- Whether a process that works on a job looks on beside it: see cli_lookout.py.
 SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = %(name)s LIMIT 1

@@ -35,6 +35,3 @@ SELECT chain_id AS id FROM {chains} ORDER BY requested_at DESC, chain_id DESC LI
 SELECT chain_id AS id FROM {chains}
 WHERE chain_id::text LIKE %(given)s || '%%' OR chain_id::text LIKE '%%' || %(given)s
 ORDER BY requested_at DESC LIMIT %(limit)s
-
--- name: reason
-SELECT body ->> 'reason' AS reason FROM {schema}.request_bodies WHERE owner = %(id)s

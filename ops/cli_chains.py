@@ -18,12 +18,13 @@ from action_ledger.domain.errors import (
 )
 from action_ledger.domain.findings import wrong_fields
 from action_ledger.workers.chain_move import STEP_FAILED
+from action_ledger.workers.open_chain import ChainBody
 
 from .chain_handles import ChainHandle
 from .chain_views import SQL, ChainStepView, ChainView
 from .checks import check_actor
 from .cli_exit_codes import ExitCode
-from .cli_hints import Step
+from .cli_hints import Step, within
 from .cli_lookup import find_row
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, state
 from .cli_wanted import read_json
@@ -105,19 +106,18 @@ def show_chain(terminal: Terminal, handle: ChainHandle) -> None:
     """Show a chain and its steps."""
     view, steps = handle.view(), handle.steps()
     with handle.ledger.store.transaction() as transaction:
-        reason = transaction.execute(SQL["reason"], {"id": handle.id}).fetchone()
+        body = ChainBody.read(transaction, handle.id)
         trying = transaction.execute(SQL["trying"], {"id": handle.id}).fetchone()
-    why = reason["reason"] if reason else None
     broke = next((step for step in reversed(steps) if _broke(step)), None)
     if terminal.as_json:
-        found = {**view.model_dump(mode="json"), "reason": why, "trying": trying}
+        found = {**view.model_dump(mode="json"), "reason": body.reason, "trying": trying}
         terminal.give({**found, "step_list": steps})
         return
     terminal.say(Text.assemble(("Chain ", "bold"), str(view.id), "  ", state(view.status)))
     terminal.facts(
         (
             ("asked for by", view.actor),
-            ("reason", why),
+            ("reason", body.reason),
             ("steps", _progress(view)),
             ("error", None if view.error is None else _cause(handle.ledger, view.error, broke)),
             ("not taken back", many(view.kept_back, "record") if view.kept_back else None),
@@ -140,6 +140,9 @@ def show_chain(terminal: Terminal, handle: ChainHandle) -> None:
     if view.error is not None and broke is not None and broke.total is not None:
         see = f"See what came of step {broke.number}, and how to go on with it"
         terminal.steps([Step(see, ("show", broke.execution_id))])
+    if view.status == ChainStatus.FAILED and any(step.applied for step in steps):
+        undo = ("chains", "undo", view.id, *within(body.context))
+        terminal.steps([Step("Take back what its steps did", undo, asks=True)])
 
 
 def steer(

@@ -36,7 +36,7 @@ def executions(
     with state.ledger() as ledger:
         found = ledger.executions(status=status, actor=actor, table=table, limit=limit)
         chosen = any(option is not None for option in (status, actor, table))
-        list_executions(state.terminal(), found, chosen=chosen)
+        list_executions(ledger, state.terminal(), found, chosen=chosen)
 
 
 def show(

@@ -7,13 +7,14 @@ from rich.text import Text
 
 from action_ledger.domain.errors import ExecutionNotFound
 
-from .blockers import blockers_of
+from .blockers import blockers_of, read_unrecorded
 from .cli_cards import past_tense, show_execution
 from .cli_inbox_list import show_in_inbox
-from .cli_lookup import Details, find, read_details
+from .cli_lookup import LAST, Details, find, read_details
 from .cli_outcome_tables import change_rows
 from .cli_terminal import BAD, QUIET, WARN, Terminal, ago, clean, many, moment, short_moment, state
 from .cli_undoing import show_undo, undo_as_json
+from .cli_waits import show_unrecorded
 from .cli_wanted import parse_key
 from .handles import ExecutionHandle, UndoHandle
 from .history import HistoryEntry
@@ -23,15 +24,22 @@ from .views import AuditEntry, ExecutionView
 SHORT_ID = 8
 
 
-def list_executions(terminal: Terminal, found: list[ExecutionView], *, chosen: bool) -> None:
+def list_executions(
+    ledger: Ledger, terminal: Terminal, found: list[ExecutionView], *, chosen: bool
+) -> None:
     """List executions: on a narrow terminal two lines each, so that no id is cut; else one.
 
-    ``chosen`` says that only some were asked for.
+    ``chosen`` says that only some were asked for. If not, work of which nothing is recorded yet comes first.
     """
     if terminal.as_json:
         terminal.give(found)
-    elif not found and chosen:
+        return
+    unrecorded = [] if chosen else read_unrecorded(ledger.store)
+    show_unrecorded(terminal, unrecorded)
+    if not found and chosen:
         terminal.say("No execution is like that.")
+    elif not found and unrecorded:
+        return
     elif not found:
         terminal.say("Nothing was done yet. Begin with: action-ledger run --help")
     elif terminal.narrow:
@@ -64,7 +72,7 @@ def show_job(ledger: Ledger, terminal: Terminal, given: str, *, limit: int) -> N
     try:
         found = find(ledger.store, given)
     except ExecutionNotFound:
-        if show_in_inbox(ledger, terminal, given):
+        if show_in_inbox(ledger, terminal, given) or _show_unrecorded(ledger, terminal, given):
             return
         raise
     if found.kind != "execution":
@@ -79,6 +87,21 @@ def show_job(ledger: Ledger, terminal: Terminal, given: str, *, limit: int) -> N
         terminal.give(_as_json(details, execution, limit))
     else:
         show_execution(terminal, details, execution, limit=limit)
+
+
+def _show_unrecorded(ledger: Ledger, terminal: Terminal, given: str) -> bool:
+    """Show work of which nothing is recorded yet, by its id, a part of that, or ``last``; False when there is none."""
+    text = given.strip().lower()
+    found = [
+        job
+        for job in read_unrecorded(ledger.store)
+        if text == LAST or str(job.id).startswith(text) or str(job.id).endswith(text)
+    ]
+    if terminal.as_json and found:
+        terminal.give({"status": "at work", **found[0]._asdict()})
+    else:
+        show_unrecorded(terminal, found)
+    return bool(found)
 
 
 def list_audit(

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
-from .blockers import Blocker
+from rich.text import Text
+
+from .blockers import Blocker, Unrecorded
 from .cli_terminal import WARN, Terminal, clean, duration
 
 
@@ -16,6 +18,14 @@ def show_waits(terminal: Terminal, blockers: Iterable[Blocker]) -> None:
     """Show that, if there is somebody."""
     if text := waits_text(blockers):
         terminal.say(f"  {text}", WARN)
+
+
+def show_unrecorded(terminal: Terminal, found: Iterable[Unrecorded]) -> None:
+    """Show work of which nothing is recorded yet, and for whom it waits."""
+    for job in found:
+        terminal.say(Text.assemble(str(job.id), "  ", ("at work", WARN)))
+        terminal.say("  not recorded yet: what fits one batch is recorded when it is done")
+        show_waits(terminal, job.blocked_by)
 
 
 def _session(blocker: Blocker) -> str:

@@ -88,7 +88,10 @@ class Exports:
         """
         days = self._settings.export_retention_days if days is None else days
         actor = None if by is None else Actor.model_validate(by)
-        return clean_exports(self._store, seconds=days * DAY, actor=actor, dry_run=dry_run)
+        cleaning = clean_exports(self._store, seconds=days * DAY, actor=actor, dry_run=dry_run)
+        if cleaning.faults:
+            raise next(iter(cleaning.faults.values()))
+        return cleaning.files
 
 
 def read_export(store: Store, execution_id: UUID) -> ExportView:

@@ -122,7 +122,7 @@ def in_memory() -> Path | None:
 
 
 @contextmanager
-def running(version: int, place: Path | None = None, **settings: str) -> Generator[TestServer]:
+def running(version: int, place: Path | None = None, /, **settings: str) -> Generator[TestServer]:
     """Run a server of one version in a temporary directory, with other settings than the usual ones if told.
 
     ``place`` is where that directory is made, if not where temporary files go.

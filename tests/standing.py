@@ -1,4 +1,4 @@
-"""Two who do something at once: the first stands still at a step point while the second is let go on."""
+"""Two who do something at once: one stands still at a step point while the other goes on, or waits for nobody."""
 
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,10 +6,14 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
+from action_ledger.ops import Ledger
+from action_ledger.projections.store import Transaction
 from action_ledger.workers import steps
+from action_ledger.workers.patience import wait_at_most
 
 Act = Callable[[], Any]
 LONGEST = 30
+LONGEST_WAIT_MS = 2_000
 
 
 @contextmanager
@@ -34,3 +38,11 @@ def standing(step: str, act: Act) -> Generator[None]:
         finally:
             go.set()
         done.result(LONGEST)
+
+
+@contextmanager
+def impatient(ledger: Ledger) -> Generator[Transaction]:
+    """Begin a transaction in which a wait for a row is an error."""
+    with ledger.store.transaction() as transaction:
+        wait_at_most(transaction, LONGEST_WAIT_MS)
+        yield transaction

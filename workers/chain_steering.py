@@ -37,6 +37,7 @@ from .bodies import save_body
 from .close import current_execution
 from .context import require_same
 from .open_chain import ChainBody, ChainStory, OpenChain
+from .patience import wait_at_most
 from .steer import SteeringBody, steer
 from .steps import reached
 
@@ -94,7 +95,7 @@ class ChainSteering:
     def _hold(self) -> OpenChain:
         """Take its row; of a chain that has ended, which has none, what the view says, under the append lock."""
         transaction, id_ = self._transaction, {"chain_id": self._command.chain_id}
-        transaction.execute(SQL["wait_at_most"], {"milliseconds": f"{WAIT_MS}ms"})
+        wait_at_most(transaction, WAIT_MS)
         row = transaction.execute(SQL["hold_to_steer"], id_).fetchone()
         if row is not None:
             if isinstance(self._command, UndoChain):

@@ -31,9 +31,5 @@ UPDATE {chain_queue} SET attempts = attempts + 1, last_error = %(error)s,
     available_at = clock_timestamp() + make_interval(secs => %(delay)s)
 WHERE chain_id = %(chain_id)s
 
--- name: wait_at_most
--- How long a row or a table is waited for in this transaction.
-SELECT set_config('lock_timeout', %(milliseconds)s, true)
-
 -- name: chain
 SELECT chain_id, status, version, step, correlation_id FROM {chains} WHERE chain_id = %(chain_id)s

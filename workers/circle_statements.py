@@ -101,6 +101,9 @@ class CircleStatements:
                 for n, group in self._groups.items()
             ),
             roots=listed(roots),
+            first_keys=array_of(
+                [gathered(c, r) for c, r in zip(self._root.key, roots, strict=True)]
+            ),
             kept=listed(self._each(self._keep)),
             results=listed(results),
         )

@@ -5,21 +5,28 @@ one statement, whatever tables they are of: then it makes no difference whether 
 column be null meanwhile. They are kept in the change set just before, and read again after.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from psycopg import Error
 
 from action_ledger.projections.store import Transaction
 
 from .child_statements import still_there
-from .circle_statements import CircleStatements, Group
+from .circle_statements import SQL, CircleStatements, Group
 from .faults import Scope, scope_of, split_reason
 from .order import planned_without
 from .slices import Slices
 from .steps import reached
 from .table import Table
-from .write import ChangedElsewhere, Written
+from .write import ChangedElsewhere, Refusal, Written, refusal_of
 from .writer import Writer
+
+Keys = tuple[str, ...]
+
+WANTING = "23503"
+"""foreign_key_violation: what a row of a circle fails with alone."""
 
 
 class Circles:
@@ -32,16 +39,19 @@ class Circles:
         groups: Sequence[tuple[Group, Writer, Slices]],
         *,
         part: int,
+        refused: dict[Keys, Refusal],
     ) -> None:
         """``root`` is the table of the records; ``part`` is how many parts of change set the owner has already.
 
-        Each group comes with what writes for it, and with what counts for it.
+        Each group comes with what writes for it, and with what counts for it. ``refused`` is to hold what is wrong
+        with records that are left although they want for nothing but each other.
         """
         self._transaction = transaction
         self._groups = dict(enumerate(groups, 1))
         self._statements = CircleStatements(transaction, root, [group for group, _, _ in groups])
         self._choose = self._statements.choose()
         self._owner = groups[0][0].owner.id
+        self._refused = refused
         self.part = part
 
     def close(self, lowest: int = 1, highest: int | None = None) -> None:
@@ -50,10 +60,10 @@ class Circles:
         Where the database refuses it, it is halved down to the one record, which is left: whoever lists the rest
         lists that too. Raises the driver's error when it concerns more than single records.
         """
-        last = highest or 0
+        last, keys = highest or 0, Keys()
         try:
             with self._transaction.savepoint():
-                kept, every = self._keep(lowest, highest)
+                kept, every, keys = self._keep(lowest, highest)
                 last = highest or every
                 if kept:
                     self._insert(kept)
@@ -65,14 +75,19 @@ class Circles:
                 # The upper half first: what goes out of it leaves the numbers of the lower one as they are.
                 self.close(middle + 1, last)
                 self.close(lowest, middle)
+            else:
+                self._refused[keys] = refusal_of(error)
             return
         self.part += len(self._groups)
         for n, written in kept.items():
             _, _, slices = self._groups[n]
             slices.count(written)
 
-    def _keep(self, lowest: int, highest: int | None) -> tuple[dict[int, Written], int]:
-        """Choose rows and keep them as they are about to become; give the number of the last record, too."""
+    def _keep(self, lowest: int, highest: int | None) -> tuple[dict[int, Written], int, Keys]:
+        """Choose rows and keep them as they are about to become.
+
+        Give the number of the last record too, and the key of the first as it would be listed.
+        """
         values = {
             **self._statements.values,
             **{f"part_{n}": self.part + n for n in self._groups},
@@ -87,7 +102,7 @@ class Circles:
             for n in self._groups
             if row[f"records_{n}"]
         }
-        return kept, row["places"] or 0
+        return kept, row["places"] or 0, Keys(row["first_keys"] or ())
 
     def _insert(self, kept: Mapping[int, Written]) -> None:
         """Insert what was kept, and read what became of it."""
@@ -105,6 +120,20 @@ class Circles:
             if (digest := writer.read_again(written.part)) is not None:
                 written.digest, written.inexact = digest, True
         reached("undo.circle_back")
+
+
+def say_why(
+    transaction: Transaction,
+    owner: UUID,
+    refused: Mapping[Keys, Refusal],
+    sqlstates: Counter[str],
+) -> None:
+    """List records with what was wrong in their circle: each alone wanted for the others, and was listed with that."""
+    for keys, refusal in refused.items():
+        values = {"owner": owner, "keys": list(keys), "wanting": WANTING, **refusal._asdict()}
+        told = transaction.execute(SQL["say_why"], values).rowcount
+        sqlstates.update({WANTING: -told, refusal.sqlstate: told})
+    sqlstates += Counter()  # leaves out what none is listed with
 
 
 def _is_of_records(error: Error) -> bool:

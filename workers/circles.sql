@@ -38,8 +38,8 @@ SELECT {group}, q.n, o.source, o.n FROM {left} q LEFT JOIN {others} ON {same} WH
 -- for any of them.
 WITH RECURSIVE {lefts},
 needs (source, n, other, m) AS MATERIALIZED ({needs}),
-every (source, n, place) AS MATERIALIZED (
-    SELECT source, n, dense_rank() OVER (ORDER BY {roots}) FROM ({members}) a (source, n, {roots})
+every (source, n, {roots}, place) AS MATERIALIZED (
+    SELECT source, n, {roots}, dense_rank() OVER (ORDER BY {roots}) FROM ({members}) a (source, n, {roots})
 ),
 lost (source, n) AS (
     SELECT source, n FROM needs WHERE other IS NULL
@@ -53,7 +53,13 @@ closed AS MATERIALIZED (
     SELECT source, n FROM every WHERE (source, n) NOT IN (SELECT source, n FROM lost)
 ),
 {kept}
-SELECT (SELECT max(place) FROM every) AS places, {results}
+SELECT (SELECT max(place) FROM every) AS places,
+    (SELECT {first_keys} FROM (SELECT {roots} FROM every WHERE place = %(lowest)s LIMIT 1) f) AS first_keys, {results}
+
+-- name: say_why
+-- One record that is listed since it wants for another row, with what was wrong before that.
+UPDATE {schema}.record_outcomes SET sqlstate = %(sqlstate)s, constraint_name = %(constraint)s, message = %(message)s
+WHERE owner = %(owner)s AND keys = %(keys)s::text[] AND child_table IS NULL AND sqlstate = %(wanting)s
 
 -- name: insert
 -- The rows of one part.

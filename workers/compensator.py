@@ -18,18 +18,10 @@ from action_ledger.projections.store import Transaction
 
 from .catalog import read_for_change
 from .circle_statements import Group, grouped
-from .circles import Circles
+from .circles import Circles, Keys, say_why
 from .compensation_result import Result
 from .excepted import excepted_columns
-from .images import (
-    aliases,
-    array_of,
-    decoded,
-    gathered,
-    listed,
-    numbered,
-    unnested,
-)
+from .images import aliases, array_of, decoded, gathered, listed, numbered, unnested
 from .inverse import inverse_of
 from .reach import find_reach
 from .reading import Reading
@@ -38,7 +30,7 @@ from .slices import Slices, digest_of, outcomes_digest_of
 from .sources import SQL, Source, batches_by_columns, find_sources
 from .steps import reached
 from .table import Table
-from .write import Owner
+from .write import Owner, Refusal
 from .writer import Writer
 
 
@@ -121,6 +113,7 @@ class Compensation:
         self._part = 0
         self._outcomes = 0
         self._result = Result()
+        self._refused: dict[Keys, Refusal] = {}
 
     def take_back(self, sources: Sequence[Source]) -> None:
         """Write the inverse of each part of the batch's change sets, the newest first.
@@ -138,6 +131,7 @@ class Compensation:
             while self._pass(left, referred_there=True) or self._close_circles(left):
                 pass
             self._pass(left)
+            say_why(self._transaction, self._owner.id, self._refused, self._result.sqlstates)
 
     def _pass(self, sources: Sequence[Source], *, referred_there: bool = False) -> int:
         """Take back what is left; give how many rows that were. Only what the last pass leaves out is listed."""
@@ -163,7 +157,11 @@ class Compensation:
             members.append((Group(reading, owner, records), writer, slices))
             self._done.append((reading, slices))
         if members:
-            circles = Circles(self._transaction, self._table, members, part=self._part)
+            circles = Circles(
+                *(self._transaction, self._table, members),
+                part=self._part,
+                refused=self._refused,
+            )
             circles.close()
             self._part = circles.part
         for group, _, slices in members:

@@ -20,6 +20,7 @@ from .chain_move import LATER, Move
 from .faults import code_of, tries_of
 from .keeping import ASIDE, LONGEST_DELAY, TABLE_WAIT_MS, delay, let_pass
 from .open_chain import OpenChain
+from .patience import wait_at_most
 from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "chains.sql")
@@ -58,8 +59,7 @@ class Conductor:
                 if row is not None:
                     chain = OpenChain.of(row)
                     reached("chain.claimed")
-                    wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
-                    transaction.execute(SQL["wait_at_most"], wait)
+                    wait_at_most(transaction, TABLE_WAIT_MS)
                     story = Move(transaction, self._actions, chain, self.name, self._policy).make()
                     reached("chain.moved")
                     transaction.append(*story.events)

@@ -1,5 +1,6 @@
 """Clears away what exports leave: their parts once they have ended, and their files once their time is over."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -47,19 +48,30 @@ def clear_parts(store: Store, execution_id: UUID) -> int:
     return 1
 
 
+class Cleaning(NamedTuple):
+    """What came of files whose time was over, and what kept others from being removed, by their executions."""
+
+    files: list[CleanedFile]
+    faults: dict[UUID, ExportFailed]
+
+
 def clean_exports(
-    store: Store, *, seconds: float, actor: Actor | None = None, dry_run: bool = False
-) -> list[CleanedFile]:
+    store: Store,
+    *,
+    seconds: float,
+    actor: Actor | None = None,
+    dry_run: bool = False,
+    leaving: Iterable[UUID] = (),
+) -> Cleaning:
     """Remove the files that were written so many seconds ago, or earlier, by the database's clock; each is an event.
 
     A file that is another by now is left alone. ``dry_run`` says only what would be done. Without an ``actor`` it is
-    done in the name of whoever asked for the export. Raises ExportFailed for the first that could not be removed, once
-    the others are.
+    done in the name of whoever asked for the export. The files of the executions in ``leaving`` are not looked at.
     """
+    values = {"seconds": seconds, "leaving": list(leaving)}
     with store.transaction() as transaction:
-        rows = transaction.execute(SQL["overdue"], {"seconds": seconds}).fetchall()
-    found: list[CleanedFile] = []
-    faults: list[ExportFailed] = []
+        rows = transaction.execute(SQL["overdue"], values).fetchall()
+    cleaning = Cleaning([], {})
     for row in rows:
         target = Path(row["target"])
         if not target.parent.is_dir():
@@ -70,14 +82,14 @@ def clean_exports(
                 if not dry_run and outcome == "removed":
                     target.unlink()
         except ExportFailed as fault:
-            faults.append(fault)
+            cleaning.faults[row["execution_id"]] = fault
             continue
         reached("export.removed")
         if dry_run or _record(store, row["execution_id"], outcome, actor):
-            found.append(CleanedFile(row["execution_id"], row["target"], row["bytes"], outcome))
-    if faults:
-        raise faults[0]
-    return found
+            cleaning.files.append(
+                CleanedFile(row["execution_id"], row["target"], row["bytes"], outcome)
+            )
+    return cleaning
 
 
 def state_of_file(row: dict[str, Any]) -> Outcome:

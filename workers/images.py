@@ -6,6 +6,7 @@ something, is gathered as text, element by element.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 
 from psycopg import sql
 
@@ -112,14 +113,19 @@ def decoded(relation: str, prefix: str, columns: Sequence[Column]) -> list[sql.C
     return [value(column, name) for column, name in zip(columns, names, strict=True)]
 
 
-def unnested(field: str, columns: Sequence[Column]) -> list[sql.Composable]:
-    """Give the arrays of a bulk field (``s.keys``, ``s.before``, ...), one a column, as arguments of unnest."""
+def unnested(
+    field: str, columns: Iterable[Column], places: Iterable[int] | None = None
+) -> list[sql.Composable]:
+    """Give the arrays of a bulk field (``s.keys``, ``s.before``, ...), one a column, as arguments of unnest.
+
+    ``places`` are theirs among what the field holds, where it holds more.
+    """
     relation, name = field.split(".")
     return [
         sql.SQL("{}[{}]::{}").format(
             sql.Identifier(relation, name), sql.Literal(n), array_type(column)
         )
-        for n, column in enumerate(columns, 1)
+        for n, column in zip(places or count(1), columns, strict=False)
     ]
 
 

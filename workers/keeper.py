@@ -6,10 +6,12 @@ do asks little.
 """
 
 import logging
+import time
+from typing import NamedTuple
+from uuid import UUID
 
 from psycopg.rows import DictRow
 
-from action_ledger.domain.errors import ExportFailed
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Store
 
@@ -23,6 +25,18 @@ from .sweep import sweep
 SQL = read_blocks("action_ledger.workers", "keeper.sql")
 
 log = logging.getLogger(__name__)
+
+
+FIRST_PAUSE = 60.0
+LONGEST_PAUSE = 86_400.0
+"""Seconds after which a file that could not be removed is tried again: at first, and at most."""
+
+
+class _PutOff(NamedTuple):
+    """A file that could not be removed: until when it is left alone, and how long that is."""
+
+    until: float
+    pause: float
 
 
 class Keeper:
@@ -41,6 +55,7 @@ class Keeper:
         """``file_seconds`` is how long the file of an export stays, ``rejected_seconds`` a rejected command."""
         self._store = store
         self._inbox, self._scheduler, self._conductor = inbox, scheduler, conductor
+        self._put_off: dict[UUID, _PutOff] = {}
         self._spans = {"file_seconds": file_seconds, "rejected_seconds": rejected_seconds}
 
     def step(self) -> bool:
@@ -63,11 +78,17 @@ class Keeper:
         return any(did)
 
     def _clean(self) -> None:
-        """Remove files whose time is over. One that cannot be removed is looked at again later."""
-        try:
-            clean_exports(self._store, seconds=self._spans["file_seconds"])
-        except ExportFailed as fault:
-            log.warning("The export %s cannot be removed: %s", fault.path, fault.detail)
+        """Remove files whose time is over. One that cannot be removed is tried again, after twice as long each time."""
+        now = time.monotonic()
+        put_off = {id_: each for id_, each in self._put_off.items() if each.until > now}
+        cleaning = clean_exports(self._store, seconds=self._spans["file_seconds"], leaving=put_off)
+        for id_, fault in cleaning.faults.items():
+            before = self._put_off.get(id_)
+            pause = FIRST_PAUSE if before is None else min(2 * before.pause, LONGEST_PAUSE)
+            put_off[id_] = _PutOff(now + pause, pause)
+            message = "The export %s cannot be removed: %s; tried again in %s s"
+            log.warning(message, fault.path, fault.detail, pause)
+        self._put_off = put_off
 
     def _look(self) -> DictRow:
         with self._store.transaction() as transaction:

@@ -12,12 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import sql
-from psycopg.errors import LockNotAvailable
 
 from action_ledger.domain.actions import Actions, ExportAction
 from action_ledger.domain.commands import RequestExecution
 from action_ledger.domain.effects import Effect
-from action_ledger.domain.errors import InvalidValue, PreviewBlocked, shown
 from action_ledger.domain.preview import Made, PreviewStream, plan_hash, request_digest, token_of
 from action_ledger.domain.selection import KeyValue
 from action_ledger.projections.store import Store, Transaction
@@ -25,13 +23,14 @@ from action_ledger.projections.store import Store, Transaction
 from .actors import metadata_of
 from .bodies import save_body
 from .compile import Request, compile_request
-from .confirm import SQL, keys_digest
+from .confirm import keys_digest
 from .cutter import SQL as PLANNER
 from .cutter import Cut, Cutter
 from .images import aliases, columns_of, listed, numbered, same_key
 from .planned import planned_keys
 from .planner import cut_selection, whole_size
-from .previewed import Note, Preview, PreviewLimits
+from .previewed import Note, Preview, PreviewLimits, extent
+from .rehearsal import planning_of, rehearse
 from .request_body import body_of
 from .steps import reached
 from .table import Table, reference_of
@@ -50,20 +49,10 @@ def make_preview(
     limits: PreviewLimits,
 ) -> Preview:
     """Try it, roll it back, and record that. Raises what the command itself would raise, and PreviewBlocked."""
-    for number in (sample, limits.records):
-        if number < 0:
-            raise InvalidValue(
-                value=shown(number), detail="0 records or more can be shown, or tried"
-            )
-    with store.rehearsal(silence=limits.silence, limit=limits.statement_seconds) as transaction:
-        values = {"milliseconds": f"{limits.lock_timeout_ms}ms"}
-        transaction.execute(SQL["wait_at_most"], values)
+    with rehearse(store, limits, sample=sample) as transaction:
         look = _Look(transaction, actions, command, preview_id)
-        try:
+        with planning_of(command.resource.table):
             cuts, seconds = look.plan(keys)
-        except LockNotAvailable as error:
-            detail = "somebody has locked the whole table"
-            raise PreviewBlocked(table=command.resource.table, detail=detail) from error
         seen = look.see(cuts, seconds, sample=sample, most=limits.records)
     reached("preview.rolled_back")
     return _record(store, seen, limits)
@@ -154,12 +143,8 @@ class _Look:
 
     def _notes(self, trial: Trial, *, exact: bool) -> Iterator[Note]:
         table, kind = self._change.table, self._change.kind
-        if self._effect:
-            yield Note.EFFECT
-        elif trial.held is not None:
-            yield Note.HELD
-        elif not exact:
-            yield Note.SAMPLE if trial.tried else Note.KEYS
+        held = trial.held is not None
+        yield from extent(effect=self._effect, held=held, exact=exact, tried=trial.tried)
         if trial.stopped:
             yield Note.STOPS
         if trial.tried and (table.may_swallow(kind) or table.may_follow(kind) or trial.along):

@@ -1,7 +1,3 @@
--- name: wait_at_most
--- How long a preview waits for a lock that others hold.
-SELECT set_config('lock_timeout', %(milliseconds)s, true)
-
 -- name: keys_digest
 -- One digest over the keys of a plan, in their order: without a salt, and the same however they are cut into batches.
 WITH cut AS (

@@ -1,5 +1,6 @@
 """What a preview tells, and how far it goes to find out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -38,6 +39,16 @@ class Note(StrEnum):
     """So many records fail that the policy for failures would stop the run."""
     SEQUENCES = "sequences"
     """Triggers were fired, or other tables written: sequences may have advanced, and stay so."""
+
+
+def extent(*, effect: bool, held: bool, exact: bool, tried: int) -> Iterator[Note]:
+    """Say why less than all was tried, where it was."""
+    if effect:
+        yield Note.EFFECT
+    elif held:
+        yield Note.HELD
+    elif not exact:
+        yield Note.SAMPLE if tried else Note.KEYS
 
 
 class Preview(Trial):

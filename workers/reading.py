@@ -73,8 +73,9 @@ class Reading:
         self._root = root
         self._parents_back = parents_back
         self._referred_there = referred_there
-        self.recorded = recorded_columns(table, source)
-        """The columns that the source holds images of."""
+        self._places = recorded_columns(table, source, columns)
+        self.recorded = tuple(self._places)
+        """The columns that the source holds images of, without those that are gone and not to be taken back."""
         self.acted = tuple(
             column
             for column in self.recorded
@@ -152,11 +153,11 @@ class Reading:
 
     def after_name(self, column: Column) -> str:
         """Name the column of q that holds what was written to a column."""
-        return f"a{self.recorded.index(column) + 1}"
+        return f"a{self._places[column]}"
 
     def before_name(self, column: Column) -> str:
         """Name the column of q that holds what a column was."""
-        return f"b{self.recorded.index(column) + 1}"
+        return f"b{self._places[column]}"
 
     def located(self) -> sql.Composable:
         """Say which row t is a record's: by its key, and by its new key where the change moved it."""
@@ -176,13 +177,13 @@ class Reading:
         names = numbered("k", len(key))
         fields = list(zip(names, key, strict=True))
         arrays = unnested("s.keys", key)
-        for field, prefix in (("before", "b"), ("after", "a")):
+        for field, name in (("before", self.before_name), ("after", self.after_name)):
             if (field == "before" and self.source.kind == "insert") or (
                 field == "after" and self.source.kind == "delete"
             ):
                 continue
-            fields += zip(numbered(prefix, len(self.recorded)), self.recorded, strict=True)
-            arrays += unnested(f"s.{field}", self.recorded)
+            fields += ((sql.Identifier(name(column)), column) for column in self.recorded)
+            arrays += unnested(f"s.{field}", self.recorded, self._places.values())
         if self._root is not None:
             fields += zip(numbered("r", len(self._root.key)), self._root.key, strict=True)
             arrays += unnested("s.roots", self._root.key)

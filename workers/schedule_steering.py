@@ -6,8 +6,6 @@ moment has it. The append lock comes last, and nobody waits for such a row with 
 
 from typing import NoReturn, assert_never
 
-from pydantic import BaseModel, ConfigDict
-
 from action_ledger.domain.actions import Actions
 from action_ledger.domain.catch_up import passed_over
 from action_ledger.domain.commands import (
@@ -36,23 +34,15 @@ from action_ledger.projections.store import Transaction
 from .actors import metadata_of
 from .bodies import save_body
 from .open_schedule import OpenSchedule, Story, request_execution
+from .patience import wait_at_most
 from .schedule_request import first_due, time_of, told_of
+from .steer import SteeringBody
 from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "schedules.sql")
 
 WAIT_MS = 5_000
 """How long a steering command waits for the schedule's row before it rolls back and tries again."""
-
-
-class SteeringBody(BaseModel):
-    """What a steering command said that events must not hold; and the place that it takes in the ledger."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fingerprint: str
-    """Of the command: when it is sent again, it must be the same."""
-    reason: str | None
 
 
 class ScheduleSteering:
@@ -107,7 +97,7 @@ class ScheduleSteering:
 
     def _hold(self) -> OpenSchedule:
         transaction, id_ = self._transaction, {"schedule_id": self._command.schedule_id}
-        transaction.execute(SQL["wait_at_most"], {"milliseconds": f"{WAIT_MS}ms"})
+        wait_at_most(transaction, WAIT_MS)
         row = transaction.execute(SQL["hold_to_steer"], id_).fetchone()
         if row is None:
             self._refuse_missing()

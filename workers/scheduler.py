@@ -22,6 +22,7 @@ from action_ledger.projections.store import Store, Transaction
 from .faults import UNEXPECTED, Scope, code_of, scope_of, tries_of
 from .keeping import ASIDE, LONGEST_DELAY, TABLE_WAIT_MS, delay, let_pass
 from .open_schedule import OpenSchedule, Story, request_execution
+from .patience import wait_at_most
 from .steps import reached
 
 SQL = read_blocks("action_ledger.workers", "schedules.sql")
@@ -80,8 +81,7 @@ class Scheduler:
                 if row is not None:
                     schedule = OpenSchedule.of(row)
                     reached("firing.claimed")
-                    wait = {"milliseconds": f"{TABLE_WAIT_MS}ms"}
-                    transaction.execute(SQL["wait_at_most"], wait)
+                    wait_at_most(transaction, TABLE_WAIT_MS)
                     self._fire(transaction, schedule)
                     reached("firing.before_commit")
         except StoreUnavailable:

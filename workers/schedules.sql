@@ -30,10 +30,6 @@ UPDATE {schedule_queue} SET attempts = attempts + 1, last_error = %(error)s,
     available_at = clock_timestamp() + make_interval(secs => %(delay)s)
 WHERE schedule_id = %(schedule_id)s
 
--- name: wait_at_most
--- How long a row or a table is waited for in this transaction.
-SELECT set_config('lock_timeout', %(milliseconds)s, true)
-
 -- name: now
 SELECT clock_timestamp() AS now
 

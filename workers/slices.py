@@ -15,9 +15,9 @@ from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from action_ledger.domain.event import Tally
 from action_ledger.projections.store import Transaction
 
-from .faults import Scope, message_of, scope_of, split_reason
+from .faults import Scope, scope_of, split_reason
 from .statements import SQL
-from .write import ChangedElsewhere, Written
+from .write import ChangedElsewhere, Written, refusal_of
 from .writer import Writer
 
 
@@ -138,12 +138,10 @@ class Slices:
     def _fail(self, at: int, error: Error | ChangedElsewhere) -> None:
         if self.failed == self._most_failures:
             raise error
-        sqlstate, constraint, message = error.sqlstate or "", None, str(error)
-        if isinstance(error, Error):
-            constraint, message = error.diag.constraint_name, message_of(error)
-        self._writer.record_failed(at, sqlstate=sqlstate, constraint=constraint, message=message)
+        refusal = refusal_of(error)
+        self._writer.record_failed(at, refusal)
         self.failed += 1
-        self.sqlstates[sqlstate] += 1
+        self.sqlstates[refusal.sqlstate] += 1
 
 
 def digest_of(parts: Sequence[str]) -> str | None:

@@ -1,6 +1,6 @@
 """The sources of an undo: which change sets it takes back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -114,25 +114,38 @@ def write_as_planned(
     transaction.cursor.execute(statement, {"execution_id": execution_id, "chosen": chosen})
 
 
-def recorded_columns(table: Table, source: Source) -> tuple[Column, ...]:
-    """Find the recorded columns in the table as it is now. Raises SchemaDrift when one is gone or another."""
-    found: list[Column] = []
-    for name, type_ in zip(source.columns, source.types, strict=True):
+def recorded_columns(
+    table: Table, source: Source, needed: Collection[str] | None = None
+) -> dict[Column, int]:
+    """Find the recorded columns in the table as it is now, each with its place among what was recorded.
+
+    Raises SchemaDrift when one that is ``needed`` is gone or another; None means all. Others are left out then.
+    """
+    found: dict[Column, int] = {}
+    for place, (name, type_) in enumerate(zip(source.columns, source.types, strict=True), 1):
         try:
-            column = table.column(name)
-        except UnknownColumn as error:
-            raise SchemaDrift(table=table.label, detail=f"column {name} is gone") from error
-        if column.recorded_type != type_:
-            raise SchemaDrift(
-                table=table.label, detail=f"column {name} was {type_} and is {column.recorded_type}"
-            )
-        if column.identity_always and source.kind == "update" and name in source.acted:
-            raise SchemaDrift(
-                table=table.label,
-                detail=f"column {name} was written, and is generated always as identity",
-            )
-        found.append(column)
-    return tuple(found)
+            found[_as_recorded(table, source, name, type_)] = place
+        except SchemaDrift:
+            if needed is None or name in needed:
+                raise
+    return found
+
+
+def _as_recorded(table: Table, source: Source, name: str, type_: str) -> Column:
+    try:
+        column = table.column(name)
+    except UnknownColumn as error:
+        raise SchemaDrift(table=table.label, detail=f"column {name} is gone") from error
+    if column.recorded_type != type_:
+        raise SchemaDrift(
+            table=table.label, detail=f"column {name} was {type_} and is {column.recorded_type}"
+        )
+    if column.identity_always and source.kind == "update" and name in source.acted:
+        raise SchemaDrift(
+            table=table.label,
+            detail=f"column {name} was written, and is generated always as identity",
+        )
+    return column
 
 
 def among_chosen(

@@ -11,19 +11,17 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Error
-from psycopg.errors import LockNotAvailable
 
 from action_ledger.domain.batch import Batch, BatchStatus, Compensated
 from action_ledger.domain.commands import RequestUndo
-from action_ledger.domain.errors import InvalidValue, PreviewBlocked, shown
 from action_ledger.domain.event import Metadata, Tally
 from action_ledger.projections.store import Store, Transaction
 
 from .catalog import read_for_change
 from .compensator import compensate_batch
-from .confirm import SQL as PREVIEW
 from .in_the_way import HELD, Held, look_in_the_way
-from .previewed import Note, PreviewLimits
+from .previewed import Note, PreviewLimits, extent
+from .rehearsal import planning_of, rehearse
 from .sources import SQL as UNDO
 from .sources import find_sources
 from .trial import PLACES
@@ -42,14 +40,7 @@ def preview_undo(
     limits: PreviewLimits,
 ) -> UndoPreview:
     """Try it, and roll it back. Raises what the undo itself would raise, and PreviewBlocked."""
-    for number in (sample, limits.records):
-        if number < 0:
-            raise InvalidValue(
-                value=shown(number), detail="0 records or more can be shown, or tried"
-            )
-    with store.rehearsal(silence=limits.silence, limit=limits.statement_seconds) as transaction:
-        values = {"milliseconds": f"{limits.lock_timeout_ms}ms"}
-        transaction.execute(PREVIEW["wait_at_most"], values)
+    with rehearse(store, limits, sample=sample) as transaction:
         look = _Look(transaction, command, new_id)
         return look.see(sample=sample, most=limits.records)
 
@@ -76,13 +67,8 @@ class _Look:
         """Plan it, try it, and read everything that is to be told."""
         command, transaction = self._command, self._transaction
         request = UndoRequest(transaction, command, self._new_id)
-        try:
+        with planning_of(f"execution {command.execution_id}"):
             plan = request.plan()
-        except LockNotAvailable as error:
-            detail = "somebody has locked the whole table"
-            raise PreviewBlocked(
-                table=f"execution {command.execution_id}", detail=detail
-            ) from error
         slices = [] if plan.effect else self._slices(plan, most)
         whole = len(slices) == len(plan.counts) and all(s.most is None for s in slices)
         conflicts = None
@@ -188,12 +174,8 @@ class _Look:
         )
 
     def _notes(self, plan: Plan, tally: Tally, held: Held | None, *, exact: bool) -> Iterator[Note]:
-        if plan.effect:
-            yield Note.EFFECT
-        elif held is not None:
-            yield Note.HELD
-        elif not exact:
-            yield Note.SAMPLE if tally.processed else Note.KEYS
+        is_held = held is not None
+        yield from extent(effect=plan.effect, held=is_held, exact=exact, tried=tally.processed)
         if tally.processed and (plan.table.writes or plan.table.followed):
             yield Note.SEQUENCES
 

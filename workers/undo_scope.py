@@ -130,7 +130,12 @@ class UndoScope:
             replace(source, superseded=False) for source in sources if source.child_table is None
         )
         readings = (
-            Reading(self._transaction, self._table, one, chosen=self._chosen) for one in whole
+            Reading(
+                *(self._transaction, self._table, one),
+                chosen=self._chosen,
+                columns=self._command.columns,
+            )
+            for one in whole
         )
         return any(self._count(reading) for reading in readings)
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
-from psycopg import sql
+from psycopg import Error, sql
 
 from action_ledger.projections.sql_blocks import Fixed
 
 from .change import Assignment
+from .faults import message_of
 from .table import Column, Table
 
 
@@ -104,6 +105,21 @@ class ChangedElsewhere(Exception):  # noqa: N818 - it says what happened, as the
 
     sqlstate = "27000"
     """PostgreSQL's triggered_data_change_violation."""
+
+
+class Refusal(NamedTuple):
+    """What is listed of a record that could not be changed."""
+
+    sqlstate: str
+    constraint: str | None
+    message: str
+
+
+def refusal_of(error: Error | ChangedElsewhere) -> Refusal:
+    """Say why a record was refused."""
+    if isinstance(error, Error):
+        return Refusal(error.sqlstate or "", error.diag.constraint_name, message_of(error))
+    return Refusal(error.sqlstate, None, str(error))
 
 
 class KeyRewritten(ChangedElsewhere):

@@ -22,7 +22,7 @@ from .order import (
 )
 from .reach import Reach
 from .statements import Statements, statements_of
-from .write import KeyRewritten, Owner, Write, Written
+from .write import KeyRewritten, Owner, Refusal, Write, Written
 
 PREPARED_FOR = 100
 """So few records are changed by a prepared statement. For more its plan may be too old: one made while the table
@@ -167,9 +167,7 @@ class Writer:
         self.outcomes += len(reasons)
         return reasons
 
-    def record_failed(
-        self, at: int, *, sqlstate: str, constraint: str | None, message: str
-    ) -> None:
+    def record_failed(self, at: int, refusal: Refusal) -> None:
         """Keep one record that the database would not take, with what the database said."""
         self.outcomes += 1
         self._transaction.cursor.execute(
@@ -178,9 +176,7 @@ class Writer:
                 **self._parameters,
                 **self._owner.values,
                 "first_part": self.outcomes,
-                "sqlstate": sqlstate,
-                "constraint": constraint,
-                "message": message,
+                **refusal._asdict(),
                 "lo": at,
                 "hi": at,
             },

@@ -6,9 +6,11 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from action_ledger.ops import Ledger, Settings, open_ledger
+from action_ledger.ops import ExecutionHandle, Ledger, Settings, open_ledger
 from action_ledger.projections.audit import Audit
 from tests.dump import assert_at_rest
+from tests.exact import run
+from tests.items import NAME
 from tests.journal import Journal, install, status
 
 PLACES = 100
@@ -38,6 +40,26 @@ def places(connection: Connection[DictRow]) -> str:
         [PLACES],
     )
     return "public.places"
+
+
+@pytest.fixture
+def items(connection: Connection[DictRow]) -> Connection[DictRow]:
+    """Items 1 to 12; a session that sees them."""
+    run(
+        connection,
+        "CREATE TABLE items (id int PRIMARY KEY, status text NOT NULL, price numeric CHECK (price <> 13), note text,"
+        " other text)",
+        "INSERT INTO items SELECT i, 'new', 1.0, 'n' || i, 'x' FROM generate_series(1, 12) i",
+    )
+    return connection
+
+
+@pytest.fixture
+def done(ledger: Ledger, items: Connection[DictRow]) -> ExecutionHandle:
+    """An update of three columns of all items, in batches of 5."""
+    assert items is not None
+    request = ledger.on(NAME).all().update(status="old", price=2, note=None)
+    return request.by("tester").batch_size(5).run()
 
 
 @pytest.fixture

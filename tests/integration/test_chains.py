@@ -49,6 +49,17 @@ class TestOrder:
         assert (view.steps, view.step, view.completed, view.failed) == (3, 3, 3, 0)
         check_invariants(connection, ledger=ledger, tables=["first", "second", "third"])
 
+    def test_what_somebody_asks_for_of_a_step_is_not_the_chains(
+        self, ledger: Ledger, connection: Connection[DictRow]
+    ) -> None:
+        chain = three(ledger).run()
+        undo = ledger.execution(chain.steps()[1].execution_id).undo(by="user:2").run()
+        check_invariants(connection, ledger=ledger, tables=["first", "second", "third"])
+        undo.redo(by="user:2").keys([1]).run()
+        chain.undo(by="user:1").finish()
+        assert (chain.status, added(connection)) == ("compensated", [[0], [0], [0]])
+        check_invariants(connection, ledger=ledger, tables=["first", "second", "third"])
+
     def test_each_step_sees_what_those_before_did(self, ledger: Ledger) -> None:
         marked = ledger.on("first").where(col("id") <= 10).update(note="marked")
         raised = ledger.on("first").where(col("note") == "marked").update(score=col("score") + 1)

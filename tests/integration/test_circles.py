@@ -1,6 +1,7 @@
 """Rows that refer to each other in a circle come back together, since none of them can come first."""
 
 import time
+from collections import Counter
 
 import pytest
 from psycopg import Connection, sql
@@ -92,6 +93,36 @@ def test_one_that_the_database_refuses_leaves_the_others_alone(
     run(people, "DELETE FROM people WHERE id = 99", "DELETE FROM homes WHERE id = 990")
     run(people, "ALTER TABLE people ENABLE TRIGGER ALL", "ALTER TABLE homes ENABLE TRIGGER ALL")
     assert execution.undo(by="t").run().progress().applied == 1
+    assert dump(people) == before
+    check_invariants(people, ledger=ledger, tables=TABLES)
+
+
+def test_who_is_refused_for_another_row_of_the_circle_is_told_of_that(
+    ledger: Ledger, people: Connection[DictRow]
+) -> None:
+    """Alone it would want for the other row, which is not what was wrong."""
+    before = dump(people)
+    execution = ledger.on("people").all().delete(hard=True).by("t").run()
+    run(
+        people,
+        "ALTER TABLE homes ADD CONSTRAINT closed CHECK (street NOT IN ('street 30', 'street 71'))",
+    )
+    undo = execution.undo(by="t").run()
+    failures = [one for one in undo.failures() if one.table is None]
+    assert {(one.key, one.sqlstate, one.constraint) for one in failures} == {
+        (("3",), "23514", "closed"),
+        (("7",), "23514", "closed"),
+    }
+    assert all("closed" in (one.message or "") for one in failures)
+    assert (undo.progress().applied, undo.progress().failed) == (6, 2)
+    (told,) = people.execute(
+        "SELECT convert_from(state, 'UTF8')::json -> 'sqlstates' AS codes FROM action_ledger.stored_events"
+        " WHERE topic = 'batch.compensated'"
+    ).fetchall()
+    assert told["codes"] == Counter(one.sqlstate for one in undo.failures())
+    check_invariants(people, ledger=ledger, tables=TABLES)
+    run(people, "ALTER TABLE homes DROP CONSTRAINT closed")
+    assert execution.undo(by="t").run().progress().applied == 2
     assert dump(people) == before
     check_invariants(people, ledger=ledger, tables=TABLES)
 

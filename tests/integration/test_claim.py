@@ -1,7 +1,5 @@
 """The claim, and putting a unit off: what two workers at once are given, in which order, and that none waits for another."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
 from uuid import UUID
@@ -20,9 +18,9 @@ from tests.crash.harness import topics
 from tests.crash.test_connections import struck
 from tests.integration.conftest import PLACES
 from tests.invariants import check_invariants
+from tests.standing import impatient
 
 BATCHES = 4
-LONGEST_WAIT = "2s"
 ALL_UNITS = sql.SQL("SELECT FROM {work_queue} FOR UPDATE")
 
 
@@ -39,14 +37,6 @@ def two(ledger: Ledger, places: str) -> list[ExecutionHandle]:
         ledger.on(places).keys(keys).update(note="x").by("user:1").batch_size(PLACES).submit()
         for keys in (range(1, 11), range(11, 21))
     ]
-
-
-@contextmanager
-def impatient(ledger: Ledger) -> Generator[Transaction]:
-    """Begin a transaction in which a wait for a row is an error."""
-    with ledger.store.transaction() as transaction:
-        transaction.connection.execute(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'".encode())
-        yield transaction
 
 
 def take(

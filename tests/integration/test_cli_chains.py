@@ -80,6 +80,29 @@ def test_one_that_fails_says_so(cli: CommandLine, connection: Connection[DictRow
     assert added(connection) == [[0], [0], [0]]
 
 
+def test_one_that_failed_offers_its_way_back_in_its_context(
+    cli: CommandLine, connection: Connection[DictRow]
+) -> None:
+    cli.environment["ACTION_LEDGER_CONTEXT_SETTINGS"] = '["app.*"]'
+    context = {"settings": {"app.tenant_id": "7"}}
+    steps = [
+        {"execution": {**step["execution"], "context": context}, "on_failure": "stop"}
+        for step in STEPS
+    ]
+    break_third(connection)
+    said = cli("chain", json.dumps({"steps": steps}), *BY)
+    chain = cli("chains", "show", "--json").json
+    assert (said.code, chain["status"], added(connection)) == (1, "failed", [[1], [1], [0]])
+    see, back = offered(said)
+    assert see[0] == "show"
+    assert back[:3] == ["chains", "undo", chain["id"]]
+    assert back[3:5] == ["--context", "app.tenant_id=7"]
+    undone = paste(cli, back)
+    assert "compensated" in undone.out
+    assert added(connection) == [[0], [0], [0]]
+    assert "undo" not in {words[1] for words in offered(undone)}
+
+
 def test_a_step_whose_records_failed_says_the_first(
     cli: CommandLine, connection: Connection[DictRow]
 ) -> None:

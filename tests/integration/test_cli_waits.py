@@ -58,6 +58,28 @@ def test_the_bar_names_who_holds_a_row_of_what_fits_one_batch(
         assert "idle in transaction for " in said
 
 
+def test_what_is_not_recorded_yet_is_listed_and_shown(cli: CommandLine, database_url: str) -> None:
+    """What fits one batch is recorded when it is done: until then it is the session that tells of it."""
+    with holding(database_url) as pid, session(cli, *RUN) as terminal:
+        terminal.expect(f"pid {pid}")
+        listed = cli("executions").out
+        assert f"waits for a row lock held by pid {pid} (psql, user " in listed
+        assert "Nothing was done yet" not in listed
+        found = re.search(r"^[0-9a-f-]{36}(?=  at work)", listed, re.MULTILINE)
+        assert found
+        assert cli("executions", "--json").json == []
+        assert "No execution is like that" in cli("executions", "--actor", "user:42").out
+        for given in (found[0], found[0][-8:], "last"):
+            assert f"waits for a row lock held by pid {pid} (psql, user " in cli("show", given).out
+        shown = cli("show", found[0], "--json").json
+        assert (shown["id"], shown["status"]) == (found[0], "at work")
+        assert [one["pid"] for one in shown["blocked_by"]] == [pid]
+        assert cli("show", "f" * 8).error == "execution_not_found"
+    # It was killed by then, so nothing is left of it.
+    until(lambda: cli("show", found[0]).error == "execution_not_found")
+    assert "Nothing was done yet" in cli("executions").out
+
+
 def test_watch_and_show_name_who_holds_a_row(
     cli: CommandLine, database_url: str, ledger: Ledger
 ) -> None:

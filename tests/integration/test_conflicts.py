@@ -20,23 +20,21 @@ from action_ledger.ops.handles import ExecutionHandle, UndoHandle
 from tests.dump import dump_ledger
 from tests.exact import dump, run
 from tests.invariants import check_invariants
-
-TABLE = sql.Identifier("public", "items")
-NAME = "public.items"
+from tests.items import NAME, TABLE
 
 pytestmark = pytest.mark.every_postgres
 
 
 @pytest.fixture
-def items(connection: Connection[DictRow]) -> Connection[DictRow]:
+def items(items: Connection[DictRow]) -> Connection[DictRow]:
     """Items 1 to 20, with values of which others are equal and not the same."""
     run(
-        connection,
-        "CREATE TABLE items (id int PRIMARY KEY, status text NOT NULL, n numeric, doc json, docb jsonb, c bpchar,"
-        " p point, f float8, other text)",
-        "INSERT INTO items SELECT i, 'new', 1.0, '{\"a\": 1}', '1.0', 'a', '(0,0)', 0, 'x' FROM generate_series(1, 20) i",
+        items,
+        "INSERT INTO items SELECT i, 'new', 1.0, 'n' || i, 'x' FROM generate_series(13, 20) i",
+        "ALTER TABLE items ADD doc json DEFAULT '{\"a\": 1}', ADD docb jsonb DEFAULT '1.0', ADD c bpchar DEFAULT 'a',"
+        " ADD p point DEFAULT '(0,0)', ADD f float8 DEFAULT 0",
     )
-    return connection
+    return items
 
 
 def ids(connection: Connection[DictRow], where: LiteralString) -> list[int]:
@@ -52,7 +50,7 @@ def reasons(undo: UndoHandle) -> dict[str, str]:
 def done(ledger: Ledger, items: Connection[DictRow]) -> ExecutionHandle:
     """An update of all items, in batches of 6."""
     assert items is not None
-    return ledger.on(NAME).all().update(status="old", n=2).by("tester").batch_size(6).run()
+    return ledger.on(NAME).all().update(status="old", price=2).by("tester").batch_size(6).run()
 
 
 @pytest.mark.fault(20)
@@ -61,16 +59,16 @@ def test_skip_leaves_what_others_changed(done: ExecutionHandle, items: Connectio
         items,
         "UPDATE items SET status = 'mine' WHERE id = 2",
         "UPDATE items SET other = 'mine' WHERE id = 3",  # not a column of the action: no conflict
-        "UPDATE items SET n = NULL WHERE id = 4",
+        "UPDATE items SET price = NULL WHERE id = 4",
         "DELETE FROM items WHERE id = 5",
         "UPDATE items SET id = 106 WHERE id = 6",
     )
     undo = done.undo(by="tester").run()
     assert reasons(undo) == {"2": "changed_since", "4": "changed_since", "5": "gone", "6": "gone"}
     found = {outcome.key[0]: outcome for outcome in undo.conflicts()}
-    assert found["2"].recorded == {"status": "old", "n": "2"}
-    assert found["2"].current == {"status": "mine", "n": "2"}
-    assert found["4"].current == {"status": "old", "n": None}
+    assert found["2"].recorded == {"status": "old", "price": "2"}
+    assert found["2"].current == {"status": "mine", "price": "2"}
+    assert found["4"].current == {"status": "old", "price": None}
     assert (undo.progress().applied, undo.progress().skipped) == (16, 4)
     assert ids(items, "status <> 'new'") == [2, 4, 106]
     assert ids(items, "other = 'mine' AND status = 'new'") == [3]
@@ -87,7 +85,7 @@ def test_skip_leaves_what_others_changed(done: ExecutionHandle, items: Connectio
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE items SET n = 2.0 WHERE id = 1",
+        "UPDATE items SET price = 2.0 WHERE id = 1",
         "UPDATE items SET doc = '{\"a\":1}' WHERE id = 1",
         "UPDATE items SET docb = '1.00' WHERE id = 1",
         "UPDATE items SET c = 'a  ' WHERE id = 1",
@@ -101,7 +99,7 @@ def test_equal_is_not_the_same(
 ) -> None:
     """Each value is = to what the ledger wrote (or about the same, for a point), and another image."""
     request = ledger.on(NAME).where(col("id") == 1)
-    values = {"n": "2", "doc": '{"a": 1}', "docb": "1.0", "c": "a", "p": "(0,0)", "f": "0"}
+    values = {"price": "2", "doc": '{"a": 1}', "docb": "1.0", "c": "a", "p": "(0,0)", "f": "0"}
     execution = request.update(**values).by("tester").run()
     run(items, statement)
     before = dump(items, TABLE)
@@ -140,7 +138,7 @@ def test_force_overwrites_and_can_be_taken_back(
     others = dump(items, TABLE)
     undo = done.undo(by="tester").on_conflict("force").run()
     assert (undo.progress().applied, reasons(undo)) == (19, {"4": "gone"})
-    assert ids(items, "status <> 'new' OR n <> 1.0") == []
+    assert ids(items, "status <> 'new' OR price <> 1.0") == []
     assert ids(items, "other = 'mine'") == [1, 2, 3]
     undo.redo(by="tester").run()
     assert dump(items, TABLE) == others  # what the others had written is back
@@ -204,14 +202,14 @@ def test_nothing_to_undo(ledger: Ledger, done: ExecutionHandle, items: Connectio
         with pytest.raises(NothingToUndo):
             request.run()
     assert dump_ledger(items) == before
-    nobody = ledger.on(NAME).where(col("id") > 99).update(n=1).by("tester").run()
+    nobody = ledger.on(NAME).where(col("id") > 99).update(price=1).by("tester").run()
     with pytest.raises(NothingToUndo):
         nobody.undo(by="tester").run()
 
 
 @pytest.mark.fault(19)
 def test_windows(ledger: Ledger, items: Connection[DictRow]) -> None:
-    request = ledger.on(NAME).all().update(n=1).by("tester")
+    request = ledger.on(NAME).all().update(price=1).by("tester")
     short = request.undoable(days=1 / 86_400).run()
     with pytest.raises(NotReversible):
         request.irreversible().run().undo(by="tester").run()

@@ -74,6 +74,27 @@ class TestHeldUpByNothing:
                 until(lambda: exports[1].export().status == "cleaned")
             assert exports[0].export().status == "written"
             assert f"{tmp_path / 'a.csv'} cannot be removed: Permission denied" in caplog.text
+            assert caplog.text.count("cannot be removed") == 1, "not at each look"
+
+    def test_it_is_tried_again_after_twice_as_long(
+        self,
+        database_url: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr("action_ledger.workers.keeper.FIRST_PAUSE", 0.5)
+        settings = {**OFTEN, "export_retention_days": 0.5 / DAY}
+        with a_ledger(database_url, **settings) as ledger:
+            export = ledger.on("places").all().export(tmp_path / "a.csv").by("user:1").run()
+            with monkeypatch.context() as patched, kept(ledger, caplog):
+                forbid_removal(patched, tmp_path / "a.csv")
+                until(lambda: caplog.text.count("cannot be removed") == 2)
+                patched.undo()
+                until(lambda: export.export().status == "cleaned")
+            assert "tried again in 0.5 s" in caplog.text
+            assert "tried again in 1.0 s" in caplog.text
+            assert caplog.text.count("cannot be removed") == 2
 
     def test_an_execution_that_cannot_be_swept_up(
         self,

@@ -13,40 +13,13 @@ from action_ledger.ops import Ledger
 from action_ledger.ops.handles import ExecutionHandle, UndoHandle
 from tests.exact import dump, run
 from tests.invariants import check_invariants
-
-TABLE = sql.Identifier("public", "items")
-NAME = "public.items"
+from tests.items import NAME, TABLE, numbers
 
 pytestmark = pytest.mark.every_postgres
 
 
-@pytest.fixture
-def items(connection: Connection[DictRow]) -> Connection[DictRow]:
-    """Items 1 to 12."""
-    run(
-        connection,
-        "CREATE TABLE items (id int PRIMARY KEY, status text NOT NULL, price numeric CHECK (price <> 13), note text,"
-        " other text)",
-        "INSERT INTO items SELECT i, 'new', 1.0, 'n' || i, 'x' FROM generate_series(1, 12) i",
-    )
-    return connection
-
-
-@pytest.fixture
-def done(ledger: Ledger, items: Connection[DictRow]) -> ExecutionHandle:
-    """An update of three columns of all items, in batches of 5."""
-    assert items is not None
-    request = ledger.on(NAME).all().update(status="old", price=2, note=None)
-    return request.by("tester").batch_size(5).run()
-
-
 def merged(execution: ExecutionHandle) -> UndoHandle:
     return execution.undo(by="tester").on_conflict("merge").run()
-
-
-def numbers(undo: UndoHandle) -> tuple[int, int, int]:
-    counts = undo.progress()
-    return counts.applied, counts.skipped, counts.failed
 
 
 def rows(

@@ -1,7 +1,6 @@
 """Row locks that are leases: whoever looks second is given something else, or nothing, and waits for nobody."""
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -21,21 +20,11 @@ from tests.chains import make_tables, story, three
 from tests.crash.harness import topics
 from tests.invariants import check_invariants
 from tests.schedules import hourly, hours_ago, overdue
-from tests.standing import standing
-
-LONGEST_WAIT = "2s"
+from tests.standing import impatient, standing
 
 
 def add_one(ledger: Ledger, place: int) -> Request:
     return ledger.on("places").keys([place]).update(score=col("score") + 1).by("user:1")
-
-
-@contextmanager
-def impatient(ledger: Ledger) -> Generator[Transaction]:
-    """Begin a transaction in which a wait for a row is an error."""
-    with ledger.store.transaction() as transaction:
-        transaction.connection.execute(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'".encode())
-        yield transaction
 
 
 def done_by_two(look: Callable[[], object], step: str, done: Callable[[], list[int]]) -> None:

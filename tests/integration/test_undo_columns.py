@@ -1,7 +1,9 @@
 """Undo of some columns alone: the rest is left, is no conflict, and can be taken back later; never anything twice."""
 
+from typing import LiteralString
+
 import pytest
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import col
@@ -9,43 +11,18 @@ from action_ledger.domain.errors import (
     AlreadyUndone,
     ColumnsNotUndoable,
     InvalidParameters,
+    SchemaDrift,
     UndoConflicts,
     UnknownColumn,
 )
 from action_ledger.ops import Ledger
-from action_ledger.ops.handles import ExecutionHandle, UndoHandle
+from action_ledger.ops.handles import ExecutionHandle
 from tests.dump import dump_ledger
 from tests.exact import dump, run
 from tests.invariants import check_invariants
-
-TABLE = sql.Identifier("public", "items")
-NAME = "public.items"
+from tests.items import NAME, TABLE, numbers
 
 pytestmark = pytest.mark.every_postgres
-
-
-@pytest.fixture
-def items(connection: Connection[DictRow]) -> Connection[DictRow]:
-    """Items 1 to 12."""
-    run(
-        connection,
-        "CREATE TABLE items (id int PRIMARY KEY, status text NOT NULL, price numeric, note text, other text)",
-        "INSERT INTO items SELECT i, 'new', 1.0, 'n' || i, 'x' FROM generate_series(1, 12) i",
-    )
-    return connection
-
-
-@pytest.fixture
-def done(ledger: Ledger, items: Connection[DictRow]) -> ExecutionHandle:
-    """An update of three columns of all items, in batches of 5."""
-    assert items is not None
-    request = ledger.on(NAME).all().update(status="old", price=2, note=None)
-    return request.by("tester").batch_size(5).run()
-
-
-def numbers(undo: UndoHandle) -> tuple[int, int, int]:
-    counts = undo.progress()
-    return counts.applied, counts.skipped, counts.failed
 
 
 def row(connection: Connection[DictRow], id_: int) -> tuple[str | None, ...]:
@@ -188,6 +165,39 @@ def test_what_triggers_write_is_left(ledger: Ledger, items: Connection[DictRow])
     assert row(items, 1) == ("new", "1.0", "n1+++", "x")
     assert rest.excepted == ["note"]
     check_invariants(items, tables=[NAME])
+
+
+@pytest.mark.parametrize("triggers", [False, True])
+@pytest.mark.parametrize(
+    "drift", ["ALTER TABLE items DROP price", "ALTER TABLE items ALTER price TYPE float8"]
+)
+def test_a_column_that_is_not_asked_for_may_be_gone(
+    ledger: Ledger, items: Connection[DictRow], *, drift: LiteralString, triggers: bool
+) -> None:
+    if triggers:  # then whole rows are captured
+        run(
+            items,
+            "CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN NEW.other = NEW.other || '+'; RETURN NEW; END$$",
+            "CREATE TRIGGER stamp BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION stamp()",
+        )
+    request = ledger.on(NAME).all().update(status="old", price=2, note=None)
+    done = request.by("tester").batch_size(5).run()
+    run(items, drift)
+    undo = done.undo(by="tester").columns("status", "note")
+    assert (undo.preview().tally.applied, {*undo.preview().columns}) == (12, {"status", "note"})
+    undone = undo.run()
+    assert numbers(undone) == (12, 0, 0)
+    read = "SELECT DISTINCT status, note = 'n' || id AS note FROM items"
+    assert items.execute(read).fetchall() == [{"status": "new", "note": True}]
+    redo = undone.redo(by="tester").run()
+    assert numbers(redo) == (12, 0, 0)
+    assert items.execute(read).fetchall() == [{"status": "old", "note": None}]
+    with pytest.raises(SchemaDrift, match="price"):
+        done.undo(by="tester").run()
+    merged = done.undo(by="tester").columns("note").on_conflict("merge").keys([1, 2]).run()
+    assert numbers(merged) == (2, 0, 0)
+    check_invariants(items)  # its images are of columns that are not there
 
 
 def test_an_odd_name(ledger: Ledger, connection: Connection[DictRow]) -> None:

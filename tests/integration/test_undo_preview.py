@@ -23,25 +23,22 @@ from action_ledger.ops.handles import ExecutionHandle, UndoRequest
 from action_ledger.workers.undo_previewed import UndoPreview
 from tests.dump import dump_ledger
 from tests.exact import dump, run
+from tests.items import NAME, TABLE
 from tests.worker_process import until
-
-TABLE = sql.Identifier("public", "items")
-NAME = "public.items"
 
 pytestmark = pytest.mark.every_postgres
 
 
 @pytest.fixture
-def items(connection: Connection[DictRow]) -> Connection[DictRow]:
+def items(items: Connection[DictRow]) -> Connection[DictRow]:
     """Items 1 to 40, with a child each."""
     run(
-        connection,
-        "CREATE TABLE items (id int PRIMARY KEY, status text NOT NULL, price numeric, other text)",
-        "INSERT INTO items SELECT i, 'new', 1.0, 'x' FROM generate_series(1, 40) i",
+        items,
+        "INSERT INTO items SELECT i, 'new', 1.0, 'n' || i, 'x' FROM generate_series(13, 40) i",
         "CREATE TABLE parts (id int PRIMARY KEY, item int REFERENCES items ON DELETE CASCADE)",
         "INSERT INTO parts SELECT i, i FROM generate_series(1, 40) i",
     )
-    return connection
+    return items
 
 
 @pytest.fixture

@@ -161,16 +161,22 @@ WAYS: dict[type[Aggregate], set[tuple[StrEnum | None, type[Event], StrEnum]]] = 
     },
 }
 EVENTS = list(TOPICS.values())
-PAIRS = [
-    pytest.param(kind, state, event, id=f"{kind.__name__} {state} {event.TOPIC}")
+STATES = [
+    pytest.param(kind, state, id=f"{kind.__name__} {state}")
     for kind, states in AGGREGATES
     for state in (None, *states)
-    for event in EVENTS
 ]
 
 
-@pytest.mark.parametrize(("kind", "state", "event"), PAIRS)
-def test_every_pair(kind: type[Aggregate], state: StrEnum | None, event: type[Event]) -> None:
+@pytest.mark.parametrize(("kind", "state"), STATES)
+def test_every_pair(kind: type[Aggregate], state: StrEnum | None) -> None:
+    for event in EVENTS:
+        leads_on_or_is_refused(kind, state, event)
+
+
+def leads_on_or_is_refused(
+    kind: type[Aggregate], state: StrEnum | None, event: type[Event]
+) -> None:
     ways = {(before, cause): after for before, cause, after in WAYS[kind]}
     version = 0 if state is None else 4
     aggregate = kind(uuid4(), version, state)
@@ -183,16 +189,16 @@ def test_every_pair(kind: type[Aggregate], state: StrEnum | None, event: type[Ev
         if name not in Event.model_fields
     }
     if (state, event) in ways:
-        assert aggregate.allows(event)
+        assert aggregate.allows(event), event.TOPIC
         assert aggregate.trigger(event, happened.metadata, **fields) == happened
         assert aggregate.mutate(happened) == replace(
             aggregate, version=version + 1, status=ways[state, event]
         )
     else:
-        assert not aggregate.allows(event)
-        with pytest.raises(InvalidTransition):
+        assert not aggregate.allows(event), event.TOPIC
+        with pytest.raises(InvalidTransition, match=event.TOPIC):
             aggregate.trigger(event, METADATA, **fields)
-        with pytest.raises(InvalidTransition):
+        with pytest.raises(InvalidTransition, match=event.TOPIC):
             aggregate.mutate(happened)
 
 
