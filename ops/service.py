@@ -35,6 +35,7 @@ from .plan import Ended, Plan
 from .roster import Entry, WorkerState
 from .settings import Settings
 from .views import count_open
+from .waits_told import WaitsTold
 
 FOLLOW_SECONDS = 1.0
 """How far the views that follow may fall behind workers that are never idle."""
@@ -106,6 +107,7 @@ class Service:
             file_seconds=settings.export_retention_days * DAY,
             rejected_seconds=settings.rejected_retention_days * DAY,
         )
+        self._waits = WaitsTold(kept, self._workers)
         self._caller = hooks.caller(store.over(told.connection))
         self._last_caller = hooks.caller()
         self._keep_seconds = lease
@@ -113,12 +115,7 @@ class Service:
         self._attendant = Attendant(
             attended,
             store.schema,
-            Entry(
-                store.schema,
-                name=plan.name,
-                queues=plan.queues,
-                lease_seconds=settings.lease_seconds,
-            ),
+            Entry(store.schema, name=plan.name, queues=plan.queues, lease_seconds=lease),
             self._workers,
             state=self._state,
             work=self._work,
@@ -233,6 +230,7 @@ class Service:
             while not self._stopping.is_set() and self._keeper.step():
                 self._work.ring()
             self._kept = True
+            self._waits.look()
             self._stopping.wait(CHECK_SECONDS)
             self._news.wait(heard, self._keep_seconds)
 

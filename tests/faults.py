@@ -29,7 +29,7 @@ NAMES = {
     9: "several claimers of one batch",
     10: "clock off by a day",
     11: "disk full",
-    12: "dead follower or rebuild",
+    12: "slow or dead follower, dead rebuild",
     13: "long open transaction",
     14: "poison event",
     15: "poison record",

@@ -14,23 +14,38 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
+from tests.other_clock import SLEEPS, STEADY, faketime
+
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that: a service manager does not.
 PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from action_ledger.ops.cli import main; main()"
 DEADLINE = 30.0
 
 
 class WorkerProcess:
-    """One worker; what it says is in ``log``."""
+    """One worker; what it says is in ``log``. ``shift`` is by what its clock is off, see ``other_clock``."""
 
-    def __init__(self, url: str, *arguments: str, **settings: object) -> None:
+    def __init__(
+        self, url: str, *arguments: str, shift: str | None = None, **settings: object
+    ) -> None:
         self._output = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed by ``close``
         environment = {
             **{name: value for name, value in os.environ.items() if "ACTION_LEDGER" not in name},
             "ACTION_LEDGER_DATABASE_URL": url,
             **{f"ACTION_LEDGER_{name.upper()}": str(value) for name, value in settings.items()},
         }
+        program = [sys.executable, "-c", PROGRAM, "worker", *arguments]
+        if shift is not None:
+            environment |= STEADY
+            program = [
+                *faketime(shift),
+                sys.executable,
+                "-c",
+                SLEEPS + PROGRAM,
+                "worker",
+                *arguments,
+            ]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "worker", *arguments],
+            program,
             stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output, env=environment,
         )  # fmt: skip
 
@@ -58,9 +73,11 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker(url: str, *arguments: str, **settings: object) -> Generator[WorkerProcess]:
+def worker(
+    url: str, *arguments: str, shift: str | None = None, **settings: object
+) -> Generator[WorkerProcess]:
     """Start a worker, and see that it is gone at the end."""
-    started = WorkerProcess(url, *arguments, **settings)
+    started = WorkerProcess(url, *arguments, shift=shift, **settings)
     try:
         yield started
     finally:

@@ -2,8 +2,9 @@
 -- Takes one open unit of work and its row lock, which is the lease: it goes with the transaction.
 -- A unit that met a fault lets the others go first, so that a few that cannot get on do not hold up the rest;
 -- after ten seconds it has its old place again, so that it is not forgotten while ever new work comes in.
--- The jobs are put in order first, and the units of each are looked at in its turn, until one is free: the queue may
--- be long, and a row that was locked on the way would be kept from others.
+-- The jobs are put in order first, of one priority by when the database says that they were asked for, and the units of
+-- each are looked at in its turn, until one is free: the queue may be long, and a row that was locked on the way would
+-- be kept from others.
 WITH RECURSIVE {jobs},
 ready AS (
     SELECT j.job_id, f.tried_lately, coalesce(u.priority, e.priority) AS priority,
@@ -23,7 +24,7 @@ ready AS (
         AND (%(queues)s::text[] IS NULL OR coalesce(u.queue, e.queue) = ANY(%(queues)s))
         AND j.job_id <> ALL(%(without)s::uuid[])
     ORDER BY array_position(%(queues)s::text[], coalesce(u.queue, e.queue)), coalesce(u.priority, e.priority) DESC,
-        f.tried_lately, j.job_id
+        f.tried_lately, coalesce(u.requested_at, e.requested_at), j.job_id
 )
 SELECT c.*, b.number, b.version AS batch_version, b.epoch
 FROM (

@@ -1,7 +1,8 @@
 """A worker in a process of its own, which strikes itself at the n-th arrival at a step of its work.
 
 An order is ``{"url": ..., "job": ..., "step": "batch.applied", "at": 2, "signal": "SIGKILL"}``. Without a step
-it works until the job has ended; without a job, on whatever is open, until it is killed.
+it works until the job has ended; without a job, on whatever is open, until it is killed. With ``queueing`` its claims
+wait for the unit that another has, instead of looking past it.
 """
 
 import os
@@ -10,14 +11,19 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from psycopg import sql
+
 from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.settings import Settings
+from action_ledger.workers import claim
 from action_ledger.workers.steps import strike
 from tests.crash.announcement import announce
 from tests.crash.child_tasks import TASKS
 from tests.mailer import EFFECTS
 from tests.shop import ACTIONS
+
+SKIPPING = "FOR UPDATE SKIP LOCKED"
 
 
 def striking(step: str, at: int, act: Callable[[], None]) -> Callable[[str], None]:
@@ -37,6 +43,10 @@ def main(order: dict[str, Any]) -> None:
     if order.get("step"):
         kind = signal.Signals[order.get("signal", "SIGKILL")]
         strike.set(striking(order["step"], order.get("at", 1), lambda: os.kill(os.getpid(), kind)))
+    if order.get("queueing"):
+        queueing = claim.SQL["claim"].as_string().replace(SKIPPING, "FOR UPDATE")
+        assert SKIPPING not in queueing
+        claim.SQL = {**claim.SQL, "claim": sql.SQL(queueing)}  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
     settings = Settings(lease_seconds=order.get("lease_seconds", 10))
     with open_ledger(
         order["url"], settings=settings, actions=(*EFFECTS, *ACTIONS, announce)

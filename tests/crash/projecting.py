@@ -1,6 +1,7 @@
-"""A follower or a rebuild in a process of its own, which stops within its n-th event and says so."""
+"""A follower or a rebuild in a process of its own, which stops within its n-th event and says so, or is slow."""
 
 import signal
+import time
 from multiprocessing.synchronize import Event
 from typing import Any
 
@@ -13,6 +14,12 @@ from action_ledger.projections.projection import Recorded
 from action_ledger.projections.rows import Rows
 
 PROJECTIONS: dict[str, Any] = {"audit": Audit, "progress": Progress}
+
+
+def in_small_blocks(patch: pytest.MonkeyPatch) -> None:
+    """Let blocks be of ten events."""
+    patch.setattr("action_ledger.projections.block.BLOCK", 10)
+    patch.setattr("action_ledger.projections.follower.BLOCK", 10)
 
 
 def main(url: str, work: str, name: str, at: int, reached: Event) -> None:
@@ -29,10 +36,26 @@ def main(url: str, work: str, name: str, at: int, reached: Event) -> None:
             signal.pause()
 
     with open_ledger(url) as ledger, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("action_ledger.projections.block.BLOCK", 10)
-        patch.setattr("action_ledger.projections.follower.BLOCK", 10)
+        in_small_blocks(patch)
         patch.setattr(kind, "project", stopping)
         if work == "rebuild":
             ledger.projections.rebuild([name])
         else:
             ledger.catch_up()
+
+
+def dawdle(url: str, name: str, seconds: float, quick: Event) -> None:
+    """Follow for ever, and take so many seconds for each event, until it may be quick."""
+    kind = PROJECTIONS[name]
+    project = kind.project
+
+    def slow(self: Any, recorded: Recorded, rows: Rows) -> None:
+        quick.wait(seconds)
+        project(self, recorded, rows)
+
+    with open_ledger(url) as ledger, pytest.MonkeyPatch.context() as patch:
+        in_small_blocks(patch)
+        patch.setattr(kind, "project", slow)
+        while True:
+            if not ledger.catch_up():
+                time.sleep(seconds)

@@ -4,6 +4,7 @@ import threading
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,12 +14,22 @@ from psycopg.rows import DictRow
 from action_ledger.domain.columns import col
 from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
-from tests.crash.harness import Watcher, finished, make_places, scores, topics, until
+from tests.crash.harness import (
+    LONGEST,
+    Watcher,
+    children,
+    finished,
+    make_places,
+    scores,
+    topics,
+    until,
+)
 from tests.faults import injected
 from tests.invariants import check_invariants
 
 RECORDS = 8_000
 BATCH = 200
+EIGHT = 8
 
 crash = pytest.mark.crash
 ISOLATIONS = [
@@ -106,6 +117,45 @@ def test_workers_on_one_execution(
         assert scores(connection) == {0: RECORDS}
         assert topics(connection)["undo.completed"] == 1
         check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("queueing", [False, True], ids=["skip locked", "no skip locked"])
+def test_eight_claim_at_once(
+    database_url: str, connection: Connection[DictRow], *, queueing: bool
+) -> None:
+    """All are in the middle of a claim before the first gets on: each with a batch of its own, or all at the first one."""
+    make_places(connection, RECORDS)
+    order = {"url": database_url, "queueing": queueing}
+    with open_ledger(database_url) as ledger, Watcher(database_url):
+        execution = add_one(ledger, BATCH).submit()
+        assert ledger.worker().step(execution.id)  # the plan
+        together(database_url, connection, *[order | {"job": execution.id}] * EIGHT)
+        assert scores(connection) == {1: RECORDS}
+        counted = topics(connection)
+        assert counted["execution.completed"] == 1
+        assert counted["batch.completed"] == RECORDS // BATCH
+        if not queueing:
+            assert workers(connection, "batch.completed") == EIGHT
+        undo = execution.undo(by="user:2").submit()
+        together(database_url, connection, *[order | {"job": undo.id}] * EIGHT)
+        assert scores(connection) == {0: RECORDS}
+        counted = topics(connection)
+        assert counted["undo.completed"] == 1
+        assert counted["batch.compensated"] == RECORDS // BATCH
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
+def together(url: str, connection: Connection[DictRow], *orders: dict[str, Any]) -> None:
+    """Run children that a lock on their table lets on only when all of them wait, for that or for one that does."""
+    held = "LOCK TABLE places IN SHARE ROW EXCLUSIVE MODE"
+    with foreign(url, held) as release, children(*orders) as started:
+        until(lambda: waiting(connection) == len(orders), "a claim of each")
+        injected(9, len(orders) - 1)
+        release()
+        for process in started:
+            process.join(LONGEST)
+            assert process.exitcode == 0
 
 
 @pytest.mark.fault(7, 9)
@@ -210,13 +260,19 @@ def waiting(connection: Connection[DictRow]) -> int:
 
 def count_faults(connection: Connection[DictRow]) -> None:
     """Count what really came about: attempts that were given up, and workers that had a part in the work."""
+    injected(7, sum(attempt - 1 for attempt in attempts(connection)))
+    injected(9, workers(connection, "batch.completed") - 1)
+
+
+def workers(connection: Connection[DictRow], topic: str) -> int:
+    """Count the workers that events of a topic are of."""
     row = connection.execute(
         "SELECT count(DISTINCT convert_from(state, 'UTF8')::jsonb ->> 'worker') AS workers"
-        " FROM action_ledger.stored_events WHERE topic = 'batch.completed'"
+        " FROM action_ledger.stored_events WHERE topic = %s",
+        [topic],
     ).fetchone()
     assert row is not None
-    injected(7, sum(attempt - 1 for attempt in attempts(connection)))
-    injected(9, row["workers"] - 1)
+    return int(row["workers"])
 
 
 def attempts(connection: Connection[DictRow]) -> list[int]:

@@ -4,7 +4,6 @@ Each record is counted once, and called for at most once more for each worker th
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,9 +31,10 @@ from tests.crash.harness import (
 )
 from tests.crash.test_frozen import stopped
 from tests.effect_invariants import check_effects
-from tests.faults import injected, not_here
+from tests.faults import injected
 from tests.invariants import check_invariants
 from tests.mailer import EFFECTS, calls, lines
+from tests.other_clock import SHIFTS, SLEEPS, STEADY, faketime
 
 LEASE = 1.0
 LEASE_VARIABLE = "ACTION_LEDGER_LEASE_SECONDS"
@@ -256,19 +256,14 @@ def test_a_handler_that_kills_its_workers(
 
 @pytest.mark.fault(10)
 @pytest.mark.crash
-@pytest.mark.parametrize("shift", ["+1d", "-1d"])
+@pytest.mark.parametrize("shift", SHIFTS)
 def test_a_worker_whose_clock_is_a_day_off(
     database_url: str, connection: Connection[DictRow], log: Path, shift: str
 ) -> None:
     """Neither does it take a lease that has not run out, nor does anybody take its own."""
-    if shutil.which("faketime") is None:
-        not_here(10, "wants Debian's package faketime")
     make_places(connection, 100)
-    # As on a machine whose clock is set: the clock that waits go by goes on as ever. libfaketime would else let a
-    # timed wait of a thread never end, so that no lease is renewed; and 0.9.10 then refuses time.sleep.
     program = (
-        "import sys, threading, time, uuid\n"
-        "time.sleep = lambda seconds: threading.Event().wait(seconds)\n"
+        SLEEPS + "import sys, uuid\n"
         "from action_ledger.ops import open_ledger\n"
         "from tests.mailer import EFFECTS\n"
         "print(time.time(), flush=True)\n"
@@ -278,8 +273,8 @@ def test_a_worker_whose_clock_is_a_day_off(
     with opened(database_url) as ledger, Watcher(database_url):
         execution = letters(ledger, log, batch=20, seconds=0.1)
         ledger.worker().step(execution.id)
-        environment = os.environ | {"DONT_FAKE_MONOTONIC": "1"} | {LEASE_VARIABLE: "20"}
-        command = ["faketime", "-f", shift, sys.executable, "-c", program, database_url]
+        environment = os.environ | STEADY | {LEASE_VARIABLE: "20"}
+        command = [*faketime(shift), sys.executable, "-c", program, database_url]
         with subprocess.Popen(
             [*command, str(execution.id)], stdout=subprocess.PIPE, text=True, env=environment
         ) as wrong:

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -260,31 +259,3 @@ def move(server: TestServer, url: str, target: str) -> None:
         check=True,
         capture_output=True,
     )
-
-
-# ---- 13: somebody has left a transaction open
-
-
-@pytest.mark.fault(13)
-def test_a_transaction_that_was_left_open(
-    database_url: str, connection: Connection[DictRow]
-) -> None:
-    """It has a number of its own, and older ones than all that comes: nothing waits for it."""
-    make_places(connection, 1_000)
-    with (
-        psycopg.connect(database_url, application_name="outsider") as forgotten,
-        open_ledger(database_url) as ledger,
-    ):
-        forgotten.execute("CREATE TABLE its_own (id int)")
-        started = time.monotonic()
-        execution = add_one(ledger, 100)
-        execution.finish()
-        undo = execution.undo(by="user:2").run()
-        assert ledger.catch_up() == sum(topics(connection).values())
-        for name in ("progress", "audit", "work_queue"):
-            ledger.projections.rebuild([name])
-        assert time.monotonic() - started < 15
-        assert (execution.status, undo.status) == ("completed", "completed")
-        assert scores(connection) == {0: 1_000}
-        check_invariants(connection, ledger=ledger, tables=["places"])
-        forgotten.rollback()

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from psycopg import Connection, errors, sql
 from psycopg.rows import DictRow
+from uuid_utils.compat import uuid7
 
 from action_ledger.ops import ExecutionHandle, Ledger
 from action_ledger.projections.store import Transaction
@@ -75,6 +76,19 @@ def test_a_job_that_is_left_out_is_not_looked_at(ledger: Ledger, places: str) ->
         assert take(ledger, transaction, None, first.id, second.id) is None
     for execution in (first, second):
         execution.finish()
+
+
+def test_who_asked_first_comes_first_whatever_the_ids_say(ledger: Ledger, places: str) -> None:
+    """An id has the time of the machine that made it in it, and that clock may be wrong."""
+    request = ledger.on(places).all().update(note="x").by("user:1")
+    older, younger = uuid7(), uuid7()
+    command = request.command()
+    first = ledger.handle(command.model_copy(update={"command_id": younger}))
+    assert next_of(ledger) == younger
+    second = ledger.handle(command.model_copy(update={"command_id": older}))
+    assert next_of(ledger) == younger
+    for each in (first, second):
+        ledger.execution(each).finish()
 
 
 def test_what_met_a_fault_lets_the_others_go_first_for_a_while(
