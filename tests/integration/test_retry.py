@@ -188,6 +188,29 @@ class TestTwice:
         assert first.retry(by="user:1").run().progress().applied == 3
         assert changed(connection) == PLACES
 
+    def test_one_taken_back_by_columns_stands_until_the_last_of_them(
+        self, ledger: Ledger, forbidden: str, connection: Connection[DictRow]
+    ) -> None:
+        """Each undo of a column counts the record, so that two of them count more than there are."""
+        request = ledger.on(forbidden).keys([15, 25, 26])
+        first = request.update(score=col("score") + 1000, note="x").by("user:1").run()
+        connection.execute("ALTER TABLE places DROP CONSTRAINT forbidden")
+        again = first.retry(by="user:1").run()
+        assert again.progress().applied == 3
+        notes = again.undo(by="user:1").columns("note").run()
+        with pytest.raises(AlreadyRetried):
+            first.retry(by="user:1").run()
+        again.undo(by="user:1").keys([15, 25]).run()
+        with pytest.raises(AlreadyRetried):
+            first.retry(by="user:1").run()
+        again.undo(by="user:1").keys([26]).run()
+        notes.redo(by="user:1").keys([15]).run()
+        with pytest.raises(AlreadyRetried):
+            first.retry(by="user:1").run()
+        again.undo(by="user:1").run()
+        assert first.retry(by="user:1").run().progress().applied == 3
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
     def test_others_of_its_records_are_another_matter(
         self, ledger: Ledger, forbidden: str, connection: Connection[DictRow]
     ) -> None:
