@@ -92,6 +92,7 @@ class Service:
                 sizes=settings.sizes,
                 throttle=throttle,
                 policy=policy,
+                leaving=self._stopping,
             )
             for direct in theirs
         ]

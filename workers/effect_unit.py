@@ -6,16 +6,15 @@ nothing is kept.
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TypeVar
 
 from psycopg import Error
 from pydantic_core import to_json
 
 from action_ledger.domain.effects import Effect, EffectContext, idempotency_key
-from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.projections import tracing
 from action_ledger.projections.store import Store, Transaction
 
@@ -25,7 +24,8 @@ from .effect_calls import Answer, Call, Function, compensate_of
 from .effect_ends import end_unit
 from .effect_loop import run_loop
 from .effect_pages import PAGE, Found, Pages
-from .faults import PATIENT_TRIES, TRIES, code_of, is_waited_out, passes
+from .effect_patience import Leaving, patiently
+from .faults import code_of, is_waited_out, passes
 from .lease import SQL, Lease, LeaseLost
 from .lease_signals import writes_fenced
 from .steps import reached
@@ -34,12 +34,10 @@ CHUNK = 25
 """Answers that are kept at a time, at most."""
 FLUSH_SECONDS = 1.0
 """How long an answer waits to be kept."""
-PAUSE, LONGEST_PAUSE = 0.2, 2.0
 ASIDE = 60.0
 """Seconds for which a unit is left alone that could not be brought to an end."""
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class EffectUnit:
@@ -69,16 +67,17 @@ class EffectUnit:
         self._answers: list[Answer] = []
         self._kept_at = time.monotonic()
         self._calls: set[asyncio.Task[Answer]] = set()
+        self._leaving = threading.Event()
 
-    def run(self) -> None:
-        """Work, and end the unit.
+    def run(self, leaving: threading.Event) -> None:
+        """Work, and end the unit; or leave it to others, if its records are locked while ``leaving`` is set.
 
         Raises:
             ExecutionClosed: Its execution was closed; what had been done by then is recorded.
             Error, StoreUnavailable: The database stays out of reach. The lease runs out, and another worker goes on.
         """
         reached("effect.leased")
-        unit = self.unit
+        unit, self._leaving = self.unit, leaving
         function = compensate_of(self._effect, unit) if unit.undo_id else self._effect.handler
         with (
             tracing.process(
@@ -96,9 +95,12 @@ class EffectUnit:
             try:
                 cause = self._work_through()
                 reached("effect.before_end")
-                open_ = self._patiently(lambda: self._end(cause))
+                open_ = patiently(lambda: self._end(cause), unit)
             except LeaseLost:
                 writes_fenced(unit, epoch=self._lease.epoch, writes=len(self._answers))
+                return
+            except Leaving:
+                self._leave()
                 return
             except Exception as fault:
                 if passes(fault):
@@ -116,7 +118,7 @@ class EffectUnit:
         """Call for each record; give what keeps the rest from being called for."""
         try:
             run_loop(self._work)
-        except LeaseLost:
+        except (LeaseLost, Leaving):
             raise
         except Exception as fault:
             if passes(fault) and not (isinstance(fault, Error) and is_waited_out(fault)):
@@ -139,11 +141,13 @@ class EffectUnit:
     async def _take_all(self) -> None:
         while self._calls:
             await self._take()
-        await asyncio.to_thread(self._patiently, self._keep)
+        await asyncio.to_thread(patiently, self._keep, self.unit)
 
     async def _begin_all(self) -> None:
         for after in range(0, self._extent, PAGE):
-            page = await asyncio.to_thread(self._patiently, self._read(after))
+            page = await asyncio.to_thread(
+                patiently, self._read(after), self.unit, leaving=self._leaving
+            )
             for found in page:
                 call = self._call(found)
                 if found.reason is not None:
@@ -176,12 +180,12 @@ class EffectUnit:
     async def _keep_in_time(self) -> None:
         due = time.monotonic() - self._kept_at >= FLUSH_SECONDS
         if len(self._answers) >= self._chunk or (self._answers and due):
-            await asyncio.to_thread(self._patiently, self._keep)
+            await asyncio.to_thread(patiently, self._keep, self.unit)
 
     async def _may_go_on(self) -> bool:
         """Whether another record may be begun. Raises LeaseLost."""
         if not self._lease.certain:
-            await asyncio.to_thread(self._patiently, self._lease.renew)
+            await asyncio.to_thread(patiently, self._lease.renew, self.unit)
         if self._lease.lost.is_set():
             raise LeaseLost
         self._lease.beat()
@@ -242,22 +246,8 @@ class EffectUnit:
             raise LeaseLost
         return True
 
-    def _patiently(self, step: Callable[[], T]) -> T:
-        """Try again what passes by itself; the lease is renewed meanwhile, or it is not, and then it is lost."""
-        waits = faults = 0
-        while True:
-            try:
-                return step()
-            except (Error, StoreUnavailable) as error:
-                others = isinstance(error, Error) and is_waited_out(error)
-                waits, faults = waits + others, faults + (not others)
-                if not passes(error) or waits == PATIENT_TRIES or faults == TRIES:
-                    raise
-                log.warning("unit %s: %s", self.unit.unit_id, error)
-                time.sleep(min(LONGEST_PAUSE, PAUSE * (waits + faults)))
-
     def _leave(self) -> None:
-        """On the way out (Ctrl-C): keep what is there, and let others go on at once."""
+        """On the way out (Ctrl-C, or a lock that outlasts the worker): keep what is there, and let others go on at once."""
         try:
             self._keep()
             self._lease.release(error="left", delay=0)

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Worker:
     ``queues`` are in the order in which they are served; None is every queue. ``lease_seconds`` is how long it
     may be silent: half of that, and the server ends its transaction. ``batch_timeout`` is how many seconds a
     statement of a unit may take; None leaves that to the server. ``sizes`` are those of batches where the execution
-    asks for none.
+    asks for none. Once ``leaving`` is set, an effect's records that are locked are left to others.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Worker:
         sizes: Adaptive,
         throttle: Throttle | None = None,
         policy: Policy = EVERYTHING_GOES,
+        leaving: threading.Event | None = None,
     ) -> None:
         self._store = store
         self._bench = Workbench(
@@ -99,6 +101,7 @@ class Worker:
         self._silence = lease_seconds / 2
         self._limit = batch_timeout
         self._misses = 0
+        self._leaving = leaving or threading.Event()
         self.name = name
         self.current: Current | None = None
         self.done = 0
@@ -179,7 +182,7 @@ class Worker:
     def _see_through(self, leased: EffectUnit) -> None:
         """Do what is outside of the database. What ends it early is not lost: the lease runs out."""
         try:
-            leased.run()
+            leased.run(self._leaving)
         except ExecutionClosed:
             self._sweep(leased.unit.execution_id)
         except Error as error:

@@ -81,6 +81,32 @@ def test_a_lock_on_the_table_is_waited_out_under_the_lease(
         check_invariants(connection, ledger=ledger, tables=["places"])
 
 
+@pytest.mark.slow
+def test_a_worker_that_is_stopped_leaves_what_is_locked_to_the_next(
+    database_url: str, connection: Connection[DictRow], places: str, log: Path
+) -> None:
+    """It was heard only once the lock had gone: for up to twenty minutes."""
+    settings = Settings.model_validate({"lease_seconds": 2})
+    with open_ledger(database_url, settings=settings, actions=EFFECTS) as ledger:
+        request = ledger.on(places).all().apply("letter", log=str(log))
+        execution = request.by("user:1").submit()
+        assert ledger.worker().step(execution.id)
+        with psycopg.connect(database_url) as other:
+            other.execute("LOCK TABLE places IN ACCESS EXCLUSIVE MODE")
+            with serving(service := ledger.service(Plan(name="leaves"))) as thread:
+                leased = "SELECT FROM action_ledger.work_queue WHERE leased_by IS NOT NULL"
+                until(lambda: bool(connection.execute(leased).fetchall()), "the lease")
+                time.sleep(1)
+                service.stop()
+                thread.join(2)
+                assert not thread.is_alive()
+            assert (len(connection.execute(leased).fetchall()), open_units(connection)) == (0, 1)
+        ledger.worker().finish(execution.id)
+        assert execution.progress().applied == PLACES
+        assert set(calls(log).values()) == {1}
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+
 def test_a_handler_is_called_once_a_record(
     ledger: Ledger, places: str, connection: Connection[DictRow], log: Path
 ) -> None:
