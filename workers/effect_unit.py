@@ -67,9 +67,9 @@ class EffectUnit:
         self._answers: list[Answer] = []
         self._kept_at = time.monotonic()
         self._calls: set[asyncio.Task[Answer]] = set()
-        self._leaving = threading.Event()
+        self._leaving: threading.Event | None = None
 
-    def run(self, leaving: threading.Event) -> None:
+    def run(self, leaving: threading.Event | None = None) -> None:
         """Work, and end the unit; or leave it to others, if its records are locked while ``leaving`` is set.
 
         Raises:
