@@ -23,7 +23,6 @@ from .images import (
     value,
 )
 from .keys import keys_checked
-from .retried import require_first
 from .table import Table
 
 SQL = read_blocks("action_ledger.workers", "planner.sql")
@@ -80,8 +79,7 @@ class Cutter:
             return self._cut(selected, values, owner=owner)
 
     def unfinished(self, selection: Unfinished) -> list[Cut]:
-        """Cut the keys of what another execution over the same table did not get done. Raises AlreadyRetried."""
-        require_first(self._transaction, selection, but=self._execution_id)
+        """Cut the keys of what another execution over the same table did not get done."""
         selected = self._compose(
             "unfinished", arrays=listed(unnested("s.keys", self._table.key)), keys=self._decoded()
         )

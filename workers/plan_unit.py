@@ -16,6 +16,7 @@ from .limits import check_records
 from .locks import Claim, Decision, claim_of, decide
 from .pace import sizing_of
 from .planner import PAGES_AT_ONCE, batch_events, cut_selection, planned_event, whole_size
+from .retried import require_first
 from .settle import settle
 from .steps import reached
 
@@ -64,6 +65,8 @@ def plan_unit(
             metadata=metadata,
         )
     )
+    if not decision.waits:
+        require_first(transaction, request.selection, but=execution_id)
     key_sets = cutter.all() if ended and not decision.waits else []
     current = require_running(transaction, execution_id)
     planned = batch_events(

@@ -32,6 +32,7 @@ from .locks import Decision, acquired, claim_of, decide, refuse_locked
 from .meter import count_request
 from .planner import batch_events, cut_selection, planned_event, whole_size
 from .request_body import body_of
+from .retried import require_first
 from .settle import end_of_execution
 from .steps import reached
 from .table import reference_of
@@ -247,6 +248,7 @@ class ExecutionRequest:
             refuse_locked(transaction, claim)
             if isinstance(events[-1], execution.RollbackStarted):
                 events += acquired(claim, cuts[0].records, metadata)
+        require_first(transaction, self._command.selection, but=planning.id)
         return events
 
     def _is_small(self, cuts: list[Cut], change: Change) -> bool:
@@ -290,10 +292,9 @@ class ExecutionRequest:
             )
         tally = completed.tally
         told = {"total": tally.processed, "total_final": True, "exporting": False}
-        row = {**tally.model_dump(), **told}
+        row = {**tally.model_dump(), **told, "batches": 1, "batches_done": 1}
         policy = self._command.model_dump(
             include={"on_failure", "max_failures", "max_failure_ratio"}
         )
-        counts = {"batches": 1, "batches_done": 1}
-        end = end_of_execution(running, {**row, **policy, **counts}, self._metadata, error=None)
+        end = end_of_execution(running, {**row, **policy}, self._metadata, error=None)
         return [completed, *([end] if end else [])]

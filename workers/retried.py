@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from action_ledger.domain.errors import AlreadyRetried
-from action_ledger.domain.selection import Unfinished
+from action_ledger.domain.selection import Selection, Unfinished
 from action_ledger.projections.sql_blocks import read_blocks
 from action_ledger.projections.store import Transaction
 
@@ -28,9 +28,14 @@ def standing_retry(
 
 
 def require_first(
-    transaction: Transaction, selection: Unfinished, *, but: UUID | None = None
+    transaction: Transaction, selection: Selection, *, but: UUID | None = None
 ) -> None:
-    """Refuse to try the same records again beside a retry that stands. Raises AlreadyRetried."""
+    """Refuse to try the same records again beside a retry that stands. Raises AlreadyRetried.
+
+    Who asks once the records are his own (``but`` himself) misses nobody: another has done with them before, or never had them.
+    """
+    if not isinstance(selection, Unfinished):
+        return
     of, failed, not_processed = selection.of, selection.failed, selection.not_processed
     found = standing_retry(transaction, of, failed=failed, not_processed=not_processed, but=but)
     if found is not None:

@@ -1,5 +1,8 @@
 """What an execution did not get done is tried again, as an execution of its own."""
 
+from concurrent.futures import ThreadPoolExecutor
+from types import NoneType
+
 import pytest
 from psycopg import Connection
 from psycopg.errors import QueryCanceled
@@ -18,6 +21,8 @@ from tests.crash.harness import until
 from tests.integration.conftest import PLACES
 from tests.integration.test_steering import changed, submitted
 from tests.invariants import check_invariants
+from tests.standing import standing
+from tests.worker_process import held
 
 pytestmark = pytest.mark.every_postgres
 
@@ -142,6 +147,10 @@ class TestRefusals:
             first.retry(by="user:1").streaming().run()
 
 
+def scores_over(connection: Connection[DictRow], score: int) -> int:
+    return len(connection.execute("SELECT FROM places WHERE score > %s", [score]).fetchall())
+
+
 class TestTwice:
     """What a retry has done is not done once more: the change may be one that adds up."""
 
@@ -223,6 +232,38 @@ class TestTwice:
         with pytest.raises(AlreadyRetried):
             first.retry(by="user:1", not_processed=True).run()
         assert changed(connection) == PLACES
+
+    def test_two_at_once_over_rows_that_somebody_holds(
+        self,
+        ledger: Ledger,
+        first: ExecutionHandle,
+        database_url: str,
+        connection: Connection[DictRow],
+    ) -> None:
+        """Both have cut the same records, and neither has done anything yet, when the rows are let go."""
+        waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        with (
+            ThreadPoolExecutor(2) as pool,
+            held(database_url, "UPDATE places SET note = note WHERE id = 15") as outsider,
+        ):
+            both = [pool.submit(first.retry(by="user:1").run) for _ in range(2)]
+            until(lambda: len(connection.execute(waiting).fetchall()) == 2, "two that wait")
+            outsider.rollback()
+            refused = [type(each.exception(30)) for each in both]
+        assert set(refused) == {AlreadyRetried, NoneType}
+        assert scores_over(connection, 1000) == 98
+        assert scores_over(connection, 2000) == 0
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
+    def test_one_that_was_cut_before_the_other_was_done(
+        self, ledger: Ledger, first: ExecutionHandle, connection: Connection[DictRow]
+    ) -> None:
+        two = first.retry(by="user:1").submit()
+        with standing("plan.cut", lambda: ledger.worker().step(two.id)):
+            assert first.retry(by="user:1").run().progress().applied == 1
+        assert (two.status, two.row()["error"]) == ("failed", "already_retried")
+        assert scores_over(connection, 2000) == 0
+        check_invariants(connection, ledger=ledger, tables=["places"])
 
     def test_who_waited_for_the_other_finds_nothing_left(
         self, ledger: Ledger, first: ExecutionHandle, connection: Connection[DictRow]

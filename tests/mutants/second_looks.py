@@ -69,8 +69,16 @@ SECOND_LOOKS = [
     Mutant(
         "second look",
         "a retry that has waited for another asks whether that one has done it",
-        "workers/cutter.py",
-        "        require_first(self._transaction, selection, but=self._execution_id)\n",
+        "workers/plan_unit.py",
+        "        require_first(transaction, request.selection, but=execution_id)\n",
+        "        pass\n",
+        f"{INTEGRATION}/test_retry.py",
+    ),
+    Mutant(
+        "second look",
+        "a retry that is done at once asks again once it has its rows",
+        "workers/request.py",
+        "        require_first(transaction, self._command.selection, but=planning.id)\n",
         "",
         f"{INTEGRATION}/test_retry.py",
     ),
