@@ -1,6 +1,7 @@
 """The rights that the guide to operations names are enough, and what is missing is said in one line."""
 
 import re
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow
 
 from action_ledger.domain.errors import PermissionDenied
-from action_ledger.ops import open_ledger
+from action_ledger.ops import open_ledger, waits_told
 from tests.command_line import CommandLine
 from tests.integration.test_documents import blocks
+from tests.services import a_ledger, serving
+from tests.worker_process import held, until
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "operations.md"
 BY = ("--by", "user:42")
@@ -54,6 +57,29 @@ def test_a_worker(connection: Connection[DictRow], places: str, login: tuple[str
     for command in commands:
         said = cli(*command)
         assert said.code == 0, (command, said.err)
+
+
+def test_a_worker_that_may_not_ask_for_whom_it_waits(
+    connection: Connection[DictRow],
+    database_url: str,
+    places: str,
+    login: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a server that is hardened: the fourth look ended its service."""
+    monkeypatch.setattr(waits_told, "PATIENCE", 0.1)
+    name, url = login
+    grant(connection, name, "app")
+    connection.execute(f"GRANT SELECT, UPDATE ON {places} TO {name}".encode())
+    connection.execute("REVOKE EXECUTE ON FUNCTION pg_blocking_pids(int) FROM PUBLIC")
+    with a_ledger(url, lease_seconds=1) as ledger, serving(ledger.service()) as thread:
+        with held(database_url, "UPDATE places SET note = 'mine' WHERE id = 5"):
+            execution = ledger.on(places).all().update(note="new").by("user:1").submit()
+            time.sleep(5)
+            assert thread.is_alive()
+            shown = CommandLine(url)("show", execution.id)
+            assert (shown.code, execution.status) == (0, "running"), shown.err
+        until(lambda: execution.status == "completed", "the end")
 
 
 def test_a_reader(
