@@ -171,9 +171,11 @@ SELECT (
         AND NOT (w.kind = 'plan' AND EXISTS (
             SELECT FROM {locks} l JOIN {locks} o ON o.owner_id = ANY(l.waits_for) WHERE l.owner_id = w.execution_id))
 ) + (
-    -- Moves of chains that can be made now.
+    -- Moves of chains that can be made now, or that met a fault of the database and are tried again in a moment. A limit,
+    -- or another's undo, may be in the way for ever; and so may what is left aside for longer.
     SELECT count(*) FROM {chain_queue} c
-    WHERE c.status <> 'paused' AND c.available_at <= clock_timestamp() AND (c.awaits IS NULL
+    WHERE c.status <> 'paused' AND c.available_at <= clock_timestamp() + CASE
+        WHEN c.last_error ~ '^[0-9A-Z]{{5}}$' THEN interval '10 seconds' ELSE interval '0' END AND (c.awaits IS NULL
         OR EXISTS (SELECT FROM {executions} e WHERE e.execution_id = c.awaits AND e.ended_at IS NOT NULL)
         OR EXISTS (SELECT FROM {undos} u WHERE u.undo_id = c.awaits AND u.ended_at IS NOT NULL))
 ) + (

@@ -2,13 +2,16 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from action_ledger.domain import Notice
 from action_ledger.ops import Ledger, Plan, open_ledger
+from action_ledger.ops.plan import Ended
 from tests.chains import added, break_third, make_tables, story, three
 from tests.crash.harness import until
 from tests.invariants import check_invariants
@@ -73,3 +76,25 @@ def test_ten_look_and_each_move_is_made_once(
         assert story(chain) == ["requested", *step * 3, "completed"]
     assert added(connection) == [[3], [3], [3]]
     check_invariants(connection, ledger=ledger, tables=["first", "second", "third"])
+
+
+def put_off(connection: Connection[DictRow]) -> int:
+    rows = connection.execute("SELECT attempts FROM action_ledger.chain_queue").fetchall()
+    return max((row["attempts"] for row in rows), default=0)
+
+
+@pytest.mark.slow
+def test_who_leaves_when_idle_sees_it_through_after_a_fault_that_passes(
+    database_url: str, connection: Connection[DictRow]
+) -> None:
+    with open_ledger(database_url) as ledger:
+        chain = three(ledger).submit()
+        service = ledger.service(Plan(name="w", until_idle=True))
+        with psycopg.connect(database_url) as alters, ThreadPoolExecutor(1) as pool:
+            alters.execute("LOCK TABLE first IN ACCESS EXCLUSIVE MODE")
+            ended = pool.submit(service.run)
+            until(lambda: ended.done() or put_off(connection) >= 6, "tries")
+            alters.rollback()
+            assert ended.result(30) is Ended.IDLE
+        assert chain.status == "completed"
+        check_invariants(connection, ledger=ledger, tables=["first", "second", "third"])
