@@ -1,4 +1,4 @@
-"""Retries that stand: what one of them has done is not done once more by another of the same execution."""
+"""Retries that stand: what one of them has done is not done once more by another of the same records."""
 
 from uuid import UUID
 

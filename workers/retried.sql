@@ -2,12 +2,21 @@
 -- The newest retry of the same records that has done something, by itself or by retries of its own, and of which not
 -- everything was taken back. Records are counted, but for a retry that was taken back, or redone, in some columns of a
 -- record only, which counts it each time: of that, the newest image of each column of each record says it.
-WITH RECURSIVE retry AS (
+-- What is left of a retry was left of what it was a retry of: another retry of that may have done it.
+WITH RECURSIVE asked AS (
+    SELECT %(of)s::uuid AS of, NULL::uuid AS by, %(failed)s::boolean AS failed, %(not_processed)s::boolean AS not_processed
+    UNION ALL
+    SELECT e.retry_of, e.execution_id, (b.body #>> '{{selection,failed}}')::boolean,
+        (b.body #>> '{{selection,not_processed}}')::boolean
+    FROM asked a JOIN {executions} e ON e.execution_id = a.of JOIN {schema}.request_bodies b ON b.owner = e.execution_id
+    WHERE e.retry_of IS NOT NULL
+),
+retry AS (
     SELECT e.execution_id AS top, e.execution_id, e.applied
-    FROM {executions} e JOIN {schema}.request_bodies b ON b.owner = e.execution_id
-    WHERE e.retry_of = %(of)s AND e.execution_id IS DISTINCT FROM %(but)s::uuid
-        AND (%(failed)s AND (b.body #>> '{{selection,failed}}')::boolean
-            OR %(not_processed)s AND (b.body #>> '{{selection,not_processed}}')::boolean)
+    FROM asked a JOIN {executions} e ON e.retry_of = a.of JOIN {schema}.request_bodies b ON b.owner = e.execution_id
+    WHERE e.execution_id IS DISTINCT FROM a.by AND e.execution_id IS DISTINCT FROM %(but)s::uuid
+        AND (a.failed AND (b.body #>> '{{selection,failed}}')::boolean
+            OR a.not_processed AND (b.body #>> '{{selection,not_processed}}')::boolean)
     UNION ALL
     SELECT r.top, e.execution_id, e.applied FROM retry r JOIN {executions} e ON e.retry_of = r.execution_id
 ),

@@ -220,6 +220,27 @@ class TestTwice:
         assert first.retry(by="user:1").run().progress().applied == 3
         check_invariants(connection, ledger=ledger, tables=["places"])
 
+    def test_one_that_did_nothing_is_not_tried_again_beside_another_that_did(
+        self, ledger: Ledger, forbidden: str, connection: Connection[DictRow]
+    ) -> None:
+        first = ledger.on(forbidden).all().update(score=col("score") + 1000).by("user:1").run()
+        in_vain = first.retry(by="user:1").run()
+        in_vain_again = in_vain.retry(by="user:1").run()
+        connection.execute("ALTER TABLE places DROP CONSTRAINT forbidden")
+        done = first.retry(by="user:1").run()
+        assert done.progress().applied == 3
+        for late in (in_vain, in_vain_again):
+            with pytest.raises(AlreadyRetried) as refused:
+                late.retry(by="user:1").run()
+            assert refused.value.retry_id == done.id
+        done.undo(by="user:1").run()
+        assert in_vain_again.retry(by="user:1").run().progress().applied == 3
+        for late in (first, in_vain):
+            with pytest.raises(AlreadyRetried):
+                late.retry(by="user:1").run()
+        assert scores_over(connection, 2000) == 0
+        check_invariants(connection, ledger=ledger, tables=["places"])
+
     def test_others_of_its_records_are_another_matter(
         self, ledger: Ledger, forbidden: str, connection: Connection[DictRow]
     ) -> None:
