@@ -39,12 +39,13 @@ def run_chain(
     *,
     by: Asker | None,
     reason: str | None,
+    once: str | None,
     workers: int,
     submit: bool,
     confirmed: bool,
 ) -> ExitCode:
     """Run the steps that a file says. Raises ConfirmationRequired where nobody can be asked about what destroys."""
-    command = read_command(source, by=by, reason=reason)
+    command = read_command(source, by=by, reason=reason, once=once)
     actions = {step.execution.action for step in command.steps}
     destructive = sorted(name for name in actions if ledger.actions.get(name).destructive)
     if destructive:
@@ -73,11 +74,13 @@ class _Written(BaseModel):
     steps: list[_WrittenStep]
 
 
-def read_command(source: str, *, by: Asker | None, reason: str | None) -> RequestChain:
+def read_command(
+    source: str, *, by: Asker | None, reason: str | None, once: str | None = None
+) -> RequestChain:
     """Read a chain's command; ids and actors are filled in. Raises InvalidChain and UnreadableInput."""
     check_actor(by)
     said = read_json(source, "the chain")
-    told = {"command_id": uuid7(), "actor": by, "reason": reason}
+    told = {"command_id": uuid7(), "actor": by, "reason": reason, "once": once}
     try:
         written = _Written.model_validate(said)
         for step in written.steps:

@@ -90,6 +90,7 @@ def schedule(
     irreversible: option.Irreversible = False,
     queue: option.Queue = None,
     priority: option.Priority = 0,
+    once: option.Once = None,
     yes: option.Yes = False,
     _json: option.Json = False,
 ) -> None:
@@ -142,6 +143,7 @@ def schedule(
         on_locked=on_locked,
         settings=whose.typed_settings(settings),
         role=role,
+        once=once,
     )
     state = state_of(context)
     with state.ledger() as ledger:

@@ -120,6 +120,7 @@ def retry_execution(
     reason: str | None,
     settings: dict[str, str] | None,
     role: str | None,
+    once: str | None,
     workers: int,
     submit: bool,
     confirmed: bool,
@@ -129,6 +130,8 @@ def retry_execution(
     request = execution.retry(by=by, reason=reason, failed=failed, not_processed=not_processed)
     if settings is not None or role is not None:
         request = request.context(settings, role=role)
+    if once is not None:
+        request = request.once(once)
     counts = execution.progress()
     code = run_request(
         ledger, terminal, request, workers=workers, submit=submit, confirmed=confirmed
