@@ -84,8 +84,7 @@ class ExecutionRequest:
 
         With ``now``, plan it too, and ``at_once`` apply it as well when it fits one batch. Keys are always planned
         here, since they exist nowhere else, and so are those that were ``kept``. Everything is in the caller's
-        transaction, with one append, so a command that is wrong in any way leaves nothing. A change of keys is
-        always gated, and one batch.
+        transaction, with one append, so a command that is wrong in any way leaves nothing.
         """
         started = time.monotonic()
         self._contexts.require(self._command.context)
