@@ -222,6 +222,13 @@ class CreateSchedule(Command):
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _no_retry(self) -> Self:
+        if self.execution.selection.kind == "unfinished":
+            message = "a retry is not scheduled: what it is of is there now, and is tried once"
+            raise ValueError(message)
+        return self
+
 
 class ScheduleCommand(Command):
     """What the commands that steer a schedule share."""

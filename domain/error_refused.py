@@ -93,8 +93,9 @@ class AlreadyRetried(Refused, code="already_retried"):
     def advice(self) -> str:
         """Name what holds for what is left now."""
         return (
-            f"What that one left is tried again by `action-ledger retry {self.retry_id}`; to do all of it anew, "
-            f"take it back first, by `action-ledger undo {self.retry_id}`."
+            f"What that one left is tried again by `action-ledger retry {self.retry_id}`; what it skipped, since others "
+            "had it, is to be named by its keys. To do all of it anew, take that one back first, by "
+            f"`action-ledger undo {self.retry_id}`."
         )
 
 

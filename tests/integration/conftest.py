@@ -76,3 +76,12 @@ def journal(ledger: Ledger, connection: Connection[DictRow]) -> Generator[None]:
         f" WHERE (e IS NULL OR j IS NULL) AND NOT EXISTS ({parked} AND k.position <= e.notification_id)"
     ).fetchall()
     assert not missing or status(ledger).generation > 1
+
+
+@pytest.fixture
+def forbidden(connection: Connection[DictRow], places: str) -> str:
+    """Let three of the places take no score of a thousand more."""
+    connection.execute(
+        "ALTER TABLE places ADD CONSTRAINT forbidden CHECK (score NOT IN (1015, 1025, 1026))"
+    )
+    return places

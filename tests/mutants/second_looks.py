@@ -72,7 +72,7 @@ SECOND_LOOKS = [
         "workers/plan_unit.py",
         "        require_first(transaction, request.selection, but=execution_id)\n",
         "        pass\n",
-        f"{INTEGRATION}/test_retry.py",
+        f"{INTEGRATION}/test_retried.py",
     ),
     Mutant(
         "second look",
@@ -80,6 +80,6 @@ SECOND_LOOKS = [
         "workers/request.py",
         "        require_first(transaction, self._command.selection, but=planning.id)\n",
         "",
-        f"{INTEGRATION}/test_retry.py",
+        f"{INTEGRATION}/test_retried.py",
     ),
 ]
