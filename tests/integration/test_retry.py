@@ -9,6 +9,7 @@ from action_ledger.domain import col
 from action_ledger.domain.errors import (
     ExecutionNotEnded,
     InvalidParameters,
+    InvalidSchedule,
     InvalidValue,
 )
 from action_ledger.domain.selection import Unfinished
@@ -135,5 +136,5 @@ class TestRefusals:
     def test_scheduled(self, ledger: Ledger, places: str) -> None:
         """It was refused with an error of pydantic's."""
         first = ledger.on(places).keys([1]).update(note="x").by("user:1").run()
-        with pytest.raises(InvalidParameters, match="a retry is not scheduled"):
+        with pytest.raises(InvalidSchedule, match="a retry is not scheduled"):
             first.retry(by="user:1").schedule(cron="0 4 * * *", timezone="UTC")
