@@ -97,7 +97,13 @@ class CircleStatements:
             lefts=listed(self._each(self._left)),
             needs=UNION.join(self._needs()),
             members=UNION.join(
-                self._member(n, aliases("q", "k" if group.is_of_records else "r", len(roots)))
+                self._member(
+                    n,
+                    [
+                        sql.Identifier("q", "refused"),
+                        *aliases("q", "k" if group.is_of_records else "r", len(roots)),
+                    ],
+                )
                 for n, group in self._groups.items()
             ),
             roots=listed(roots),
@@ -143,6 +149,10 @@ class CircleStatements:
             "left",
             left=_name("left", n),
             root_is_back=back,
+            own=listed(aliases("q", "k", len(key))),
+            others=listed(decoded("w", "k", key)),
+            arrays=listed(unnested("o.keys", key)),
+            key_names=listed(numbered("k", len(key))),
             planned=group.reading.planned(),
             table=group.reading.table.identifier,
             same_key=same_key(columns_of("t", key), aliases("q", "k", len(key))),

@@ -5,6 +5,7 @@ one statement, whatever tables they are of: then it makes no difference whether 
 column be null meanwhile. They are kept in the change set just before, and read again after.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -129,10 +130,15 @@ def say_why(
     sqlstates: Counter[str],
 ) -> None:
     """List records with what was wrong in their circle: each alone wanted for the others, and was listed with that."""
-    for keys, refusal in refused.items():
-        values = {"owner": owner, "keys": list(keys), "wanting": WANTING, **refusal._asdict()}
-        told = transaction.execute(SQL["say_why"], values).rowcount
-        sqlstates.update({WANTING: -told, refusal.sqlstate: told})
+    if not refused:
+        return
+    records = [{"keys": keys, **refusal._asdict()} for keys, refusal in refused.items()]
+    values = {"owner": owner, "refused": json.dumps(records), "wanting": WANTING}
+    with planned_without(transaction, "enable_nestloop"):
+        rows = transaction.execute(SQL["say_why"], values).fetchall()
+    for row in rows:
+        sqlstates.update({WANTING: -row["records"]})
+        sqlstates.update({row["sqlstate"]: row["records"]})
     sqlstates += Counter()  # leaves out what none is listed with
 
 

@@ -1,8 +1,11 @@
 -- name: left
--- What of one group of a change set is still to be inserted, with a number of its own; and whether the record that
--- it went with is back.
+-- What of one group of a change set is still to be inserted, with a number of its own; whether the record that it went
+-- with is back, and whether it was refused when it was inserted alone.
 {left} AS MATERIALIZED (
-    SELECT q.*, row_number() OVER () AS n, (true {root_is_back}) AS rooted
+    SELECT q.*, row_number() OVER () AS n, (true {root_is_back}) AS rooted, ({own}) IN (
+        SELECT {others} FROM {schema}.record_outcomes o CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+        WHERE o.owner = %(owner)s AND o.outcome = 'failed' AND o.child_table IS NOT DISTINCT FROM %(child_table)s
+    ) AS refused
     FROM ({planned}) q WHERE (EXISTS (SELECT FROM {table} t WHERE {same_key})) IS FALSE
 )
 
@@ -34,18 +37,18 @@ SELECT {group}, q.n, o.source, o.n FROM {left} q LEFT JOIN {others} ON {same} WH
 
 -- name: choose
 -- Finds the rows that want for nothing but each other, among those of some records. `lost` are those of other records,
--- those that want for a row which does not come, those that could have come already and were refused; and what wants
--- for any of them.
+-- those that want for a row which does not come, those that were refused alone; and what wants for any of them.
 WITH RECURSIVE {lefts},
 needs (source, n, other, m) AS MATERIALIZED ({needs}),
-every (source, n, {roots}, place) AS MATERIALIZED (
-    SELECT source, n, {roots}, dense_rank() OVER (ORDER BY {roots}) FROM ({members}) a (source, n, {roots})
+every (source, n, refused, {roots}, place) AS MATERIALIZED (
+    SELECT source, n, refused, {roots}, dense_rank() OVER (ORDER BY {roots})
+    FROM ({members}) a (source, n, refused, {roots})
 ),
 lost (source, n) AS (
     SELECT source, n FROM needs WHERE other IS NULL
     UNION
     SELECT source, n FROM every
-    WHERE (source, n) NOT IN (SELECT source, n FROM needs) OR place < %(lowest)s OR place > %(highest)s
+    WHERE (refused AND (source, n) NOT IN (SELECT source, n FROM needs)) OR place < %(lowest)s OR place > %(highest)s
     UNION
     SELECT d.source, d.n FROM needs d JOIN lost l ON l.source = d.other AND l.n = d.m
 ),
@@ -57,9 +60,14 @@ SELECT (SELECT max(place) FROM every) AS places,
     (SELECT {first_keys} FROM (SELECT {roots} FROM every WHERE place = %(lowest)s LIMIT 1) f) AS first_keys, {results}
 
 -- name: say_why
--- One record that is listed since it wants for another row, with what was wrong before that.
-UPDATE {schema}.record_outcomes SET sqlstate = %(sqlstate)s, constraint_name = %(constraint)s, message = %(message)s
-WHERE owner = %(owner)s AND keys = %(keys)s::text[] AND child_table IS NULL AND sqlstate = %(wanting)s
+-- Records that are listed since they want for another row, with what was wrong before that.
+WITH told AS (
+    UPDATE {schema}.record_outcomes o SET sqlstate = r.sqlstate, constraint_name = r.constraint, message = r.message
+    FROM json_to_recordset(%(refused)s::json) AS r (keys text[], sqlstate text, "constraint" text, message text)
+    WHERE o.owner = %(owner)s AND o.keys = r.keys AND o.child_table IS NULL AND o.sqlstate = %(wanting)s
+    RETURNING r.sqlstate
+)
+SELECT sqlstate, count(*) AS records FROM told GROUP BY sqlstate
 
 -- name: insert
 -- The rows of one part.

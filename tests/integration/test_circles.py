@@ -2,12 +2,15 @@
 
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from psycopg import Connection, sql
 from psycopg.rows import DictRow
 
 from action_ledger.ops import Ledger, open_ledger
+from action_ledger.projections.store import Transaction
+from action_ledger.workers.circle_statements import SQL
 from tests.dump import dump_table
 from tests.exact import run
 from tests.invariants import check_invariants
@@ -244,3 +247,33 @@ def test_no_statement_is_compiled_for_it(database_url: str, people: Connection[D
             assert session.execute("SHOW jit").fetchall() == [{"jit": "on"}]
     rows = people.execute("SELECT DISTINCT jit FROM people WHERE id < 3").fetchall()
     assert rows == [{"jit": "off"}]
+
+
+def test_many_that_are_refused_are_told_by_one_statement(
+    ledger: Ledger, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(
+        connection,
+        "CREATE TABLE people (id int PRIMARY KEY, home int NOT NULL)",
+        "CREATE TABLE homes (id int PRIMARY KEY, owner int NOT NULL REFERENCES people ON DELETE CASCADE)",
+        "INSERT INTO people SELECT i, i FROM generate_series(1, 60) i",
+        "INSERT INTO homes SELECT i, i FROM generate_series(1, 60) i",
+        "ALTER TABLE people ADD FOREIGN KEY (home) REFERENCES homes",
+    )
+    execution = ledger.on("people").all().delete(hard=True).by("t").run()
+    run(connection, "ALTER TABLE homes ADD CONSTRAINT odd CHECK (id % 2 = 1)")
+    asked: list[int] = []
+    execute = Transaction.execute
+
+    def count(self: Transaction, query: sql.Composable, *args: Any) -> Any:
+        asked.append(query is SQL["say_why"])
+        return execute(self, query, *args)
+
+    monkeypatch.setattr(Transaction, "execute", count)
+    undo = execution.undo(by="t").run()
+    monkeypatch.undo()
+    assert sum(asked) == 1
+    failures = [one for one in undo.failures() if one.table is None]
+    assert {one.key for one in failures} == {(str(n),) for n in range(2, 61, 2)}
+    assert {(one.sqlstate, one.constraint) for one in failures} == {("23514", "odd")}
+    check_invariants(connection, ledger=ledger, tables=["public.people", "public.homes"])
