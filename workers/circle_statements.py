@@ -25,7 +25,7 @@ from .reading import Reading
 from .referring import foreign_keys
 from .sources import Source
 from .statements import SQL as WRITER
-from .table import Table
+from .table import Column, Table
 from .write import Owner
 
 SQL = read_blocks("action_ledger.workers", "circles.sql")
@@ -75,7 +75,7 @@ class CircleStatements:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values of ``choose``, but for lowest, highest and the parts."""
+        """The values of ``choose``, but for the parts and the lowest and highest record of each group."""
         return {
             f"{name}_{n}": value
             for n, group in self._groups.items()
@@ -97,19 +97,11 @@ class CircleStatements:
             lefts=listed(self._each(self._left)),
             needs=UNION.join(self._needs()),
             members=UNION.join(
-                self._member(
-                    n,
-                    [
-                        sql.Identifier("q", "refused"),
-                        *aliases("q", "k" if group.is_of_records else "r", len(roots)),
-                    ],
-                )
-                for n, group in self._groups.items()
+                self._member(n, _roots_of(group, len(roots))) for n, group in self._groups.items()
             ),
             roots=listed(roots),
-            first_keys=array_of(
-                [gathered(c, r) for c, r in zip(self._root.key, roots, strict=True)]
-            ),
+            refused=sql.SQL(" UNION ").join(self._each(self._refused)),
+            keys=array_of([gathered(c, r) for c, r in zip(self._root.key, roots, strict=True)]),
             kept=listed(self._each(self._keep)),
             results=listed(results),
         )
@@ -149,13 +141,31 @@ class CircleStatements:
             "left",
             left=_name("left", n),
             root_is_back=back,
-            own=listed(aliases("q", "k", len(key))),
-            others=listed(decoded("w", "k", key)),
-            arrays=listed(unnested("o.keys", key)),
-            key_names=listed(numbered("k", len(key))),
+            from_lowest=self._bound(group, "lowest", ">="),
+            to_highest=self._bound(group, "highest", "<="),
             planned=group.reading.planned(),
             table=group.reading.table.identifier,
             same_key=same_key(columns_of("t", key), aliases("q", "k", len(key))),
+        )
+
+    def _bound(self, group: Group, bound: str, side: str) -> sql.Composable:
+        key = self._root.key
+        return self._compose(
+            "bound",
+            bound=sql.SQL(bound),
+            side=sql.SQL(side),
+            roots=listed(_roots_of(group, len(key))),
+            **_listed_keys(key),
+        )
+
+    def _refused(self, n: int, group: Group) -> sql.Composable:
+        key = group.reading.table.key
+        return self._compose(
+            "refused",
+            group=sql.Literal(n),
+            left=_name("left", n),
+            own=listed(aliases("q", "k", len(key))),
+            **_listed_keys(key),
         )
 
     def _keep(self, n: int, group: Group) -> sql.Composable:
@@ -232,6 +242,20 @@ class CircleStatements:
 
 def _name(name: str, n: int) -> sql.Identifier:
     return sql.Identifier(f"{name}_{n}")
+
+
+def _roots_of(group: Group, count: int) -> list[sql.Identifier]:
+    """Refer to the key of the record that a row of a group is, or went with."""
+    return aliases("q", "k" if group.is_of_records else "r", count)
+
+
+def _listed_keys(key: Sequence[Column]) -> dict[str, sql.Composable]:
+    """Read keys as they are listed, out of ``o``."""
+    return {
+        "others": listed(decoded("w", "k", key)),
+        "arrays": listed(unnested("o.keys", key)),
+        "key_names": listed(numbered("k", len(key))),
+    }
 
 
 def _columns_of(reading: Reading, names: Sequence[str]) -> list[sql.Composable]:

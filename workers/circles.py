@@ -55,46 +55,46 @@ class Circles:
         self._refused = refused
         self.part = part
 
-    def close(self, lowest: int = 1, highest: int | None = None) -> None:
-        """Insert what belongs to the records number ``lowest`` to ``highest`` of those that are left.
+    def close(self, lowest: Keys | None = None, highest: Keys | None = None) -> None:
+        """Insert what belongs to the records from ``lowest`` to ``highest`` of those that are left; None is no bound.
 
         Where the database refuses it, it is halved down to the one record, which is left: whoever lists the rest
         lists that too. Raises the driver's error when it concerns more than single records.
         """
-        last, keys = highest or 0, Keys()
+        middle, after = Keys(), None
         try:
             with self._transaction.savepoint():
-                kept, every, keys = self._keep(lowest, highest)
-                last = highest or every
+                kept, middle, after = self._keep(lowest, highest)
                 if kept:
                     self._insert(kept)
         except (Error, ChangedElsewhere) as error:
             if isinstance(error, Error) and not _is_of_records(error):
                 raise
-            if lowest < last:
-                middle = (lowest + last) // 2
-                # The upper half first: what goes out of it leaves the numbers of the lower one as they are.
-                self.close(middle + 1, last)
-                self.close(lowest, middle)
+            if after is None:
+                self._refused[middle] = refusal_of(error)
             else:
-                self._refused[keys] = refusal_of(error)
+                self.close(after, highest)
+                self.close(lowest, middle)
             return
         self.part += len(self._groups)
         for n, written in kept.items():
             _, _, slices = self._groups[n]
             slices.count(written)
 
-    def _keep(self, lowest: int, highest: int | None) -> tuple[dict[int, Written], int, Keys]:
+    def _keep(
+        self, lowest: Keys | None, highest: Keys | None
+    ) -> tuple[dict[int, Written], Keys, Keys | None]:
         """Choose rows and keep them as they are about to become.
 
-        Give the number of the last record too, and the key of the first as it would be listed.
+        Give the keys of the record in the middle, as they would be listed, and of the next one, if there is one.
         """
-        values = {
-            **self._statements.values,
-            **{f"part_{n}": self.part + n for n in self._groups},
-            "lowest": lowest,
-            "highest": highest,
-        }
+        values = dict(self._statements.values)
+        for n in self._groups:
+            values |= {
+                f"part_{n}": self.part + n,
+                f"lowest_{n}": None if lowest is None else list(lowest),
+                f"highest_{n}": None if highest is None else list(highest),
+            }
         # The planner takes every group for a few rows, and loops over all of one for each row of another.
         with planned_without(self._transaction, "enable_nestloop"):
             row = self._transaction.cursor.execute(self._choose, values).fetchone() or {}
@@ -103,7 +103,7 @@ class Circles:
             for n in self._groups
             if row[f"records_{n}"]
         }
-        return kept, row["places"] or 0, Keys(row["first_keys"] or ())
+        return kept, Keys(row["middle"] or ()), Keys(row["next"]) if row["next"] else None
 
     def _insert(self, kept: Mapping[int, Written]) -> None:
         """Insert what was kept, and read what became of it."""

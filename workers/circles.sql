@@ -1,13 +1,24 @@
 -- name: left
--- What of one group of a change set is still to be inserted, with a number of its own; whether the record that it went
--- with is back, and whether it was refused when it was inserted alone.
+-- What of one group of a change set is still to be inserted, of the records between two, with a number of its own; and
+-- whether the record that it went with is back.
 {left} AS MATERIALIZED (
-    SELECT q.*, row_number() OVER () AS n, (true {root_is_back}) AS rooted, ({own}) IN (
-        SELECT {others} FROM {schema}.record_outcomes o CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
-        WHERE o.owner = %(owner)s AND o.outcome = 'failed' AND o.child_table IS NOT DISTINCT FROM %(child_table)s
-    ) AS refused
-    FROM ({planned}) q WHERE (EXISTS (SELECT FROM {table} t WHERE {same_key})) IS FALSE
+    SELECT q.*, row_number() OVER () AS n, (true {root_is_back}) AS rooted
+    FROM ({planned}) q WHERE {from_lowest} AND {to_highest} AND (EXISTS (SELECT FROM {table} t WHERE {same_key})) IS FALSE
 )
+
+-- name: bound
+-- Whether a record is on one side of another, of which the keys are given as they are listed; none is no bound.
+(%({bound})s::text[] IS NULL OR ({roots}) {side} (
+    SELECT {others} FROM (SELECT %({bound})s::text[] AS keys) o CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+))
+
+-- name: refused
+-- The rows of a group that want for nothing and were refused alone. CASE keeps the list from being read for no row.
+SELECT {group}, q.n FROM {left} q
+WHERE CASE WHEN ({group}, q.n) IN (SELECT source, n FROM needs) THEN false ELSE ({own}) IN (
+    SELECT {others} FROM {schema}.record_outcomes o CROSS JOIN LATERAL unnest({arrays}) AS w ({key_names})
+    WHERE o.owner = %(owner)s AND o.outcome = 'failed' AND o.child_table IS NOT DISTINCT FROM %(child_table)s
+) END
 
 -- name: members
 -- The rows of a group, by some of their columns.
@@ -36,28 +47,27 @@ SELECT {group}, q.n, o.source, o.n FROM {left} q LEFT JOIN {others} ON {same} WH
 )
 
 -- name: choose
--- Finds the rows that want for nothing but each other, among those of some records. `lost` are those of other records,
--- those that want for a row which does not come, those that were refused alone; and what wants for any of them.
+-- Finds the rows that want for nothing but each other, among those of some records. `lost` are those that want for a
+-- row which does not come, those that were refused alone; and what wants for any of them.
 WITH RECURSIVE {lefts},
 needs (source, n, other, m) AS MATERIALIZED ({needs}),
-every (source, n, refused, {roots}, place) AS MATERIALIZED (
-    SELECT source, n, refused, {roots}, dense_rank() OVER (ORDER BY {roots})
-    FROM ({members}) a (source, n, refused, {roots})
-),
 lost (source, n) AS (
     SELECT source, n FROM needs WHERE other IS NULL
     UNION
-    SELECT source, n FROM every
-    WHERE (refused AND (source, n) NOT IN (SELECT source, n FROM needs)) OR place < %(lowest)s OR place > %(highest)s
+    {refused}
     UNION
     SELECT d.source, d.n FROM needs d JOIN lost l ON l.source = d.other AND l.n = d.m
 ),
-closed AS MATERIALIZED (
-    SELECT source, n FROM every WHERE (source, n) NOT IN (SELECT source, n FROM lost)
+closed (source, n, {roots}) AS MATERIALIZED (
+    SELECT source, n, {roots} FROM ({members}) a (source, n, {roots})
+    WHERE (source, n) NOT IN (SELECT source, n FROM lost)
+),
+records ({roots}, place, half) AS MATERIALIZED (
+    SELECT {roots}, row_number() OVER (ORDER BY {roots}), (count(*) OVER () + 1) / 2 FROM closed GROUP BY {roots}
 ),
 {kept}
-SELECT (SELECT max(place) FROM every) AS places,
-    (SELECT {first_keys} FROM (SELECT {roots} FROM every WHERE place = %(lowest)s LIMIT 1) f) AS first_keys, {results}
+SELECT (SELECT {keys} FROM records WHERE place = half) AS middle,
+    (SELECT {keys} FROM records WHERE place = half + 1 HAVING count(*) > 0) AS next, {results}
 
 -- name: say_why
 -- Records that are listed since they want for another row, with what was wrong before that.
