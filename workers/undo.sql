@@ -116,6 +116,16 @@ FROM {executions} WHERE execution_id = %(execution_id)s
 -- Whether rows of the table refer to rows of the same table.
 SELECT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = %(oid)s AND confrelid = %(oid)s) AS yes
 
+-- name: is_unique
+-- Whether no two rows of the table may be the same in some of these columns, or in what an index makes of them.
+SELECT EXISTS (
+    SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = ANY(%(names)s)
+    WHERE i.indrelid = %(oid)s AND (i.indisunique OR i.indisexclusion)
+        AND (a.attnum = ANY(i.indkey) OR (i.indexprs IS NOT NULL AND EXISTS (
+            SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum)))
+) AS yes
+
 -- name: foreign_keys
 -- What rows of a table refer to.
 SELECT n.nspname::text AS schema, c.relname::text AS table, (

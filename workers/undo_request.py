@@ -227,14 +227,18 @@ class UndoRequest:
         return undo_id
 
     def _is_serial(self, table: Table, sources: Sequence[Source]) -> bool:
-        """Rows that refer to each other must come back in the order in which they went."""
+        """Rows that refer to each other, or may not be the same, must come back in the order in which they went."""
         if any(source.child_table is not None for source in sources):
             return True
         if all(source.kind == "update" for source in sources):
-            return False
-        row = self._transaction.cursor.execute(
-            SQL["is_self_referencing"].format(), {"oid": table.oid}
-        ).fetchone()
+            acted = {name for source in sources for name in source.acted}
+            written = [column for column in table.columns if column.name in acted]
+            names = [column.name for column in (*written, *table.computed_from(written))]
+            return self._asks("is_unique", oid=table.oid, names=names)
+        return self._asks("is_self_referencing", oid=table.oid)
+
+    def _asks(self, block: str, **values: object) -> bool:
+        row = self._transaction.cursor.execute(SQL[block].format(), values).fetchone()
         return bool(row and row["yes"])
 
     def _events(self, plan: Plan) -> list[Event]:
