@@ -19,7 +19,7 @@ from action_ledger.domain.mapper import EventMapper
 
 from . import tracing
 from .assumed import Assumed
-from .commit import AfterCommit, committing
+from .commit import AfterCommit, committing, savepoint
 from .in_place import IN_PLACE
 from .projection import Projection, Recorded
 from .recorder import Connections, Datastore, Recorder
@@ -116,9 +116,9 @@ class Transaction:
         return named
 
     @contextmanager
-    def savepoint(self) -> Generator[None]:
-        """Make what happens within all or nothing, without ending the transaction."""
-        with self._afterwards.part(), self.connection.transaction():
+    def savepoint(self, *, settled: bool = False) -> Generator[None]:
+        """Make a part all or nothing; ``settled`` checks deferred constraints at its end, so that COMMIT cannot fail."""
+        with self._afterwards.part(), savepoint(self.connection, settled=settled):
             yield
 
     @contextmanager

@@ -262,16 +262,19 @@ class ExecutionRequest:
         return events
 
     def _applied(self, cut: Cut, change: Change, running: Execution) -> list[Event]:
-        with tracing.process(
-            self._command.action,
-            queue=self._command.queue,
-            execution_id=running.id,
-            traceparent=self._metadata.traceparent,
-            records=cut.records,
-            number=cut.number,
-            attempt=1,
-            function=f"{__name__}.apply_batch",
-        ), self._look.trying():
+        with (
+            tracing.process(
+                self._command.action,
+                queue=self._command.queue,
+                execution_id=running.id,
+                traceparent=self._metadata.traceparent,
+                records=cut.records,
+                number=cut.number,
+                attempt=1,
+                function=f"{__name__}.apply_batch",
+            ),
+            self._look.trying(),
+        ):
             completed: batch.Completed = apply_batch(
                 self._transaction,
                 change,
