@@ -105,10 +105,9 @@ def read_for_change(transaction: Transaction, name: str) -> Table:
 @lru_cache(maxsize=128)
 def _read_exactly(schema: str, table: str) -> Fixed:
     """Read one table. The server keeps the plan of a statement without parameters, and makes it for no value anew."""
-    literals = {"schema": sql.Literal(schema), "table": sql.Literal(table)}
-    named = SQL["named_exactly"].format(**literals)
-    statement = SQL["read_table"].format(named=named)
-    return Fixed(trusted(statement.as_string().replace("%%", "%")))
+    named = SQL["named_exactly"].format(schema=sql.Literal(schema), table=sql.Literal(table))
+    block = trusted(SQL["read_table"].as_string().replace("%%", "%"))
+    return Fixed(block.format(named=named))
 
 
 def _row(cursor: Cursor[dict[str, Any]], block: Fixed, name: str) -> dict[str, Any]:
