@@ -74,10 +74,10 @@ def clean_exports(
     cleaning = Cleaning([], {})
     for row in rows:
         target = Path(row["target"])
-        if not target.parent.is_dir():
-            continue  # on another machine, or not mounted: not ours to judge
         try:
             with reported(target):
+                if not target.parent.is_dir():
+                    continue  # on another machine, or not mounted: not ours to judge
                 outcome = state_of_file(row)
                 if not dry_run and outcome == "removed":
                     target.unlink()

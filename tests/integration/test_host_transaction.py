@@ -11,6 +11,7 @@ from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, tuple_row
 
+from action_ledger.domain import Parameters, record_action
 from action_ledger.domain.columns import col
 from action_ledger.domain.errors import (
     CommandReused,
@@ -19,7 +20,7 @@ from action_ledger.domain.errors import (
     InvalidValue,
     PermissionDenied,
 )
-from action_ledger.ops import Ledger
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
 from action_ledger.ops.plan import Plan, worker_name
 from action_ledger.ops.views import count_open
@@ -359,6 +360,47 @@ def test_what_was_rejected_is_forgotten_when_its_time_is_over(
         until(lambda: ledger.inbox.entries() == [], "the end of the other one")
     rejected = [entry for entry in ledger.audit() if entry.topic == "command.rejected"]
     assert {entry.execution_id for entry in rejected} == {one.id for one in sent}
+
+
+def test_an_action_that_the_worker_does_not_know_waits_for_one_that_does(
+    database_url: str, host: Connection[Any]
+) -> None:
+    """Whatever runs it: an execution, a schedule, a run of it out of turn, or a step of a chain."""
+
+    @record_action
+    def mark(record: Any, parameters: Parameters) -> Any:
+        """Give each record the same note."""
+        return {"note": str(parameters) and record and "marked"}
+
+    with open_ledger(database_url) as stranger, open_ledger(database_url, actions=[mark]) as ledger:
+        sender = ledger.within(host)
+
+        def marked() -> Request:
+            return sender.on("places").all().apply("mark").by("user:1")
+
+        marked().submit()
+        schedule = marked().schedule(cron="0 3 * * *", timezone="UTC")
+        add_one(sender).then(marked()).submit()
+        host.commit()
+        stranger.inbox.take_in()
+        assert stranger.inbox.take_in() == 0, "each is put off"
+        waiting = [(entry.status, entry.error) for entry in stranger.inbox.entries()]
+        assert waiting == [("accepted", "unknown_action")] * 2 + [("accepted", None)]
+        assert count_open(stranger.store, None, stranger.actions) == 0, "it need not stay for them"
+        assert taken_later(ledger, host) == 3
+        schedule.run_now(by="user:1")
+        host.commit()
+        stranger.inbox.take_in()
+        assert [entry.status for entry in stranger.inbox.entries()] == ["accepted"]
+        assert taken_later(ledger, host) == 1
+        assert ledger.inbox.entries() == []
+
+
+def taken_later(ledger: Ledger, connection: Connection[Any]) -> int:
+    """Take in what was put off, as if its time had come; give the number of commands."""
+    connection.execute("UPDATE action_ledger.command_inbox SET available_at = '-infinity'")
+    connection.commit()
+    return ledger.inbox.take_in()
 
 
 def test_what_was_rejected_can_be_sent_again(

@@ -1,7 +1,9 @@
 """The keeper of a worker goes on: what can be neither taken in, mended nor removed holds up nothing else."""
 
+import errno
 import json
 import logging
+import os
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -77,6 +79,26 @@ class TestHeldUpByNothing:
             assert exports[0].export().status == "written"
             assert f"{tmp_path / 'a.csv'} cannot be removed: Permission denied" in caplog.text
             assert caplog.text.count("cannot be removed") == 1, "not at each look"
+
+    def test_a_file_in_a_directory_that_answers_with_a_fault(
+        self,
+        database_url: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        settings = {**OFTEN, "export_retention_days": 0.5 / DAY}
+        away = tmp_path / "away"
+        away.mkdir()
+        with a_ledger(database_url, **settings) as ledger:
+            places = ledger.on("places").all()
+            lost = places.export(away / "a.csv").by("user:1").run()
+            near = places.export(tmp_path / "b.csv").by("user:1").run()
+            lose_handle(monkeypatch, away)
+            with kept(ledger, caplog):
+                until(lambda: near.export().status == "cleaned")
+            assert lost.export().status == "written"
+        assert "a.csv cannot be removed: Stale file handle" in caplog.text
 
     def test_it_is_tried_again_after_twice_as_long(
         self,
@@ -197,6 +219,18 @@ def forbid_removal(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
         unlink(self, **how)
 
     monkeypatch.setattr(Path, "unlink", refuse)
+
+
+def lose_handle(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Let the system answer for a directory as for one of a file server that has started anew."""
+    stat = Path.stat
+
+    def refuse(self: Path, **how: Any) -> Any:
+        if self.is_relative_to(directory):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self))
+        return stat(self, **how)
+
+    monkeypatch.setattr(Path, "stat", refuse)
 
 
 def rolling_back(ledger: Ledger, connection: Connection[DictRow], last: int) -> UUID:
