@@ -146,6 +146,36 @@ class TestHeldUpByNothing:
             ledger.execution(bad).finish()
             check_invariants(connection, ledger=ledger, tables=["places"])
 
+    def test_parts_of_an_export_that_cannot_be_removed(
+        self,
+        database_url: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """The cancel and the file stand; the parts are tried again, less and less often."""
+        with a_ledger(database_url, **OFTEN) as ledger:
+            export = ledger.on("places").all().export(tmp_path / "a.csv").by("user:1")
+            cancelled = export.batch_size(10).submit()
+            for _ in range(2):
+                ledger.worker().step(cancelled.id)
+            with monkeypatch.context() as patched:
+                patched.setattr("shutil.rmtree", refuse_removal)
+                cancelled.cancel(by="user:1")
+                assert cancelled.status == "cancelled"
+                assert export.run().status == "completed"
+                caplog.clear()
+                with kept(ledger, caplog):
+                    time.sleep(2)
+                said = (
+                    f"execution {cancelled.id} cannot be swept up (clear_parts): Permission denied"
+                )
+                assert 2 <= caplog.text.count(said) <= 4, "not at each look"
+            staged = list(tmp_path.glob(".action-ledger-*"))
+            assert len(staged) == 2
+            sweep(ledger.store)
+            assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
     def test_a_command_on_a_table_that_somebody_alters(
         self, database_url: str, connection: Connection[DictRow], caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -219,6 +249,10 @@ def forbid_removal(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
         unlink(self, **how)
 
     monkeypatch.setattr(Path, "unlink", refuse)
+
+
+def refuse_removal(_: Path) -> None:
+    raise PermissionError(13, "Permission denied")
 
 
 def lose_handle(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
