@@ -35,6 +35,7 @@ from .steps import reached
 from .undo_request import UndoRequest
 
 CANNOT = "execution %s cannot be swept up (%s)"
+CANNOT_CLEAR = "execution %s cannot be swept up (%s): %s"
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def sweep(store: Store, execution_id: UUID | None = None, *, put_off: PutOff | N
             mended += _mend(store, **row)
             continue
         except ExportFailed as fault:
-            log.warning(CANNOT + ": %s", row["execution_id"], row["finding"], fault.detail)
+            log.warning(CANNOT_CLEAR, row["execution_id"], row["finding"], fault.detail)
         except Exception as fault:
             if execution_id is not None or passes(fault):
                 raise
