@@ -65,21 +65,23 @@ class Keeper:
             there["schedules"] and self._scheduler.step(),
             there["chains"] and self._conductor.step(),
             there["findings"] and sweep(self._store, put_off=self._sweeps) > 0,
+            there["files"] and self._clean(),
         ]
-        if there["files"]:
-            self._clean()
         if there["rejected"]:
             self._inbox.forget_rejected(seconds=self._spans["rejected_seconds"])
         return any(did)
 
-    def _clean(self) -> None:
-        """Remove files whose time is over. One that cannot be removed is tried again, after twice as long each time."""
+    def _clean(self) -> bool:
+        """Remove one file whose time is over: all else waits meanwhile, and it is read through before.
+
+        One that cannot be removed is tried again, after twice as long each time.
+        """
         seconds, leaving = self._spans["file_seconds"], self._files.look()
-        for id_, fault in clean_exports(
-            self._store, seconds=seconds, leaving=leaving
-        ).faults.items():
+        cleaning = clean_exports(self._store, seconds=seconds, leaving=leaving, most=1)
+        for id_, fault in cleaning.faults.items():
             message = "The export %s cannot be removed: %s; tried again in %s s"
             log.warning(message, fault.path, fault.detail, self._files.again(id_))
+        return bool(cleaning.files or cleaning.faults)
 
     def _look(self) -> DictRow:
         with self._store.transaction() as transaction:

@@ -20,6 +20,7 @@ from action_ledger.domain import col
 from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.ops import Ledger, Plan
 from action_ledger.workers import sweep as sweeping
+from action_ledger.workers.export_place import digest_of_file
 from action_ledger.workers.sweep import sweep
 from tests.invariants import check_invariants
 from tests.services import a_ledger, serving, submit
@@ -145,6 +146,33 @@ class TestHeldUpByNothing:
             monkeypatch.undo()
             ledger.execution(bad).finish()
             check_invariants(connection, ledger=ledger, tables=["places"])
+
+    def test_files_that_take_long_to_look_through(
+        self, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each is read before it is removed: a command waits for one of them, not for all."""
+        read = digest_of_file
+
+        def slowly(path: Path) -> str:
+            time.sleep(1)
+            return read(path)
+
+        settings = {**OFTEN, "export_retention_days": 0.1 / DAY}
+        with a_ledger(database_url, **settings) as ledger, psycopg.connect(database_url) as host:
+            places = ledger.on("places").all()
+            exports = [
+                places.export(tmp_path / f"{name}.csv").by("user:1").run() for name in range(6)
+            ]
+            monkeypatch.setattr("action_ledger.workers.export_sweep.digest_of_file", slowly)
+            time.sleep(0.5)  # the time of all of them is over
+            with serving(ledger.service()):
+                until(lambda: any(one.export().status == "cleaned" for one in exports))
+                command = ledger.within(host).on("places").keys([1]).update(note="x").by("user:1")
+                execution = command.submit()
+                host.commit()
+                until(lambda: execution.status == "completed")
+                assert sum(one.export().status == "written" for one in exports) >= 2
+                until(lambda: all(one.export().status == "cleaned" for one in exports))
 
     def test_parts_of_an_export_that_cannot_be_removed(
         self,
