@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from action_ledger.domain import Parameters, record_action
 from action_ledger.domain.columns import col
 from action_ledger.domain.errors import (
     CommandReused,
+    CommandTimedOut,
     ExecutionNotFound,
     InHostTransaction,
     InvalidValue,
@@ -191,6 +193,20 @@ def test_one_key_in_several_transactions_is_one_execution(
     ledger.execution(*ids).finish()
     assert total(connection) == 50
     assert topics(connection)["execution.requested"] == 1
+
+
+def test_a_key_that_an_open_transaction_has_is_not_waited_for_for_ever(
+    ledger: Ledger, host: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("action_ledger.ops.intake.KEY_WAIT_MS", 100)
+    execution = add_one(ledger.within(host)).once("k").submit()
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(lambda: add_one(ledger).once("k").submit())
+        wait([sent], timeout=20)
+        host.commit()
+    with pytest.raises(CommandTimedOut):
+        sent.result()
+    assert add_one(ledger).once("k").submit().id == execution.id
 
 
 def test_a_command_that_is_in_the_ledger_already_is_not_taken_in_again(
