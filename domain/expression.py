@@ -162,3 +162,16 @@ def columns_of(expression: Expression) -> frozenset[str]:
             return frozenset[str]().union(*map(columns_of, expression.arguments))
         case Round():
             return columns_of(expression.argument)
+
+
+def is_lazy(expression: Expression) -> bool:
+    """Say whether a part of it may not be computed for some records: ``coalesce`` stops at what is not null."""
+    match expression:
+        case ColumnReference() | Value():
+            return False
+        case Arithmetic():
+            return is_lazy(expression.left) or is_lazy(expression.right)
+        case Call():
+            return expression.function == "coalesce" or any(map(is_lazy, expression.arguments))
+        case Round():
+            return is_lazy(expression.argument)

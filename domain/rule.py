@@ -8,14 +8,14 @@ pass, as Debian's cron has it: nothing in an hour that is skipped, again in one 
 from __future__ import annotations
 
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from .errors import InvalidCron, InvalidSchedule, UnknownTimeZone, shown
 
@@ -39,6 +39,14 @@ class At(BaseModel):
     kind: Literal["at"] = "at"
     at: datetime
     timezone: ShortText | None = None
+
+    @field_validator("at")
+    @classmethod
+    def _shown_anywhere(cls, at: datetime) -> datetime:
+        if at.year in {MINYEAR, MAXYEAR}:
+            message = "no zone may be beyond the calendar: give a year in between"
+            raise ValueError(message)
+        return at
 
     def check(self) -> None:
         """Raise what is wrong with it."""

@@ -23,7 +23,10 @@ def list_deliveries(terminal: Terminal, found: list[DeliveryView]) -> None:
         text = "What was given up is tried again by: action-ledger hooks retry"
         terminal.say(text, QUIET)
     if any(one.attempts == 0 for one in found):
-        text = "What nobody has tried waits for a worker whose program knows the hook."
+        text = (
+            "What nobody has tried waits for a worker whose program knows the hook,"
+            " or there for the hook that is being called."
+        )
         terminal.say(text, QUIET)
 
 
@@ -41,7 +44,7 @@ def _standing(one: DeliveryView) -> Text:
     if one.attempts == 0:
         return Text("not tried yet")
     tried = f"tried {many(one.attempts, 'time')}"
-    error = "" if one.last_error is None else f": {clean(one.last_error)}"
+    error = ": no answer yet" if one.last_error is None else f": {clean(one.last_error)}"
     if one.parked_at:
         return Text(f"given up, {tried}{error}", BAD)
     return Text(f"{tried}{error}", WARN)

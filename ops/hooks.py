@@ -34,7 +34,12 @@ H = TypeVar("H", bound=Hook)
 
 
 class DeliveryView(BaseModel):
-    """Something that a hook is still to be told of. ``parked_at`` says that it was given up until somebody retries it."""
+    """Something that a hook is still to be told of.
+
+    Without a ``last_error`` the last of the ``attempts`` has not come to its end: the hook is being called, and holds up
+    those after it in its process, or that process is gone. ``parked_at`` says that it was given up until somebody
+    retries it, or that this is its last try.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -45,6 +45,7 @@ from action_ledger.workers.chain_steering import ChainSteering
 from action_ledger.workers.claim import is_known
 from action_ledger.workers.erasure import ActorErasure
 from action_ledger.workers.faults import Scope, message_of, scope_of
+from action_ledger.workers.patience import wait_at_most
 from action_ledger.workers.request import ExecutionRequest
 from action_ledger.workers.request_body import is_same_request
 from action_ledger.workers.schedule_request import ScheduleRequest
@@ -62,6 +63,8 @@ C = TypeVar("C", bound=Command)
 TRIES = 6
 FIRST_PAUSE = 0.05
 """Seconds before the second try at most; twice as long before each further one."""
+KEY_WAIT_MS = 5_000
+"""How long each try waits for a host's transaction that has given the same key to a command and is open still."""
 _NEVER = "the last try returns or raises"
 
 
@@ -144,17 +147,20 @@ class Intake:
     def named(self, command: C) -> C:
         """Give the command the id that its key has had before; the first one gives its own to the key.
 
-        Raises StoreUnavailable, and what else the database says.
+        Raises StoreUnavailable, CommandTimedOut where a host's open transaction has the key, and what else the database
+        says.
         """
         if command.once is None:
             return command
+        started = time.monotonic()
         for tried in range(1, TRIES + 1):
             try:
                 with self._store.transaction(silence=self._silence) as transaction:
+                    wait_at_most(transaction, KEY_WAIT_MS)
                     return under_key(transaction.cursor, self._store.schema, command)
             except psycopg.Error as error:
                 if scope_of(error) is not Scope.PASSING or tried == TRIES:
-                    raise translated(error) from error
+                    raise translated(error, seconds=time.monotonic() - started) from error
             _pause(tried)
         raise AssertionError(_NEVER)
 

@@ -185,4 +185,5 @@ SELECT (
 ) + (
     SELECT count(*) FROM {schema}.command_inbox i WHERE i.rejected_at IS NULL
         AND (i.command ->> 'action' IS NULL OR i.command ->> 'action' = ANY(%(actions)s::text[]))
+        AND (i.error IS DISTINCT FROM 'unknown_action' OR i.available_at <= clock_timestamp())
 ) AS units

@@ -75,8 +75,8 @@ class Settings(BaseSettings):
 
     listen: bool = True
     """Whether workers LISTEN for new work. Behind a pooler in transaction mode they find out that they cannot."""
-    schedule_max_days_ahead: Annotated[int, Field(ge=1)] = 365
-    """How far ahead a schedule's one time may lie."""
+    schedule_max_days_ahead: Annotated[int, Field(ge=1, le=36_500)] = 365
+    """How far ahead a schedule's one time may lie; 36500 at most."""
 
     schedule_grace_seconds: Annotated[float, Field(ge=0)] = 60
     """How late an occurrence may be before the catch-up policy `skip` takes it for missed."""

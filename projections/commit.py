@@ -1,14 +1,19 @@
-"""The end of a transaction: its COMMIT, a statement of its own in a trace, and what is done only after it."""
+"""The ends of a transaction and of its parts: the COMMIT, a statement of its own in a trace, and what comes after it."""
 
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
-from psycopg import Connection
+from psycopg import Connection, Error
 from psycopg.rows import DictRow
 
 from . import tracing
 from .span import safely
+
+# Each is sent as it is, as one message: psycopg's own blocks take one for each statement.
+BEGIN, END = "SAVEPOINT part", "RELEASE part"
+SETTLE = f"SET CONSTRAINTS ALL IMMEDIATE; {END}"
+UNDO = f"ROLLBACK TO part; {END}"
 
 
 class AfterCommit:
@@ -57,3 +62,16 @@ def committing(connection: Connection[DictRow], *, records: Callable[[], bool]) 
     else:
         with tracing.statement("COMMIT") if records() else nullcontext():
             block.__exit__(None, None, None)
+
+
+@contextmanager
+def savepoint(connection: Connection[DictRow], *, settled: bool) -> Generator[None]:
+    """Make a part of a transaction all or nothing; ``settled`` checks deferred constraints at its end."""
+    connection.execute(BEGIN, prepare=False)
+    try:
+        yield
+        connection.execute(SETTLE if settled else END, prepare=False)
+    except BaseException:
+        with suppress(Error):  # a connection that is lost says so by the error at hand
+            connection.execute(UNDO, prepare=False)
+        raise

@@ -11,7 +11,11 @@ from datetime import datetime
 from typing import Self
 
 from eventsourcing.persistence import StoredEvent, Tracking
-from eventsourcing.postgres import PostgresDatastore, PostgresProcessRecorder
+from eventsourcing.postgres import (
+    PostgresApplicationRecorder,
+    PostgresDatastore,
+    PostgresProcessRecorder,
+)
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import DictRow
 from psycopg.types.composite import register_composite
@@ -61,22 +65,32 @@ class Recorder(PostgresProcessRecorder):
         self.insert_events_statement: sql.Composed = super().__getattribute__(
             "insert_events_statement"
         ) + sql.SQL(", recorded_at")
-        self.lock_table_statements = [
+        self._taking = (
             sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{lock_timeout_ms}ms")),
             sql.SQL("LOCK TABLE {}.{} IN EXCLUSIVE MODE").format(
                 sql.Identifier(datastore.schema), sql.Identifier(self.events_table_name)
             ),
-        ]
+        )
+        self.lock_table_statements = list(self._taking)
 
-    def lock(self, cursor: Cursor[DictRow]) -> None:
-        """Take the append lock: from here to COMMIT nobody else gets a position."""
-        self._lock_table(cursor)
+    def lock(self, cursor: Cursor[DictRow], *, then: sql.Composable) -> None:
+        """Take the append lock: from here to COMMIT nobody else gets a position.
+
+        ``then`` is a query that is asked under it; the cursor is left at its answer. All is one message, since others
+        wait for what is done under the lock. The library's channel is told at COMMIT.
+        """
+        notify = sql.SQL("NOTIFY {}").format(sql.Identifier(self.channel_name))
+        message = sql.SQL("; ").join([*self._taking, notify, then])
+        cursor.execute(message, prepare=False)  # several statements cannot be prepared
+        while cursor.nextset():
+            pass
 
     def append(
         self, cursor: Cursor[DictRow], events: Sequence[StoredEvent]
     ) -> list[tuple[int, datetime]]:
-        """Write events and give (position, recorded_at) of each, in their order."""
-        self._insert_stored_events(cursor, events)
+        """Write events, under the append lock, and give (position, recorded_at) of each, in their order."""
+        # That of the application's recorder would take the lock once more.
+        super(PostgresApplicationRecorder, self)._insert_stored_events(cursor, events)
         return [(row["notification_id"], row["recorded_at"]) for row in cursor.fetchall()]
 
     def position(self, cursor: Cursor[DictRow], name: str) -> int:

@@ -19,13 +19,13 @@ from action_ledger.domain.mapper import EventMapper
 
 from . import tracing
 from .assumed import Assumed
-from .commit import AfterCommit, committing
+from .commit import AfterCommit, committing, savepoint
 from .in_place import IN_PLACE
 from .projection import Projection, Recorded
 from .recorder import Connections, Datastore, Recorder
 from .relations import Views
 from .rows import Rows
-from .sql_blocks import read_blocks
+from .sql_blocks import Fixed, read_blocks
 from .work_queue import announcement
 
 SQL = read_blocks("action_ledger.projections", "store.sql")
@@ -116,42 +116,27 @@ class Transaction:
         return named
 
     @contextmanager
-    def savepoint(self) -> Generator[None]:
-        """Make what happens within all or nothing, without ending the transaction."""
-        with self._afterwards.part(), self.connection.transaction():
+    def savepoint(self, *, settled: bool = False) -> Generator[None]:
+        """Make a part all or nothing; ``settled`` checks deferred constraints at its end, so that COMMIT cannot fail."""
+        with self._afterwards.part(), savepoint(self.connection, settled=settled):
             yield
-
-    @contextmanager
-    def pipeline(self) -> Generator[None]:
-        """Send statements without waiting for the answer of each.
-
-        psycopg ends a pipeline by a Flush after the Sync, and at that the server forgets
-        ``idle_in_transaction_session_timeout`` until the next statement: the empty one reminds it. Otherwise
-        a worker frozen here would hold the append lock for ever.
-        """
-        with self.connection.pipeline():
-            yield
-        self.connection.execute("")
 
     def lock(self) -> None:
         """Take the append lock, last of all locks, and see the views as they then are."""
         if self._locked:
             return
         self.assumed.give_role_back()
-        with self.pipeline():
-            self._store.recorder.lock(self.cursor)
-            self._views = self._store.resolve_views(self.cursor)
+        self._store.recorder.lock(self.cursor, then=self._store.generations)
+        self._views = self._store.views_of(self.cursor)
         self._locked = True
 
     def append(self, *events: Event) -> list[Recorded]:
         """Append events and write the inline views, in this transaction. Takes the append lock by itself."""
         self.assumed.give_role_back()
         stored = [self._store.mapper.to_stored_event(cast("Any", event)) for event in events]
-        with tracing.statement("INSERT", table="events"), self.pipeline():
+        with tracing.statement("INSERT", table="events"):
+            self.lock()
             places = self._store.recorder.append(self.cursor, stored)
-            if not self._locked:
-                self._views = self._store.resolve_views(self.cursor)
-                self._locked = True
         recorded = [Recorded(*place, event) for place, event in zip(places, events, strict=True)]
         rows = Rows({t: key for each in self._store.inline for t, key in each.tables.items()})
         for projection in self._store.inline:
@@ -180,6 +165,7 @@ class Store:
         self.schema = datastore.schema
         self.mapper = EventMapper()
         self.recorder = Recorder(datastore, lock_timeout_ms=lock_timeout_ms)
+        self.generations = Fixed(SQL["generations"].format(schema=sql.Identifier(self.schema)))
         self.inline = tuple(inline)
         self.followed = tuple(followed)
         self._search_path = search_path
@@ -252,7 +238,10 @@ class Store:
 
     def resolve_views(self, cursor: Cursor[DictRow]) -> Views:
         """Read which generation stands for each projection."""
-        cursor.execute(SQL["generations"].format(schema=sql.Identifier(self.schema)))
+        return self.views_of(cursor.execute(self.generations))
+
+    def views_of(self, cursor: Cursor[DictRow]) -> Views:
+        """Take the answer to ``generations``."""
         generations = {row["name"]: row["generation"] for row in cursor.fetchall()}
         return Views(self.schema, generations, self.projections)
 

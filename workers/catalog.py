@@ -5,6 +5,7 @@ Read once per transaction, in one statement, under the lock that keeps the table
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from psycopg import Cursor, sql
@@ -16,7 +17,7 @@ from action_ledger.domain.errors import (
     UnknownTable,
     UnsupportedTable,
 )
-from action_ledger.projections.sql_blocks import Fixed, read_blocks
+from action_ledger.projections.sql_blocks import Fixed, read_blocks, trusted
 from action_ledger.projections.store import Transaction
 
 from .table import TRIGGER_BITS, Column, Reference, Table, identifier
@@ -58,7 +59,10 @@ def read_table(
 
     Raises UnknownTable, UnsupportedTable or NoPrimaryKey.
     """
-    row = _row(cursor, READ_TABLE, name)
+    return _table(_row(cursor, READ_TABLE, name), ledger_schema)
+
+
+def _table(row: dict[str, Any], ledger_schema: str) -> Table:
     schema, table = _supported(row, ledger_schema)
     if not row["key"]:
         raise NoPrimaryKey(table=f"{schema}.{table}")
@@ -92,8 +96,18 @@ def read_for_change(transaction: Transaction, name: str) -> Table:
         detail = error.diag.message_primary or "a right is missing"
         raise PermissionDenied(table=f"{schema}.{table}", detail=detail) from error
     # By its full name: the name alone might mean another table by now.
-    full = sql.Identifier(schema, table).as_string()
-    return read_table(transaction.cursor, full, ledger_schema=ledger)
+    row = transaction.cursor.execute(_read_exactly(schema, table)).fetchone()
+    if row is None:
+        raise UnknownTable(table=name)
+    return _table(row, ledger)
+
+
+@lru_cache(maxsize=128)
+def _read_exactly(schema: str, table: str) -> Fixed:
+    """Read one table. The server keeps the plan of a statement without parameters, and makes it for no value anew."""
+    named = SQL["named_exactly"].format(schema=sql.Literal(schema), table=sql.Literal(table))
+    block = trusted(SQL["read_table"].as_string().replace("%%", "%"))
+    return Fixed(block.format(named=named))
 
 
 def _row(cursor: Cursor[dict[str, Any]], block: Fixed, name: str) -> dict[str, Any]:

@@ -12,6 +12,12 @@ WHERE c.relname IN (%(folded_table)s::name, %(table)s::name)
 ORDER BY n.nspname = %(folded_schema)s::name DESC, c.relname = %(folded_table)s::name DESC, path.place
 LIMIT 1
 
+-- name: named_exactly
+-- The relation of a name that is known to the letter. Both are literals: a statement without parameters is planned once.
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = {schema} AND c.relname = {table}
+
 -- name: find_table
 -- Where it is, and of what kind: enough to lock it.
 SELECT nspname::text AS schema, relname::text AS name, relkind::text AS kind, relpersistence = 't' AS temporary

@@ -1,13 +1,14 @@
 """The cutter: cuts a selection into key sets, inside the server."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import sql
 
 from action_ledger.domain.selection import Unfinished
-from action_ledger.projections.sql_blocks import read_blocks
+from action_ledger.projections.sql_blocks import Fixed, read_blocks
 from action_ledger.projections.store import Transaction
 
 from .change import Change
@@ -23,7 +24,7 @@ from .images import (
     value,
 )
 from .keys import keys_checked
-from .table import Table
+from .table import Column, Table
 
 SQL = read_blocks("action_ledger.workers", "planner.sql")
 
@@ -68,12 +69,8 @@ class Cutter:
 
         With an ``owner`` they become one key set of that owner's.
         """
-        names = [f"key{n}" for n in range(len(keys))]
-        arrays = [
-            sql.SQL("{}::{}").format(sql.Placeholder(name), array_type(column))
-            for name, column in zip(names, self._table.key, strict=True)
-        ]
-        selected = self._compose("listed", arrays=listed(arrays), keys=self._decoded())
+        names = _names_of(self._table.key)
+        selected = _listing(self._table.key)
         values = {name: list(column) for name, column in zip(names, keys, strict=True)}
         with keys_checked(self._table):
             return self._cut(selected, values, owner=owner)
@@ -158,22 +155,10 @@ class Cutter:
         owner: UUID | None = None,
     ) -> list[Cut]:
         """Cut what is selected; a page is one key set, after so many others."""
-        order = listed(self._names)
-        arrays = numbered("a", len(self._names))
+        text = selected if isinstance(selected, Fixed) else Fixed(selected)
         cursor = self._transaction.cursor
         cursor.execute(
-            self._compose(
-                "cut",
-                selected=selected,
-                slice=sql.SQL("0") if page is not None else self._compose("slice"),
-                arrays=listed(
-                    sql.SQL("array_agg({} ORDER BY {}) AS {}").format(element(c, n), order, a)
-                    for c, n, a in zip(self._table.key, self._names, arrays, strict=True)
-                ),
-                keys=array_of([sql.SQL("{}::text").format(a) for a in arrays]),
-                first_key=array_of([sql.SQL("{}[1]::text").format(a) for a in arrays]),
-                last_key=array_of([sql.SQL("{}[records]::text").format(a) for a in arrays]),
-            ),
+            _cutting(self._transaction.schema_name, self._table.key, text, whole=page is not None),
             {**parameters, **self._values, "offset": page or 0, "owner": owner},
         )
         return _cuts(cursor.fetchall())
@@ -199,10 +184,54 @@ class Cutter:
         )
 
     def _decoded(self) -> sql.Composable:
-        return listed(
-            sql.SQL("{} AS {}").format(value(column, name), name)
-            for column, name in zip(self._table.key, self._names, strict=True)
+        return _decoded(self._table.key)
+
+
+def _decoded(key: Sequence[Column]) -> sql.Composable:
+    names = numbered("k", len(key))
+    return listed(
+        sql.SQL("{} AS {}").format(value(column, name), name)
+        for column, name in zip(key, names, strict=True)
+    )
+
+
+def _names_of(key: Sequence[Column]) -> list[str]:
+    """Name the parameters that hold keys."""
+    return [f"key{n}" for n in range(len(key))]
+
+
+# What is cut again and again is put together once: the keys that are given, of one table.
+@lru_cache(maxsize=128)
+def _listing(key: tuple[Column, ...]) -> Fixed:
+    """Select the keys that are given."""
+    arrays = [
+        sql.SQL("{}::{}").format(sql.Placeholder(name), array_type(column))
+        for name, column in zip(_names_of(key), key, strict=True)
+    ]
+    names = listed(numbered("k", len(key)))
+    return Fixed(SQL["listed"].format(arrays=listed(arrays), keys=_decoded(key), key_names=names))
+
+
+@lru_cache(maxsize=128)
+def _cutting(schema: str, key: tuple[Column, ...], selected: Fixed, *, whole: bool) -> Fixed:
+    """Cut what is selected, into one key set if it is to be ``whole``."""
+    names, arrays = numbered("k", len(key)), numbered("a", len(key))
+    order = listed(names)
+    return Fixed(
+        SQL["cut"].format(
+            schema=sql.Identifier(schema),
+            selected=selected,
+            key_names=order,
+            slice=sql.SQL("0") if whole else SQL["slice"].format(key_names=order),
+            arrays=listed(
+                sql.SQL("array_agg({} ORDER BY {}) AS {}").format(element(c, n), order, a)
+                for c, n, a in zip(key, names, arrays, strict=True)
+            ),
+            keys=array_of([sql.SQL("{}::text").format(a) for a in arrays]),
+            first_key=array_of([sql.SQL("{}[1]::text").format(a) for a in arrays]),
+            last_key=array_of([sql.SQL("{}[records]::text").format(a) for a in arrays]),
         )
+    )
 
 
 def _cuts(rows: Iterable[Mapping[str, Any]]) -> list[Cut]:

@@ -71,7 +71,7 @@ SELECT x.execution_id, f.target, x.bytes, x.file_digest, x.written_at, EXISTS (
 FROM {exports} x JOIN {schema}.export_files f ON f.execution_id = x.execution_id
 WHERE x.status = 'written' AND NOT f.staged AND x.written_at <= clock_timestamp() - make_interval(secs => %(seconds)s)
     AND x.execution_id <> ALL (%(leaving)s::uuid[])
-ORDER BY x.written_at LIMIT 1000
+ORDER BY x.written_at LIMIT %(limit)s
 
 -- name: export
 -- Under the append lock: the stream as it stands, and whom its request was by.

@@ -137,9 +137,9 @@ class Place:
 
         False when the directory cannot be seen from here: it is on another machine.
         """
-        if not self.target.parent.is_dir():
-            return False
         with reported(self.target):
+            if not self.target.parent.is_dir():
+                return False
             if not keep and self.published() is not None:
                 self.target.unlink()
                 _sync(self.target.parent)

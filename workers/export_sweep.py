@@ -17,6 +17,9 @@ from .export_part import SQL
 from .export_place import Place, digest_of_file, reported
 from .steps import reached
 
+MOST = 1_000
+"""Files that are looked at in one go."""
+
 Outcome = Literal["removed", "missing", "replaced"]
 
 
@@ -62,22 +65,26 @@ def clean_exports(
     actor: Actor | None = None,
     dry_run: bool = False,
     leaving: Iterable[UUID] = (),
+    most: int = MOST,
 ) -> Cleaning:
     """Remove the files that were written so many seconds ago, or earlier, by the database's clock; each is an event.
 
     A file that is another by now is left alone. ``dry_run`` says only what would be done. Without an ``actor`` it is
     done in the name of whoever asked for the export. The files of the executions in ``leaving`` are not looked at.
+    After ``most`` files that were here to be looked at, it leaves the others for later: each is read through.
     """
-    values = {"seconds": seconds, "leaving": list(leaving)}
+    values = {"seconds": seconds, "leaving": list(leaving), "limit": MOST}
     with store.transaction() as transaction:
         rows = transaction.execute(SQL["overdue"], values).fetchall()
     cleaning = Cleaning([], {})
     for row in rows:
+        if len(cleaning.files) + len(cleaning.faults) >= most:
+            break
         target = Path(row["target"])
-        if not target.parent.is_dir():
-            continue  # on another machine, or not mounted: not ours to judge
         try:
             with reported(target):
+                if not target.parent.is_dir():
+                    continue  # on another machine, or not mounted: not ours to judge
                 outcome = state_of_file(row)
                 if not dry_run and outcome == "removed":
                     target.unlink()

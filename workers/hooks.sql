@@ -1,7 +1,8 @@
 -- name: claim
 -- Takes one delivery that is due and whose hook this process knows, for as long as the lease says. At its last try it
--- is set aside at once, so that one that ends every process that tries it does not go on for ever.
-UPDATE {hook_deliveries} d SET attempts = d.attempts + 1,
+-- is set aside at once, so that one that ends every process that tries it does not go on for ever. Without an error it
+-- is being called, and with one it waits.
+UPDATE {hook_deliveries} d SET attempts = d.attempts + 1, last_error = NULL,
     available_at = clock_timestamp() + make_interval(secs => %(lease)s),
     parked_at = CASE WHEN d.attempts + 1 >= %(tries)s THEN clock_timestamp() END
 FROM (

@@ -18,7 +18,12 @@ from action_ledger.domain.actions import Actions
 from action_ledger.domain.actor import Actor
 from action_ledger.domain.any_command import AnyCommand
 from action_ledger.domain.command import Rejected, Rejection, subject_of
-from action_ledger.domain.errors import ActionLedgerError, CommandReused, StoreUnavailable
+from action_ledger.domain.errors import (
+    ActionLedgerError,
+    CommandReused,
+    StoreUnavailable,
+    UnknownAction,
+)
 from action_ledger.domain.event import Metadata
 from action_ledger.projections import tracing
 from action_ledger.projections.sql_blocks import read_blocks
@@ -27,7 +32,7 @@ from action_ledger.projections.store import Store, Transaction
 from .actors import said_of
 from .claim import is_known
 from .faults import UNEXPECTED, code_of, message_of, passes, tries_of
-from .keeping import ASIDE, TABLE_WAIT_MS, delay, let_pass
+from .keeping import ASIDE, LONGEST_DELAY, TABLE_WAIT_MS, delay, let_pass
 from .patience import wait_at_most
 from .request_body import is_same_request
 from .steps import reached
@@ -102,6 +107,10 @@ class Inbox:
                     return  # somebody else is at it, or the COMMIT did get through
                 if isinstance(error, Error) and row["attempt"] < tries_of(error):
                     _postpone(transaction, command_id, code, delay(row["attempt"]))
+                    return
+                if isinstance(error, UnknownAction):
+                    # A schedule's, or a step's: another worker may know it, as with units.
+                    _postpone(transaction, command_id, code, LONGEST_DELAY)
                     return
                 said = {"command_id": command_id, "error": code, "detail": _in_words(error)}
                 transaction.execute(SQL["reject"], said)

@@ -6,9 +6,6 @@ do asks little.
 """
 
 import logging
-import time
-from typing import NamedTuple
-from uuid import UUID
 
 from psycopg.rows import DictRow
 
@@ -19,6 +16,7 @@ from .close import SQL as QUEUE
 from .conductor import Conductor
 from .export_sweep import clean_exports
 from .inbox import Inbox
+from .keeping import PutOff
 from .scheduler import Scheduler
 from .sweep import sweep
 
@@ -30,13 +28,9 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 60.0
 LONGEST_PAUSE = 86_400.0
 """Seconds after which a file that could not be removed is tried again: at first, and at most."""
-
-
-class _PutOff(NamedTuple):
-    """A file that could not be removed: until when it is left alone, and how long that is."""
-
-    until: float
-    pause: float
+FIRST_SWEEP_PAUSE = 1.0
+LONGEST_SWEEP_PAUSE = 300.0
+"""The same for an execution that could not be swept up."""
 
 
 class Keeper:
@@ -55,7 +49,8 @@ class Keeper:
         """``file_seconds`` is how long the file of an export stays, ``rejected_seconds`` a rejected command."""
         self._store = store
         self._inbox, self._scheduler, self._conductor = inbox, scheduler, conductor
-        self._put_off: dict[UUID, _PutOff] = {}
+        self._files = PutOff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
+        self._sweeps = PutOff(first=FIRST_SWEEP_PAUSE, longest=LONGEST_SWEEP_PAUSE)
         self._spans = {"file_seconds": file_seconds, "rejected_seconds": rejected_seconds}
 
     def step(self) -> bool:
@@ -69,26 +64,24 @@ class Keeper:
             there["commands"] and self._inbox.step(),
             there["schedules"] and self._scheduler.step(),
             there["chains"] and self._conductor.step(),
-            there["findings"] and sweep(self._store) > 0,
+            there["findings"] and sweep(self._store, put_off=self._sweeps) > 0,
+            there["files"] and self._clean(),
         ]
-        if there["files"]:
-            self._clean()
         if there["rejected"]:
             self._inbox.forget_rejected(seconds=self._spans["rejected_seconds"])
         return any(did)
 
-    def _clean(self) -> None:
-        """Remove files whose time is over. One that cannot be removed is tried again, after twice as long each time."""
-        now = time.monotonic()
-        put_off = {id_: each for id_, each in self._put_off.items() if each.until > now}
-        cleaning = clean_exports(self._store, seconds=self._spans["file_seconds"], leaving=put_off)
+    def _clean(self) -> bool:
+        """Remove one file whose time is over: all else waits meanwhile, and it is read through before.
+
+        One that cannot be removed is tried again, after twice as long each time.
+        """
+        seconds, leaving = self._spans["file_seconds"], self._files.look()
+        cleaning = clean_exports(self._store, seconds=seconds, leaving=leaving, most=1)
         for id_, fault in cleaning.faults.items():
-            before = self._put_off.get(id_)
-            pause = FIRST_PAUSE if before is None else min(2 * before.pause, LONGEST_PAUSE)
-            put_off[id_] = _PutOff(now + pause, pause)
             message = "The export %s cannot be removed: %s; tried again in %s s"
-            log.warning(message, fault.path, fault.detail, pause)
-        self._put_off = put_off
+            log.warning(message, fault.path, fault.detail, self._files.again(id_))
+        return bool(cleaning.files or cleaning.faults)
 
     def _look(self) -> DictRow:
         with self._store.transaction() as transaction:

@@ -1,6 +1,10 @@
 """What the keepers of queues share, schedules and chains: how they wait, and what they leave to the worker."""
 
 import random
+import time
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+from uuid import UUID
 
 from psycopg import Error
 
@@ -24,3 +28,32 @@ def let_pass(error: Exception) -> None:
 def delay(attempt: int) -> float:
     """Wait longer each time, and never in step with others."""
     return random.uniform(0, doubled(FIRST_DELAY, attempt, longest=LONGEST_DELAY))  # noqa: S311 - no secret
+
+
+class _Pause(NamedTuple):
+    until: float
+    seconds: float
+
+
+class PutOff:
+    """What met a fault, by the ids of executions: each is left alone for a while, twice as long after each fault."""
+
+    def __init__(self, *, first: float, longest: float) -> None:
+        """Both in seconds."""
+        self._first, self._longest = first, longest
+        self._waiting: dict[UUID, _Pause] = {}
+        self._due: dict[UUID, _Pause] = {}
+
+    def look(self) -> AbstractSet[UUID]:
+        """Begin a look: give what is to be left alone in it. The others are forgotten, unless they meet a fault again."""
+        now = time.monotonic()
+        self._due = {id_: each for id_, each in self._waiting.items() if each.until <= now}
+        self._waiting = {id_: each for id_, each in self._waiting.items() if each.until > now}
+        return self._waiting.keys()
+
+    def again(self, execution_id: UUID) -> float:
+        """Put off what met a fault in this look; give for how many seconds."""
+        before = self._due.get(execution_id)
+        seconds = self._first if before is None else min(2 * before.seconds, self._longest)
+        self._waiting[execution_id] = _Pause(time.monotonic() + seconds, seconds)
+        return seconds

@@ -1,7 +1,10 @@
 """The planned records of a batch: how they are read from its key set, and the write of a change to them."""
 
+from functools import lru_cache
+
 from psycopg import sql
 
+from action_ledger.projections.sql_blocks import Fixed
 from action_ledger.projections.store import Transaction
 
 from .change import Change
@@ -17,7 +20,7 @@ from .images import (
     value,
 )
 from .statements import SQL
-from .table import Table
+from .table import Column, Table
 from .write import Write
 
 
@@ -57,22 +60,36 @@ def _at_once(transaction: Transaction, table: Table) -> sql.Composable | None:
     """
     if len(table.key) != 1 or table.partitioned or not is_exact(table.key[0]):
         return None
-    (key,), (array,) = columns_of("t", table.key), unnested("s.keys", table.key)
-    return transaction.compose(SQL["at_once"], key=key, array=array, type=array_type(table.key[0]))
+    return _located_at_once(transaction.schema_name, table.key[0])
+
+
+@lru_cache(maxsize=128)
+def _located_at_once(schema: str, column: Column) -> Fixed:
+    (key,), (array,) = columns_of("t", [column]), unnested("s.keys", [column])
+    return Fixed(
+        SQL["at_once"].format(
+            schema=sql.Identifier(schema), key=key, array=array, type=array_type(column)
+        )
+    )
 
 
 def planned_keys(transaction: Transaction, table: Table) -> sql.Composable:
     """Read a slice of a batch's key set."""
-    names = numbered("k", len(table.key))
-    slices = [
-        sql.SQL("({})[%(lo)s:%(hi)s]").format(array) for array in unnested("s.keys", table.key)
-    ]
-    return transaction.compose(
-        SQL["keys_of_batch"],
-        key_names=listed(names),
-        keys=listed(
-            sql.SQL("{} AS {}").format(value(column, name), name)
-            for column, name in zip(table.key, names, strict=True)
-        ),
-        slices=listed(slices),
+    return _planned_keys(transaction.schema_name, table.key)
+
+
+@lru_cache(maxsize=128)
+def _planned_keys(schema: str, key: tuple[Column, ...]) -> Fixed:
+    names = numbered("k", len(key))
+    slices = [sql.SQL("({})[%(lo)s:%(hi)s]").format(array) for array in unnested("s.keys", key)]
+    return Fixed(
+        SQL["keys_of_batch"].format(
+            schema=sql.Identifier(schema),
+            key_names=listed(names),
+            keys=listed(
+                sql.SQL("{} AS {}").format(value(column, name), name)
+                for column, name in zip(key, names, strict=True)
+            ),
+            slices=listed(slices),
+        )
     )

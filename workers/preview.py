@@ -22,7 +22,7 @@ from action_ledger.projections.store import Store, Transaction
 
 from .actors import metadata_of
 from .bodies import save_body
-from .compile import Request, compile_request
+from .compile import Request, check_request, compile_request
 from .confirm import keys_digest
 from .cutter import SQL as PLANNER
 from .cutter import Cut, Cutter
@@ -96,6 +96,7 @@ class _Look:
         compiled = compile_request(self._transaction, self._actions, self._body)
         self._change = change = compiled.change
         self._command = terms_of(self._transaction, self._actions, self._asked, compiled)
+        check_request(self._transaction, self._actions, compiled.request, change.table)
         self._effect = isinstance(self._actions.get(self._command.action), Effect | ExportAction)
         command = self._command
         size = whole_size(compiled.select, command.batch_size, command.adaptive)

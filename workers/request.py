@@ -12,7 +12,7 @@ from action_ledger.domain.confirmation import NO_CONFIRMATION, ConfirmationPolic
 from action_ledger.domain.effects import Effect
 from action_ledger.domain.event import Event, Tally
 from action_ledger.domain.execution import Execution, ExecutionStatus
-from action_ledger.domain.pace import Adaptive, Sizing
+from action_ledger.domain.pace import Adaptive
 from action_ledger.domain.policy import EVERYTHING_GOES, Policy
 from action_ledger.domain.record_lock import OnLocked, on_locked_by
 from action_ledger.domain.selection import Keys, KeyValue
@@ -21,6 +21,7 @@ from action_ledger.projections.store import Transaction
 
 from .actors import metadata_of
 from .applier import apply_batch
+from .at_once import Look, is_small
 from .bodies import save_body
 from .change import Change
 from .compile import Compiled, check_key, compile_request
@@ -97,6 +98,9 @@ class ExecutionRequest:
         self._command = command = terms_of(
             self._transaction, self._actions, self._command, compiled
         )
+        self._look = Look(self._transaction, self._actions, compiled)
+        if not (now and at_once and kept is None and self._look.may_wait(command)):
+            self._look.take()
         table = compiled.change.table
         action = self._actions.get(command.action)
         self._effect = isinstance(action, Effect)
@@ -215,7 +219,14 @@ class ExecutionRequest:
         table, change = compiled.change.table, compiled.change
         claim = claim_of(transaction, table, requested.table, planning.id, fresh=True)
         # Rows come before the table's turn, which a batch in foreign hands would otherwise hold up for others.
-        small = at_once and policy is OnLocked.FAIL and self._is_small(cuts, change)
+        small = (
+            at_once
+            and policy is OnLocked.FAIL
+            and not (self._effect or self._export)
+            and is_small(self._command, cuts, change, self._sizes)
+        )
+        if not small:
+            self._look.take()
         decision = (
             Decision(cuts, [], [])
             if small or self._export
@@ -250,33 +261,19 @@ class ExecutionRequest:
         require_first(transaction, self._command.selection, but=planning.id)
         return events
 
-    def _is_small(self, cuts: list[Cut], change: Change) -> bool:
-        """Say whether it is one batch that can be applied as it is; a change of keys must be one."""
-        if len(cuts) != 1 or self._effect or self._export:
-            return False
-        command = self._command
-        sizes = command.adaptive or self._sizes
-        if sizes is None:
-            return True
-        sizing = Sizing(
-            adaptive=sizes,
-            asked=command.adaptive is not None,
-            start=command.batch_size,
-            rate=command.rate,
-            speed=None,
-        )
-        return change.moves_keys or sizing.oversize(cuts[0].records) is None
-
     def _applied(self, cut: Cut, change: Change, running: Execution) -> list[Event]:
-        with tracing.process(
-            self._command.action,
-            queue=self._command.queue,
-            execution_id=running.id,
-            traceparent=self._metadata.traceparent,
-            records=cut.records,
-            number=cut.number,
-            attempt=1,
-            function=f"{__name__}.apply_batch",
+        with (
+            tracing.process(
+                self._command.action,
+                queue=self._command.queue,
+                execution_id=running.id,
+                traceparent=self._metadata.traceparent,
+                records=cut.records,
+                number=cut.number,
+                attempt=1,
+                function=f"{__name__}.apply_batch",
+            ),
+            self._look.trying(),
         ):
             completed: batch.Completed = apply_batch(
                 self._transaction,
@@ -290,6 +287,8 @@ class ExecutionRequest:
                 metadata=self._metadata,
             )
         tally = completed.tally
+        if tally.applied < cut.records:
+            self._look.take()
         told = {"total": tally.processed, "total_final": True, "exporting": False}
         row = {**tally.model_dump(), **told, "batches": 1, "batches_done": 1}
         policy = self._command.model_dump(

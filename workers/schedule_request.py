@@ -128,7 +128,7 @@ def first_due(rule: At | Cron, now: datetime, max_days: int) -> datetime:
         moment = rule.moment()
         if moment <= now:
             raise TimeInPast(at=moment, now=now)
-        if moment > now + timedelta(days=max_days):
+        if moment - now > timedelta(days=max_days):
             raise TimeTooFar(at=moment, days=max_days)
         return moment
     due = next_after(rule, now)

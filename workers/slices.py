@@ -86,10 +86,12 @@ class Slices:
             return
         there = hi - lo + 1 if records is None else records
         try:
-            with self._transaction.savepoint():
+            with self._transaction.savepoint(settled=True):
                 written = self._writer.apply(lo, hi)
-                self._transaction.cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                missed = self._writer.record_missed(lo, hi) if written.records < there else {}
+                missed: dict[str, int] = {}
+                if written.records < there:
+                    self._transaction.cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                    missed = self._writer.record_missed(lo, hi)
         except (Error, ChangedElsewhere) as error:
             if isinstance(error, Error) and not self._is_of_records(error, alone=lo == hi):
                 raise

@@ -15,6 +15,7 @@ from action_ledger.domain.commands import RequestUndo
 from action_ledger.domain.errors import (
     ActionLedgerError,
     AlreadyUndone,
+    ExportFailed,
     NothingToUndo,
     StoreUnavailable,
     UndoInProgress,
@@ -26,33 +27,44 @@ from action_ledger.projections.store import Store, Transaction
 from .close import SQL, close_units, current_execution, tally_of
 from .export_sweep import clear_parts
 from .faults import passes
+from .keeping import PutOff
 from .lock_ends import released
 from .meter import measure_execution
 from .settle import settle
 from .steps import reached
 from .undo_request import UndoRequest
 
+CANNOT = "execution %s cannot be swept up (%s)"
+CANNOT_CLEAR = "execution %s cannot be swept up (%s): %s"
+
 log = logging.getLogger(__name__)
 
 
-def sweep(store: Store, execution_id: UUID | None = None) -> int:
+def sweep(store: Store, execution_id: UUID | None = None, *, put_off: PutOff | None = None) -> int:
     """Look once, at one execution or at all; give the number of findings that were mended.
 
-    Of all, one that cannot be mended is logged, and does not keep the others from it; of one execution it is raised.
+    Of all, one that cannot be mended is logged, and does not keep the others from it; ``put_off`` leaves it alone for
+    a while. Of one execution it is raised, but for parts of an export that cannot be removed: its end stands.
     """
     with store.transaction() as transaction:
         found = transaction.execute(SQL["findings"], {"execution_id": execution_id}).fetchall()
     reached("sweep.found")
+    waiting = put_off.look() if put_off else frozenset[UUID]()
     mended = 0
     for row in found:
+        if row["execution_id"] in waiting:
+            continue
         try:
             mended += _mend(store, **row)
+            continue
+        except ExportFailed as fault:
+            log.warning(CANNOT_CLEAR, row["execution_id"], row["finding"], fault.detail)
         except Exception as fault:
             if execution_id is not None or passes(fault):
                 raise
-            log.exception(
-                "execution %s cannot be swept up (%s)", row["execution_id"], row["finding"]
-            )
+            log.exception(CANNOT, row["execution_id"], row["finding"])
+        if put_off:
+            put_off.again(row["execution_id"])
     return mended
 
 

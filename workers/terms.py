@@ -18,7 +18,7 @@ from action_ledger.projections.store import Transaction
 from .admission import refuse_pace
 from .bodies import read_body
 from .claim import SQL as QUEUE
-from .compile import Compiled, Request, check_key, check_request
+from .compile import Compiled, Request, check_key
 from .context import require_same
 from .planner import MOVED_AT_ONCE
 from .retried import require_first
@@ -48,7 +48,6 @@ def terms_of(
     table = compiled.change.table
     if isinstance(command.selection, Unfinished):
         _check_retry(transaction, table, command.selection, command.context)
-    check_request(transaction, actions, compiled.request, table)
     return command
 
 

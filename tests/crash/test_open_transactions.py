@@ -54,6 +54,7 @@ def test_nothing_waits_for_one_that_holds_nothing_of_the_table(
         forgotten.rollback()
 
 
+@pytest.mark.crash
 def test_one_that_holds_rows_is_named(database_url: str, connection: Connection[DictRow]) -> None:
     """To whoever looks, and once in the log of the worker that waits; the rest of the work goes on meanwhile."""
     make_places(connection, 400)

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 from action_ledger.domain import Notice
 from action_ledger.ops import Ledger, Plan, open_ledger
 from action_ledger.ops.plan import Ended
+from action_ledger.workers import conductor
 from tests.chains import added, break_third, make_tables, story, three
 from tests.crash.harness import until
 from tests.invariants import check_invariants
@@ -83,10 +84,10 @@ def put_off(connection: Connection[DictRow]) -> int:
     return max((row["attempts"] for row in rows), default=0)
 
 
-@pytest.mark.slow
 def test_who_leaves_when_idle_sees_it_through_after_a_fault_that_passes(
-    database_url: str, connection: Connection[DictRow]
+    database_url: str, connection: Connection[DictRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(conductor, "TABLE_WAIT_MS", 50)
     with open_ledger(database_url) as ledger:
         chain = three(ledger).submit()
         service = ledger.service(Plan(name="w", until_idle=True))

@@ -1,6 +1,7 @@
 """Hooks: told of progress, completion and failure, after the commit, at least once, and not held up by each other."""
 
 import asyncio
+import threading
 from collections.abc import Generator
 
 import pytest
@@ -13,6 +14,7 @@ from action_ledger.ops import Ledger, Settings, open_ledger
 from action_ledger.ops.builder import Request
 from action_ledger.workers import hook_caller
 from tests.chains import RECORDS, add_one, break_third, make_tables, three
+from tests.command_line import CommandLine
 from tests.invariants import check_invariants
 
 
@@ -194,6 +196,35 @@ class TestFailing:
             due_now(connection)
         assert ledger.hooks.deliver() == 0
         assert ledger.hooks.deliveries()[0].parked_at
+
+    def test_one_that_hangs_can_be_seen(
+        self, database_url: str, connection: Connection[DictRow]
+    ) -> None:
+        """At its first try and, after one that failed, at its second."""
+        called, go_on = threading.Event(), threading.Event()
+
+        def hang(_: Notice) -> None:
+            called.set()
+            go_on.wait(60)
+            raise OSError("cut off")
+
+        make_tables(connection)
+        line = CommandLine(database_url)
+        with open_ledger(database_url, hooks={"hang": hang}) as ledger:
+            named(ledger, hook="hang").submit().finish()
+            for tried in ("tried 1 time", "tried 2 times"):
+                thread = threading.Thread(target=ledger.hooks.deliver)
+                thread.start()
+                assert called.wait(60)
+                (delivery,) = ledger.hooks.deliveries()
+                assert delivery.last_error is None
+                assert f"{tried}: no answer yet" in line("hooks", "list").out
+                go_on.set()
+                thread.join(60)
+                assert f"{tried}: OSError: cut off" in line("hooks", "list").out
+                called.clear()
+                go_on.clear()
+                due_now(connection)
 
 
 class TestFaces:

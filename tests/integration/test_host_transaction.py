@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 from uuid import UUID
 
@@ -11,15 +12,17 @@ from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, tuple_row
 
+from action_ledger.domain import Parameters, record_action
 from action_ledger.domain.columns import col
 from action_ledger.domain.errors import (
     CommandReused,
+    CommandTimedOut,
     ExecutionNotFound,
     InHostTransaction,
     InvalidValue,
     PermissionDenied,
 )
-from action_ledger.ops import Ledger
+from action_ledger.ops import Ledger, open_ledger
 from action_ledger.ops.builder import Request
 from action_ledger.ops.plan import Plan, worker_name
 from action_ledger.ops.views import count_open
@@ -192,6 +195,20 @@ def test_one_key_in_several_transactions_is_one_execution(
     assert topics(connection)["execution.requested"] == 1
 
 
+def test_a_key_that_an_open_transaction_has_is_not_waited_for_for_ever(
+    ledger: Ledger, host: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("action_ledger.ops.intake.KEY_WAIT_MS", 100)
+    execution = add_one(ledger.within(host)).once("k").submit()
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(lambda: add_one(ledger).once("k").submit())
+        wait([sent], timeout=20)
+        host.commit()
+    with pytest.raises(CommandTimedOut):
+        sent.result()
+    assert add_one(ledger).once("k").submit().id == execution.id
+
+
 def test_a_command_that_is_in_the_ledger_already_is_not_taken_in_again(
     ledger: Ledger, connection: Connection[DictRow], host: Connection[Any]
 ) -> None:
@@ -359,6 +376,47 @@ def test_what_was_rejected_is_forgotten_when_its_time_is_over(
         until(lambda: ledger.inbox.entries() == [], "the end of the other one")
     rejected = [entry for entry in ledger.audit() if entry.topic == "command.rejected"]
     assert {entry.execution_id for entry in rejected} == {one.id for one in sent}
+
+
+def test_an_action_that_the_worker_does_not_know_waits_for_one_that_does(
+    database_url: str, host: Connection[Any]
+) -> None:
+    """Whatever runs it: an execution, a schedule, a run of it out of turn, or a step of a chain."""
+
+    @record_action
+    def mark(record: Any, parameters: Parameters) -> Any:
+        """Give each record the same note."""
+        return {"note": str(parameters) and record and "marked"}
+
+    with open_ledger(database_url) as stranger, open_ledger(database_url, actions=[mark]) as ledger:
+        sender = ledger.within(host)
+
+        def marked() -> Request:
+            return sender.on("places").all().apply("mark").by("user:1")
+
+        marked().submit()
+        schedule = marked().schedule(cron="0 3 * * *", timezone="UTC")
+        add_one(sender).then(marked()).submit()
+        host.commit()
+        stranger.inbox.take_in()
+        assert stranger.inbox.take_in() == 0, "each is put off"
+        waiting = [(entry.status, entry.error) for entry in stranger.inbox.entries()]
+        assert waiting == [("accepted", "unknown_action")] * 2 + [("accepted", None)]
+        assert count_open(stranger.store, None, stranger.actions) == 0, "it need not stay for them"
+        assert taken_later(ledger, host) == 3
+        schedule.run_now(by="user:1")
+        host.commit()
+        stranger.inbox.take_in()
+        assert [entry.status for entry in stranger.inbox.entries()] == ["accepted"]
+        assert taken_later(ledger, host) == 1
+        assert ledger.inbox.entries() == []
+
+
+def taken_later(ledger: Ledger, connection: Connection[Any]) -> int:
+    """Take in what was put off, as if its time had come; give the number of commands."""
+    connection.execute("UPDATE action_ledger.command_inbox SET available_at = '-infinity'")
+    connection.commit()
+    return ledger.inbox.take_in()
 
 
 def test_what_was_rejected_can_be_sent_again(

@@ -1,7 +1,9 @@
 """The keeper of a worker goes on: what can be neither taken in, mended nor removed holds up nothing else."""
 
+import errno
 import json
 import logging
+import os
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from action_ledger.domain import col
 from action_ledger.domain.errors import StoreUnavailable
 from action_ledger.ops import Ledger, Plan
 from action_ledger.workers import sweep as sweeping
+from action_ledger.workers.export_place import digest_of_file
 from action_ledger.workers.sweep import sweep
 from tests.invariants import check_invariants
 from tests.services import a_ledger, serving, submit
@@ -78,6 +81,26 @@ class TestHeldUpByNothing:
             assert f"{tmp_path / 'a.csv'} cannot be removed: Permission denied" in caplog.text
             assert caplog.text.count("cannot be removed") == 1, "not at each look"
 
+    def test_a_file_in_a_directory_that_answers_with_a_fault(
+        self,
+        database_url: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        settings = {**OFTEN, "export_retention_days": 0.5 / DAY}
+        away = tmp_path / "away"
+        away.mkdir()
+        with a_ledger(database_url, **settings) as ledger:
+            places = ledger.on("places").all()
+            lost = places.export(away / "a.csv").by("user:1").run()
+            near = places.export(tmp_path / "b.csv").by("user:1").run()
+            lose_handle(monkeypatch, away)
+            with kept(ledger, caplog):
+                until(lambda: near.export().status == "cleaned")
+            assert lost.export().status == "written"
+        assert "a.csv cannot be removed: Stale file handle" in caplog.text
+
     def test_it_is_tried_again_after_twice_as_long(
         self,
         database_url: str,
@@ -123,6 +146,63 @@ class TestHeldUpByNothing:
             monkeypatch.undo()
             ledger.execution(bad).finish()
             check_invariants(connection, ledger=ledger, tables=["places"])
+
+    def test_files_that_take_long_to_look_through(
+        self, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each is read before it is removed: a command waits for one of them, not for all."""
+        read = digest_of_file
+
+        def slowly(path: Path) -> str:
+            time.sleep(1)
+            return read(path)
+
+        settings = {**OFTEN, "export_retention_days": 0.1 / DAY}
+        with a_ledger(database_url, **settings) as ledger, psycopg.connect(database_url) as host:
+            places = ledger.on("places").all()
+            exports = [
+                places.export(tmp_path / f"{name}.csv").by("user:1").run() for name in range(6)
+            ]
+            monkeypatch.setattr("action_ledger.workers.export_sweep.digest_of_file", slowly)
+            time.sleep(0.5)  # the time of all of them is over
+            with serving(ledger.service()):
+                until(lambda: any(one.export().status == "cleaned" for one in exports))
+                command = ledger.within(host).on("places").keys([1]).update(note="x").by("user:1")
+                execution = command.submit()
+                host.commit()
+                until(lambda: execution.status == "completed")
+                assert sum(one.export().status == "written" for one in exports) >= 2
+                until(lambda: all(one.export().status == "cleaned" for one in exports))
+
+    def test_parts_of_an_export_that_cannot_be_removed(
+        self,
+        database_url: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """The cancel and the file stand; the parts are tried again, less and less often."""
+        with a_ledger(database_url, **OFTEN) as ledger:
+            export = ledger.on("places").all().export(tmp_path / "a.csv").by("user:1")
+            cancelled = export.batch_size(10).submit()
+            for _ in range(2):
+                ledger.worker().step(cancelled.id)
+            with monkeypatch.context() as patched:
+                patched.setattr("shutil.rmtree", refuse_removal)
+                cancelled.cancel(by="user:1")
+                assert cancelled.status == "cancelled"
+                assert export.run().status == "completed"
+                caplog.clear()
+                with kept(ledger, caplog):
+                    time.sleep(2)
+                said = (
+                    f"execution {cancelled.id} cannot be swept up (clear_parts): Permission denied"
+                )
+                assert 2 <= caplog.text.count(said) <= 4, "not at each look"
+            staged = list(tmp_path.glob(".action-ledger-*"))
+            assert len(staged) == 2
+            sweep(ledger.store)
+            assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
     def test_a_command_on_a_table_that_somebody_alters(
         self, database_url: str, connection: Connection[DictRow], caplog: pytest.LogCaptureFixture
@@ -197,6 +277,22 @@ def forbid_removal(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
         unlink(self, **how)
 
     monkeypatch.setattr(Path, "unlink", refuse)
+
+
+def refuse_removal(_: Path) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def lose_handle(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Let the system answer for a directory as for one of a file server that has started anew."""
+    stat = Path.stat
+
+    def refuse(self: Path, **how: Any) -> Any:
+        if self.is_relative_to(directory):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self))
+        return stat(self, **how)
+
+    monkeypatch.setattr(Path, "stat", refuse)
 
 
 def rolling_back(ledger: Ledger, connection: Connection[DictRow], last: int) -> UUID:

@@ -78,7 +78,7 @@ class TestStores:
                 assert row == {"transaction_isolation": shown}
 
     def test_who_falls_silent_under_the_append_lock_is_ended(self, ledger: Ledger) -> None:
-        """Also right after a pipeline, at whose end the server forgets the time-out."""
+        """Not so right after a pipeline of psycopg's, at whose end the server forgets the time-out."""
         with ledger.store.transaction(silence=0.3) as transaction:
             transaction.lock()
             time.sleep(1)

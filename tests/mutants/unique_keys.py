@@ -5,7 +5,9 @@ from pathlib import Path
 
 from .mutant import INTEGRATION, Mutant
 
-_TABLE = re.compile(r"^CREATE TABLE \{schema\}\.(\w+) \(\n.*?^\)", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(
+    r"^CREATE (?:UNLOGGED )?TABLE \{schema\}\.(\w+) \(\n.*?^\)", re.MULTILINE | re.DOTALL
+)
 _INDEX = re.compile(r"^CREATE UNIQUE INDEX (\w+)", re.MULTILINE)
 _OF_TABLE = re.compile(r"^ +(?:PRIMARY KEY|UNIQUE) \(([^)]*)\)", re.MULTILINE)
 _OF_COLUMN = re.compile(r"^ +(\w+) \w+(?: \w+)*? (PRIMARY KEY|UNIQUE)", re.MULTILINE)

@@ -168,6 +168,15 @@ class TestWhatCannotBe:
         with pytest.raises(InvalidSchedule):
             rule_of(at=None, cron="* " * 200, timezone="UTC")
 
+    def test_a_time_that_some_zone_cannot_show(self) -> None:
+        for at, zone in (
+            ("9999-12-31T23:59:59-12:00", None),
+            ("0001-01-01T00:00:00", "Asia/Tokyo"),
+            ("9999-12-31T23:59:59", "America/New_York"),
+        ):
+            with pytest.raises(InvalidSchedule, match="year"):
+                rule_of(at=at, cron=None, timezone=zone)
+
 
 FIELDS = st.tuples(
     st.sampled_from(["0", "30", "*/7", "*", "5,55", "10-12"]),
