@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import sql
 
@@ -148,7 +148,7 @@ class CircleStatements:
             same_key=same_key(columns_of("t", key), aliases("q", "k", len(key))),
         )
 
-    def _bound(self, group: Group, bound: str, side: str) -> sql.Composable:
+    def _bound(self, group: Group, bound: LiteralString, side: LiteralString) -> sql.Composable:
         key = self._root.key
         return self._compose(
             "bound",

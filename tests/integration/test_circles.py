@@ -265,7 +265,7 @@ def test_many_that_are_refused_are_told_by_one_statement(
     asked: list[int] = []
     execute = Transaction.execute
 
-    def count(self: Transaction, query: sql.Composable, *args: Any) -> Any:
+    def count(self: Transaction, query: sql.SQL, *args: Any) -> Any:
         asked.append(query is SQL["say_why"])
         return execute(self, query, *args)
 
