@@ -97,8 +97,6 @@ Attributes are given by keyword. The hint says what to do and ends the message.
 A value that the caller wrote may appear in a message, cut short; data read from records never does.
 """
 
-# a caller reads "except UndoExpired"; each name says that it is an error
-
 from .error_chain import (
     ChainClosed,
     ChainNotFound,

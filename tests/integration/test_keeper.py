@@ -28,6 +28,8 @@ from tests.worker_process import until
 
 OFTEN = {"poll_seconds": 0.2, "lease_seconds": 0.4}
 DAY = 86_400
+SOON = {**OFTEN, "export_retention_days": 0.5 / DAY}
+"""The file of an export stays half a second."""
 
 
 @contextmanager
@@ -68,8 +70,7 @@ class TestHeldUpByNothing:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        settings = {**OFTEN, "export_retention_days": 0.5 / DAY}
-        with a_ledger(database_url, **settings) as ledger:
+        with a_ledger(database_url, **SOON) as ledger:
             exports = [
                 ledger.on("places").all().export(tmp_path / name).by("user:1").run()
                 for name in ("a.csv", "b.csv")
@@ -88,10 +89,9 @@ class TestHeldUpByNothing:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        settings = {**OFTEN, "export_retention_days": 0.5 / DAY}
         away = tmp_path / "away"
         away.mkdir()
-        with a_ledger(database_url, **settings) as ledger:
+        with a_ledger(database_url, **SOON) as ledger:
             places = ledger.on("places").all()
             lost = places.export(away / "a.csv").by("user:1").run()
             near = places.export(tmp_path / "b.csv").by("user:1").run()
@@ -109,8 +109,7 @@ class TestHeldUpByNothing:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         monkeypatch.setattr("action_ledger.workers.keeper.FIRST_PAUSE", 0.5)
-        settings = {**OFTEN, "export_retention_days": 0.5 / DAY}
-        with a_ledger(database_url, **settings) as ledger:
+        with a_ledger(database_url, **SOON) as ledger:
             export = ledger.on("places").all().export(tmp_path / "a.csv").by("user:1").run()
             with monkeypatch.context() as patched, kept(ledger, caplog):
                 forbid_removal(patched, tmp_path / "a.csv")
